@@ -1,0 +1,90 @@
+"""A backend: the constructors that a mode stands for, chosen once and never asked about again."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
+from curriculum.mode import Mode
+from models.interfaces import Controller, Memory, Solver, Vision
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A recorded degradation: what is missing, what stands in, and what that costs."""
+
+    component: str
+    reason: str
+    replacement: str
+    consequence: str
+
+
+class ControllerFactory(Protocol):
+    """Builds a controller for a feature size; zero parameters unless `rng` is given."""
+
+    def __call__(
+        self,
+        task: TaskConfig,
+        action: ActionSpec,
+        num_features: int,
+        rng: np.random.Generator | None = None,
+    ) -> Controller: ...
+
+
+class SolverFactory(Protocol):
+    """Builds a solver that starts at `mean` `[P]` with the standard deviations `sigma * scales`."""
+
+    def __call__(
+        self, task: TaskConfig, mean: np.ndarray, scales: np.ndarray, seed: int
+    ) -> Solver: ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The set of constructors that a mode stands for.
+
+    Attributes:
+        mode: which mode this is.
+        environment: whether its environments are the real ones or their numpy re-creations.
+        make_env: `(task, num_envs, notice)` to a batch of environments.
+        make_vision: `(task, env_spec, seed)` to V.
+        make_memory: `(task, latent_size, action_size, seed)` to M.
+        make_controller: see `ControllerFactory`.
+        make_solver: see `SolverFactory`.
+        replacements: what stands in for something better.
+    """
+
+    mode: Mode
+    environment: Literal["real", "simulation"]
+    make_env: Callable[[TaskConfig, int, Notice], VectorEnv]
+    make_vision: Callable[[TaskConfig, EnvSpec, int], Vision]
+    make_memory: Callable[[TaskConfig, int, int, int], Memory]
+    make_controller: ControllerFactory
+    make_solver: SolverFactory
+    replacements: tuple[Replacement, ...] = ()
+
+
+def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> Backend:
+    """Imports what a mode needs and returns its backend.
+
+    Args:
+        mode: `FULL`, `GYM_ONLY` or `SIMULATION`.
+        states: component name to probe state; decides replacements inside a mode.
+        device: where torch computes, `cpu` or `cuda`.
+    """
+    module = importlib.import_module(f"curriculum.backends.{mode.lower()}")
+    return module.build(states, device)
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Imports a configuration's plugins, which register their environments as they load."""
+    for name in modules:
+        importlib.import_module(name)

@@ -1,0 +1,86 @@
+"""FULL: real environments and the world model in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from curriculum.backends import parts
+from curriculum.backends.backend import Backend
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import ActionSpec, EnvSpec
+from curriculum.mode import Mode
+from models.controller import TorchController
+from models.interfaces import Controller, Memory, Vision
+from models.mdnrnn import MDNRNN
+from models.vae import ConvVAE
+
+
+def build(states: Mapping[str, str], device: str) -> Backend:
+    """Returns the backend of FULL on a torch device."""
+    replacement = parts.solver_replacement(states)
+
+    def make_vision(task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:
+        if spec.observation == "state":
+            return parts.numpy_vision(task, spec, seed)
+        height, width, channels = spec.shape
+        vae = task.vae
+        return ConvVAE(
+            frame_shape=(height, width, channels),
+            latent_size=vae.z_dim,
+            learning_rate=vae.learning_rate,
+            beta=vae.beta,
+            beta_warmup_steps=vae.beta_warmup_steps,
+            motion_weight=vae.motion_weight,
+            background_weight=vae.background_weight,
+            reconstruction_scale=vae.reconstruction_scale,
+            gradient_clip=vae.gradient_clip,
+            device=device,
+            seed=seed,
+        )
+
+    def make_memory(task: TaskConfig, latent_size: int, action_size: int, seed: int) -> Memory:
+        rnn = task.mdnrnn
+        return MDNRNN(
+            latent_size,
+            action_size,
+            hidden_size=rnn.rnn_size,
+            num_mixtures=rnn.num_mixtures,
+            learning_rate=rnn.learning_rate,
+            gradient_clip=rnn.gradient_clip,
+            reward_weight=rnn.reward_weight,
+            done_weight=rnn.done_weight,
+            device=device,
+            seed=seed,
+        )
+
+    def make_controller(
+        task: TaskConfig,
+        action: ActionSpec,
+        num_features: int,
+        rng: np.random.Generator | None = None,
+    ) -> Controller:
+        if task.controller.type == "cpu":
+            return parts.numpy_controller(task, action, num_features, rng)
+        return TorchController(
+            num_features,
+            action.kind,
+            action.size,
+            task.controller.hidden_sizes,
+            action_low=action.low,
+            action_high=action.high,
+            rng=rng,
+            device=device,
+        )
+
+    return Backend(
+        mode=Mode.FULL,
+        environment="real",
+        make_env=parts.real_env,
+        make_vision=make_vision,
+        make_memory=make_memory,
+        make_controller=make_controller,
+        make_solver=parts.numpy_solver if replacement else parts.cma_solver,
+        replacements=(replacement,) if replacement else (),
+    )

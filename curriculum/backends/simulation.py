@@ -1,0 +1,48 @@
+"""SIMULATION: numpy re-creations of the games and a world model that needs nothing but numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from curriculum.backends import parts
+from curriculum.backends.backend import Backend, Notice, Replacement
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import VectorEnv
+from curriculum.envs.simulation import make_simulation
+from curriculum.mode import Mode
+
+
+def simulated_env(task: TaskConfig, num_envs: int, notice: Notice) -> VectorEnv:
+    """Builds the numpy re-creation of a task's environment."""
+    env = task.env
+    notice(f"{task.name}: simulation/{env.simulation} stands in for {task.env_id}")
+    return make_simulation(
+        env.simulation,
+        num_envs,
+        observation=task.observation,
+        grayscale=env.grayscale,
+        max_episode_steps=env.max_episode_steps,
+        continuous=env.continuous,
+    )
+
+
+def build(states: Mapping[str, str], device: str) -> Backend:
+    """Returns the backend of SIMULATION; neither probes nor `device` concern it."""
+    del states, device
+    return Backend(
+        mode=Mode.SIMULATION,
+        environment="simulation",
+        make_env=simulated_env,
+        make_vision=parts.numpy_vision,
+        make_memory=parts.numpy_memory,
+        make_controller=parts.numpy_controller,
+        make_solver=parts.numpy_solver,
+        replacements=(
+            Replacement(
+                component="environment",
+                reason="the real environment cannot be used, or the mode was forced",
+                replacement="a numpy re-creation of the game, numpy V, M, C and ES",
+                consequence="scores are of the simulation and say nothing about the real game",
+            ),
+        ),
+    )

@@ -1,0 +1,195 @@
+"""What can be typed: every command, option and example; importing this loads only argparse."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
+MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
+
+SHORTCUTS = {
+    "num_random_rollouts": "collect.num_random_rollouts",
+    "vae_epochs": "vae.epochs",
+    "mdnrnn_epochs": "mdnrnn.epochs",
+    "cma_pop_size": "controller.population_size",
+    "cma_generations": "controller.generations",
+    "rollouts_per_candidate": "controller.rollouts_per_candidate",
+    "train_in_dream": "controller.train_in_dream",
+}
+"""Options that set one configuration key for every task."""
+
+EPILOG = """\
+examples:
+  python -m curriculum run configs/quick.yaml                 all four tasks in minutes
+  python -m curriculum run configs/default.yaml --tasks pong  one task, full budgets
+  python -m curriculum resume runs/default                    go on after any stop
+  python -m curriculum evaluate runs/default --episodes 100   score again, on other seeds
+  python -m curriculum report runs/default                    tables from the ledger
+
+exit codes: 0 all targets met, 1 internal error, 2 usage or configuration, 3 a target missed,
+  4 component missing, 5 no usable checkpoint, 6 run directory locked, 7 I/O error,
+  75 stopped but resumable, 130 Ctrl-C, 143 SIGTERM (both after a commit)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of `python -m curriculum`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m curriculum",
+        description="Learn world models on a curriculum of games; steps down instead of falling over.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_run(commands)
+    _add_resume(commands)
+    _add_inspection(commands)
+    _add_playing(commands)
+    return parser
+
+
+def duration(text: str) -> float:
+    """Reads `90`, `90s`, `30m`, `2h` or `1h30m` as seconds."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    if not text or match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 2h or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def positive(text: str) -> int:
+    """Reads a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Reads a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _command(commands, name: str, module: str, help: str, **more) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=more.pop("description", help),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **more,
+    )
+    parser.set_defaults(module=module)
+    return parser
+
+
+def _add_display(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument("--quiet", action="store_true", help="show only the final table")
+
+
+def _add_run(commands) -> None:
+    run = _command(
+        commands,
+        "run",
+        "run_commands",
+        "walk the tasks of a configuration",
+        description=(
+            "Walk the tasks of a configuration. The run directory keeps everything; running the\n"
+            "same command again goes on where the last one stopped."
+        ),
+    )
+    run.add_argument("config", metavar="CONFIG", help="YAML file, e.g. configs/default.yaml")
+    what = run.add_argument_group("what to run")
+    what.add_argument("--tasks", type=names, metavar="A,B", help="only these tasks, in this order")
+    what.add_argument(
+        "--stage",
+        action="append",
+        choices=STAGES,
+        dest="stages",
+        help="only this stage (repeat for more); the stages before it must be done",
+    )
+    what.add_argument("--preset", choices=("quick", "full"), help="budgets: minutes, or all of it")
+    what.add_argument("--mode", choices=MODES, help="force a mode; exits 4 if it cannot be had")
+    what.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where torch computes")
+    where = run.add_argument_group("where and how long")
+    where.add_argument("--run-dir", metavar="D", help="directory of this run (default: runs/<name>)")
+    where.add_argument(
+        "--resume",
+        choices=("auto", "never"),
+        default="auto",
+        help="auto goes on with a run that is there, never refuses to (default: auto)",
+    )
+    where.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …")
+    numbers = run.add_argument_group("configuration")
+    numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
+    numbers.add_argument(
+        "--set", action="append", default=[], dest="sets", metavar="K=V",
+        help="set any key, e.g. --set vae.beta=0.1 or --set tasks.pong.target=10",
+    )
+    for option in SHORTCUTS:
+        if option == "train_in_dream":
+            numbers.add_argument(
+                "--train-in-dream",
+                action=argparse.BooleanOptionalAction,
+                default=None,
+                help="search the controller inside M, or in the environment",
+            )
+            continue
+        key = SHORTCUTS[option]
+        flag = "--" + option.replace("_", "-")
+        numbers.add_argument(flag, type=positive, metavar="N", dest=option, help=f"same as --set {key}=N")
+    shown = run.add_argument_group("what to show")
+    shown.add_argument(
+        "--save-videos", action="store_true", default=None,
+        help="GIFs of the agent; strips of reconstruction and dream as PNG",
+    )
+    shown.add_argument("--dry-run", action="store_true", help="show what would run, write nothing")
+    _add_display(shown)
+
+
+def _add_resume(commands) -> None:
+    resume = _command(commands, "resume", "run_commands", "go on with a stopped run")
+    resume.add_argument("run", metavar="RUN", help="a run directory")
+    resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
+    _add_display(resume)
+
+
+def _add_inspection(commands) -> None:
+    validate = _command(
+        commands, "validate", "inspect_commands", "check a configuration and show what it means"
+    )
+    validate.add_argument("config", metavar="CONFIG")
+    validate.add_argument("--set", action="append", default=[], dest="sets", metavar="K=V")
+    validate.add_argument("--preset", choices=("quick", "full"))
+    validate.add_argument("--full", action="store_true", help="print the resolved configuration")
+
+    tasks = _command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
+    tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")
+    tasks.add_argument("--json", action="store_true", help="print JSON")
+
+    report = _command(commands, "report", "inspect_commands", "tables of one run or several")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    report.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_playing(commands) -> None:
+    evaluate = _command(
+        commands,
+        "evaluate",
+        "play_commands",
+        "score a run's agents again, on fresh seeds",
+        description="Score the agents of a run on seeds that neither training nor its own evaluation used.",
+    )
+    evaluate.add_argument("run", metavar="RUN", help="a run directory")
+    evaluate.add_argument("--episodes", type=positive, default=100, metavar="N", help="default: 100")
+    evaluate.add_argument("--tasks", type=names, metavar="A,B", help="only these tasks")
+    evaluate.add_argument("--seed", type=int, default=1, metavar="N", help="of the episodes")
+    evaluate.add_argument("--sampled", action="store_true", help="draw actions instead of the best")
+    _add_display(evaluate)
+
+    play = _command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
+    play.add_argument("run", metavar="RUN", help="a run directory")
+    play.add_argument("--task", metavar="T", help="which task (default: the first that was learned)")
+    play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
+    play.add_argument("--gif", metavar="F", help="write the episode to this file")
+    play.add_argument("--seed", type=int, default=1, metavar="N", help="of the episode")

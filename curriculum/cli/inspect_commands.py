@@ -1,0 +1,78 @@
+"""`validate`, `tasks` and `report`: what a configuration means, and what runs have shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from curriculum.config.schema import TaskConfig
+from curriculum.errors import ExitCode
+from curriculum.tasks import builtin_tasks, load_config
+
+
+def validate(args: argparse.Namespace) -> ExitCode:
+    """Checks a configuration and prints its tasks, or all of it."""
+    from curriculum.config.loading import dump
+    from curriculum.envs.aliases import resolve
+
+    config = load_config(Path(args.config), sets=args.sets, preset=args.preset)
+    if args.full:
+        print(dump(config), end="")
+        return ExitCode.OK
+    print(f"{args.config} is valid: {len(config.tasks)} tasks, seed {config.seed}")
+    for task in config.tasks:
+        print(f"  {_line(task)}")
+        notice = resolve(task.env_id)[1]
+        if notice:
+            print(f"    {notice}")
+    return ExitCode.OK
+
+
+def tasks(args: argparse.Namespace) -> ExitCode:
+    """Lists the tasks of a configuration, or the four built-in ones."""
+    listed = load_config(Path(args.config)).tasks if args.config else builtin_tasks()
+    if args.json:
+        print(json.dumps([asdict(task) for task in listed], indent=2))
+        return ExitCode.OK
+    for task in listed:
+        print(_line(task))
+    return ExitCode.OK
+
+
+def report(args: argparse.Namespace) -> ExitCode:
+    """Writes one run's report again and prints it, or compares several."""
+    from curriculum.records.ledger import read_events
+    from curriculum.records.rundir import RunDir
+    from curriculum.show.report import compare_runs, report_json, report_text, write_report
+
+    ledgers = {}
+    for name in args.runs:
+        rundir = RunDir.look(Path(name))
+        ledgers[name] = list(read_events(rundir.ledger_path))
+    if args.json:
+        print(json.dumps({name: report_json(events) for name, events in ledgers.items()}, indent=2))
+        return ExitCode.OK
+    if len(ledgers) == 1:
+        name, events = next(iter(ledgers.items()))
+        write_report(Path(name), events)
+        print(report_text(events))
+    else:
+        print(compare_runs(ledgers))
+    return ExitCode.OK
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
+    "validate": validate,
+    "tasks": tasks,
+    "report": report,
+}
+
+
+def _line(task: TaskConfig) -> str:
+    simulated = "no simulation"
+    if task.env.simulation:
+        simulated = f"simulation/{task.env.simulation} target {task.simulation_target:g}"
+    return f"{task.name}: {task.env_id} ({task.observation}), target {task.target:g}; {simulated}"

@@ -1,0 +1,126 @@
+"""What this machine has: probe states, hardware, versions, and whether forced modes can be had."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Collection, Mapping
+from importlib import metadata
+from typing import Any
+
+from curriculum.config.schema import Config
+from curriculum.errors import ComponentMissing
+from curriculum.mode import decide
+from curriculum.runner import Machine
+from curriculum.tasks import needs_of
+from diagnostics.components import COMPONENTS
+from diagnostics.probe import ProbeResult
+
+PACKAGES = (
+    "torch",
+    "gymnasium",
+    "ale-py",
+    "box2d",
+    "cma",
+    "stable-baselines3",
+    "numpy",
+    "safetensors",
+)
+
+
+def probe_names(config: Config) -> list[str]:
+    """Names the components that the tasks of a configuration could use."""
+    names = {"cma", "disk", "memory"}
+    forced = config.curriculum.mode
+    for task in config.tasks:
+        needs = needs_of(task)
+        names.update(needs.base)
+        if forced != "SIMULATION":
+            names.update(needs.environment)
+        if forced in ("auto", "FULL"):
+            names.update(needs.world_model)
+    if forced in ("auto", "FULL") and config.curriculum.device != "cpu":
+        names.add("torch-cuda")
+    if forced == "SIMULATION":
+        names.discard("cma")
+    return [c.name for c in COMPONENTS if c.name in names]
+
+
+def machine_from(config: Config, probes: Mapping[str, ProbeResult]) -> Machine:
+    """Turns probe results and the configuration into what the runner works with.
+
+    Raises:
+        ComponentMissing: `curriculum.device` is cuda and no GPU works.
+    """
+    states = {name: str(result.state) for name, result in probes.items()}
+    cuda = states.get("torch-cuda") in ("ok", "slow")
+    device = config.curriculum.device
+    if device == "cuda" and not cuda:
+        raise ComponentMissing(
+            "curriculum.device is cuda, but the probe of torch-cuda says "
+            f"{states.get('torch-cuda', 'missing')}: use --device auto, or mend the driver"
+        )
+    if device == "auto":
+        device = "cuda" if cuda else "cpu"
+    workers = config.curriculum.workers
+    if workers < 0:
+        workers = available_cores() if available_cores() > 1 else 0
+    return Machine(states=states, device=device, workers=workers)
+
+
+def refuse_impossible(config: Config, states: Mapping[str, str]) -> None:
+    """Raises ComponentMissing if a forced mode cannot be had, with what to install."""
+    forced = config.curriculum.mode
+    if forced == "auto":
+        return
+    fixes = {component.name: component.fix for component in COMPONENTS}
+    lines = []
+    for task in config.tasks:
+        decision = decide(states, needs_of(task), forced)
+        if decision.mode is None:
+            lines.append(f"  {task.name}: {'; '.join(decision.reasons)}")
+            lines += [f"    {name}: {fixes[name]}" for name in decision.missing if name in fixes]
+    if lines:
+        raise ComponentMissing(
+            f"mode {forced} was forced but cannot be had:\n"
+            + "\n".join(lines)
+            + "\n  or use --mode auto, which takes the best mode that works"
+        )
+
+
+def available_cores() -> int:
+    """Returns the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions(packages: Collection[str] = PACKAGES) -> dict[str, str]:
+    """Returns installed versions without importing anything."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Returns the machine in the words a reader of a result needs."""
+    import psutil
+
+    return {
+        "cpu": _cpu_name() or platform.machine(),
+        "cores": available_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "device": device,
+    }
+
+
+def _cpu_name(open_file: Callable[..., Any] = open) -> str:
+    try:
+        with open_file("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        return platform.processor()
+    return names[0] if names else platform.processor()

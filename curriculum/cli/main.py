@@ -1,0 +1,48 @@
+"""The command line: parses, dispatches to one module per group of commands, maps errors to exit codes.
+
+Parsing imports nothing heavy; a command's module is imported only when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from curriculum.cli.arguments import build_parser
+from curriculum.errors import CurriculumError, ExitCode
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code (README lists them)."""
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return int(ExitCode.USAGE)
+        return int(_dispatch(args))
+    except CurriculumError as e:
+        _say(f"error: {e}")
+        return int(e.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted: the last commit is valid")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; without this, Python complains again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except OSError as e:
+        _say(f"error: the system refused: {e}; free space or change permissions, then resume")
+        return int(ExitCode.IO)
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    module = importlib.import_module(f"curriculum.cli.{args.module}")
+    return module.COMMANDS[args.command](args)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,110 @@
+"""The one environment interface: a batch of environments that the caller resets.
+
+The semantics are Gymnasium's `AutoresetMode.DISABLED`: nothing resets by itself, so each episode
+has the seed that its place in the run gives it. An environment whose episode has ended is parked:
+`step` returns its last observation, reward 0 and both flags False until `reset` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """Discrete(size), or a Box of `size` dimensions with finite bounds."""
+
+    kind: Literal["discrete", "continuous"]
+    size: int
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def encode(self, actions: np.ndarray) -> NDArray[np.float32]:
+        """Turns environment actions into M's input: one-hot, or scaled to [-1, 1]; `[N, size]`."""
+        if self.kind == "discrete":
+            return np.eye(self.size, dtype=np.float32)[np.asarray(actions, dtype=np.int64)]
+        low, high = self._bounds()
+        return (2.0 * (np.asarray(actions, np.float32) - low) / (high - low) - 1.0).astype(np.float32)
+
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        """Inverts `encode`: `[N]` int64, or `[N, size]` float32 in environment units."""
+        if self.kind == "discrete":
+            return np.argmax(encoded, axis=-1).astype(np.int64)
+        low, high = self._bounds()
+        return (low + (np.asarray(encoded, np.float32) + 1.0) * 0.5 * (high - low)).astype(np.float32)
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Draws one uniform action: int64 scalar array, or `[size]` float32."""
+        if self.kind == "discrete":
+            return np.asarray(rng.integers(self.size), dtype=np.int64)
+        low, high = self._bounds()
+        return rng.uniform(low, high).astype(np.float32)
+
+    def _bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What a batch of environments looks like from outside.
+
+    Attributes:
+        env_id: what is really running, e.g. `PongNoFrameskip-v4` or `simulation/pong`.
+        observation: `pixels` (uint8 `[H, W, C]`) or `state` (float32 `[D]`).
+        shape: of one observation.
+        action: the action space.
+        frames_per_step: environment frames one `step` advances.
+        max_episode_steps: steps after which an episode is truncated; None where it is the
+            environment's own affair.
+    """
+
+    env_id: str
+    observation: Literal["pixels", "state"]
+    shape: tuple[int, ...]
+    action: ActionSpec
+    frames_per_step: int = 1
+    max_episode_steps: int | None = None
+
+
+class Step(NamedTuple):
+    """One step of a batch: observations `[N, ...]`, rewards `[N]` float32 (true and unclipped),
+    terminated and truncated `[N]` bool (never both)."""
+
+    observations: np.ndarray
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+@runtime_checkable
+class VectorEnv(Protocol):
+    """`num_envs` environments stepped together; see the module's text for the reset semantics."""
+
+    spec: EnvSpec
+    num_envs: int
+
+    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+        """Starts new episodes.
+
+        Args:
+            seeds: one non-negative seed per environment to reset; equal seeds and equal actions
+                give equal episodes, whatever was played before.
+            indices: which environments, all of them if None.
+
+        Returns:
+            Observations of *all* environments, `[N, ...]`.
+        """
+        ...
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all environments: actions `[N]` int64 or `[N, A]` float32 in environment units."""
+        ...
+
+    def close(self) -> None:
+        """Releases everything; may be called twice."""
+        ...

@@ -1,0 +1,119 @@
+"""SIMULATION's environments: the four games as vectorised numpy physics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from curriculum.envs.simulation.breakout import Breakout
+from curriculum.envs.simulation.lander import Lander
+from curriculum.envs.simulation.pong import Pong
+from curriculum.envs.simulation.racing import Racing
+from curriculum.envs.simulation.slots import Game, SimulatedEnv, Streams
+
+Observation = Literal["pixels", "state"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `make_simulation` was asked for, its zeros replaced by the game's own values."""
+
+    num_envs: int
+    observation: Observation
+    grayscale: bool
+    continuous: bool
+    frames_per_step: int
+    max_episode_steps: int
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One game and the values that are its own.
+
+    Attributes:
+        make: builds the game.
+        frames_per_step: frames one step advances.
+        max_episode_steps: the time limit in steps.
+    """
+
+    make: Callable[[Streams, Options], Game]
+    frames_per_step: int
+    max_episode_steps: int
+
+
+def _pong(streams: Streams, o: Options) -> Game:
+    limits = (o.frames_per_step, o.max_episode_steps)
+    return Pong(streams, o.num_envs, o.observation, o.grayscale, *limits)
+
+
+def _lander(streams: Streams, o: Options) -> Game:
+    return Lander(streams, o.num_envs, o.continuous, o.frames_per_step, o.max_episode_steps)
+
+
+def _breakout(streams: Streams, o: Options) -> Game:
+    limits = (o.frames_per_step, o.max_episode_steps)
+    return Breakout(streams, o.num_envs, o.observation, o.grayscale, *limits)
+
+
+def _racing(streams: Streams, o: Options) -> Game:
+    limits = (o.frames_per_step, o.max_episode_steps)
+    return Racing(streams, o.num_envs, o.observation, o.grayscale, *limits)
+
+
+SIMULATIONS: Mapping[str, Simulation] = MappingProxyType(
+    {
+        "pong": Simulation(_pong, frames_per_step=4, max_episode_steps=1000),
+        "lunarlander": Simulation(_lander, frames_per_step=1, max_episode_steps=1000),
+        "breakout": Simulation(_breakout, frames_per_step=4, max_episode_steps=1000),
+        "carracing": Simulation(_racing, frames_per_step=4, max_episode_steps=250),
+    }
+)
+"""The games by the names of their tasks."""
+
+
+def make_simulation(
+    name: str,
+    num_envs: int,
+    observation: Observation = "pixels",
+    grayscale: bool = True,
+    max_episode_steps: int = 0,
+    continuous: bool = False,
+    frame_skip: int = 0,
+) -> SimulatedEnv:
+    """Builds a batch of simulated environments; `env_id` is `simulation/<name>`.
+
+    Args:
+        name: a key of `SIMULATIONS`.
+        num_envs: N, at least 1.
+        observation: `pixels` or, where a game documents one, its true `state`; lunarlander is
+            observed by its state in either case.
+        grayscale: one channel instead of three (pixels).
+        max_episode_steps: steps after which an episode is truncated; 0 is the game's own limit.
+        continuous: the continuous variant of lunarlander.
+        frame_skip: frames one step advances; 0 is the game's own (4, lunarlander 1).
+
+    Raises:
+        ValueError: an argument is not one of these.
+    """
+    if name not in SIMULATIONS:
+        raise ValueError(f"no simulation is called {name!r}; choose from {', '.join(SIMULATIONS)}")
+    if observation not in ("pixels", "state"):
+        raise ValueError(f"observation must be 'pixels' or 'state', got {observation!r}")
+    if num_envs < 1 or frame_skip < 0 or max_episode_steps < 0:
+        raise ValueError(
+            "num_envs must be at least 1, frame_skip and max_episode_steps at least 0; got "
+            f"{num_envs}, {frame_skip} and {max_episode_steps}"
+        )
+    simulation = SIMULATIONS[name]
+    options = Options(
+        num_envs=num_envs,
+        observation=observation,
+        grayscale=grayscale,
+        continuous=continuous,
+        frames_per_step=frame_skip or simulation.frames_per_step,
+        max_episode_steps=max_episode_steps or simulation.max_episode_steps,
+    )
+    streams = Streams(num_envs)
+    return SimulatedEnv(simulation.make(streams, options), streams)

@@ -1,0 +1,80 @@
+"""Errors as sentences with a way out, each tied to a documented exit code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """Process exit codes, documented in README and asserted in tests."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    TARGET_MISSED = 3
+    COMPONENT_MISSING = 4
+    NO_CHECKPOINT = 5
+    LOCKED = 6
+    IO = 7
+    RESUMABLE = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class CurriculumError(Exception):
+    """Base of every error that reaches a user; its text is a full sentence with a way out."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class ConfigError(CurriculumError):
+    """The configuration or the command line cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ComponentMissing(CurriculumError):
+    """A mode was forced whose components this machine does not have."""
+
+    exit_code = ExitCode.COMPONENT_MISSING
+
+
+class NoCheckpoint(CurriculumError):
+    """A run holds nothing that verifies and could be continued or evaluated."""
+
+    exit_code = ExitCode.NO_CHECKPOINT
+
+
+class RunLocked(CurriculumError):
+    """Another process works in the same run directory."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class RunIOError(CurriculumError):
+    """The disk refused: full, read-only or failing."""
+
+    exit_code = ExitCode.IO
+
+
+class Stopped(CurriculumError):
+    """The run stopped early by request, after a commit; `exit_code` says which request."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.RESUMABLE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class StageFailure(CurriculumError):
+    """A stage cannot go on in this mode; the runner retries it, then steps down.
+
+    Args:
+        reason: One sentence for a person.
+        evidence: JSON-compatible facts for the ledger.
+    """
+
+    def __init__(self, reason: str, evidence: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.evidence = evidence or {}

@@ -1,0 +1,120 @@
+"""The mode decision: one pure, total, monotone function of what the probes found.
+
+Total: every input leads to a decision. Monotone: a component that becomes usable never lowers a
+task's mode. Both are property-tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+USABLE_STATES = frozenset({"ok", "slow"})
+
+
+class Mode(StrEnum):
+    """What a task runs on, best first."""
+
+    FULL = "FULL"
+    GYM_ONLY = "GYM_ONLY"
+    SIMULATION = "SIMULATION"
+
+
+LADDER = (Mode.FULL, Mode.GYM_ONLY, Mode.SIMULATION)
+
+
+@dataclass(frozen=True)
+class TaskNeeds:
+    """Which components a task asks of each mode.
+
+    Attributes:
+        environment: components of its real environment, e.g. `("gymnasium", "ale_py")`.
+        world_model: components of the torch world model, e.g. `("torch", "vae", "mdnrnn")`.
+        base: components every mode needs.
+        simulated: whether a numpy re-creation stands in for the environment.
+    """
+
+    environment: tuple[str, ...]
+    world_model: tuple[str, ...]
+    base: tuple[str, ...] = ("controller_cpu",)
+    simulated: bool = True
+
+    def of(self, mode: Mode) -> tuple[str, ...]:
+        """Returns the components that `mode` needs, in the order they should be mended."""
+        extra = {
+            Mode.FULL: self.environment + self.world_model,
+            Mode.GYM_ONLY: self.environment,
+            Mode.SIMULATION: (),
+        }
+        return self.base + extra[mode]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The mode of one task, or None where it cannot run at all, and every reason it is not better.
+
+    Attributes:
+        mode: the chosen mode; None means not runnable.
+        requested: `auto` or the forced mode.
+        reasons: sentences, empty when the mode is FULL or the forced one was to be had.
+        missing: unusable components that the next better (or the forced) mode needs.
+    """
+
+    mode: Mode | None
+    requested: str
+    reasons: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+def decide(states: Mapping[str, str], needs: TaskNeeds, requested: str = "auto") -> Decision:
+    """Chooses a task's mode.
+
+    Args:
+        states: component name to probe state (`ok`, `slow`, `missing`, `broken`, `timeout`,
+            `crashed`, `lied`); a component that is absent counts as `missing`.
+        needs: what the task needs in each mode.
+        requested: `auto`, or the name of a mode to force.
+
+    Returns:
+        With `auto`, the best mode whose components are all usable. With a forced mode, that mode
+        or None: it is never replaced by another.
+    """
+    rungs = LADDER if requested == "auto" else (Mode(requested),)
+    reasons: list[str] = []
+    missing: tuple[str, ...] = ()
+    for mode in rungs:
+        lacking = _lacking(states, needs, mode)
+        simulatable = mode is not Mode.SIMULATION or needs.simulated
+        if not lacking and simulatable:
+            return Decision(mode, requested, tuple(reasons), missing)
+        reasons.append(_reason(mode, states, lacking, simulatable))
+        missing = missing or lacking
+    return Decision(None, requested, tuple(reasons), missing)
+
+
+def step_down(decision: Decision, needs: TaskNeeds, states: Mapping[str, str], reason: str) -> Decision:
+    """Chooses the next usable mode below a decision's, after the stages failed in it.
+
+    Returns:
+        A decision whose last reason is `reason`; its mode is None when nothing is left below.
+    """
+    if decision.mode is None:
+        return decision
+    reasons = (*decision.reasons, f"{decision.mode} was given up: {reason}")
+    for mode in LADDER[LADDER.index(decision.mode) + 1 :]:
+        simulatable = mode is not Mode.SIMULATION or needs.simulated
+        if simulatable and not _lacking(states, needs, mode):
+            return Decision(mode, decision.requested, reasons, decision.missing)
+    return Decision(None, decision.requested, reasons, decision.missing)
+
+
+def _lacking(states: Mapping[str, str], needs: TaskNeeds, mode: Mode) -> tuple[str, ...]:
+    return tuple(c for c in needs.of(mode) if states.get(c, "missing") not in USABLE_STATES)
+
+
+def _reason(mode: Mode, states: Mapping[str, str], lacking: tuple[str, ...], simulatable: bool) -> str:
+    if not simulatable:
+        return f"{mode} is not possible: this environment has no numpy re-creation"
+    found = ", ".join(f"{c} is {states.get(c, 'missing')}" for c in lacking)
+    return f"{mode} is not possible: {found}"

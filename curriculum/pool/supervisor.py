@@ -1,0 +1,338 @@
+"""The supervising side of the pool: hands out units, watches deadlines, replaces the dead."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from curriculum.errors import StageFailure
+from curriculum.pool.process import WorkerProcess
+from curriculum.pool.worker import Bench, dumps, loads
+
+Event = dict[str, Any]
+
+# Ends that say nothing about the unit: the kernel out of memory, a person, a batch system.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+_START_S = 60.0
+_GRACE_S = 1.0
+_TICK_S = 1.0
+_MAX_STARTS = 3
+
+
+class UnitFailed(StageFailure):
+    """A unit failed as often as it may: it raised, killed its worker or ran past its deadline."""
+
+
+class Pool:
+    """Maps named functions over units of work, in worker processes or in this one.
+
+    A function is named `package.module:function`, takes `(context, unit)` and must not keep or
+    change what it is given. The context is what `initializer(*init_args)` built in that process
+    (None without initializer); it is built again after a unit raised, and closed, if it has a
+    `close`, when it is replaced. Start the parent with the thread limits of the workers where
+    serial results have to equal theirs to the last bit.
+
+    Args:
+        workers: processes; 0 does everything here, one after the other, and without deadline.
+        initializer: name of the function that builds the context, or "".
+        init_args: its arguments; `refresh` replaces them.
+        deadline_s: time for one unit, building the context included, before its worker is killed.
+        max_attempts: how often a unit is tried before `UnitFailed`.
+        on_event: is told `worker_died`, `worker_hung`, `worker_not_started`, `unit_failed` and
+            `pool_serial`, as JSON-compatible dictionaries with an `event`.
+        threads_per_worker: limit for OpenMP and BLAS threads in a worker.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        initializer: str = "",
+        init_args: tuple[Any, ...] = (),
+        deadline_s: float = 600.0,
+        max_attempts: int = 3,
+        on_event: Callable[[Event], None] | None = None,
+        threads_per_worker: int = 1,
+    ) -> None:
+        if workers < 0 or max_attempts < 1 or threads_per_worker < 1 or not deadline_s > 0:
+            raise ValueError(
+                "a pool needs workers >= 0, max_attempts >= 1, threads_per_worker >= 1 and "
+                f"deadline_s > 0, got {workers}, {max_attempts}, {threads_per_worker}, {deadline_s}"
+            )
+        self._size = workers
+        self._initializer = _checked(initializer) if initializer else ""
+        self._deadline_s = deadline_s
+        self._max_attempts = max_attempts
+        self._emit: Callable[[Event], None] = on_event or (lambda event: None)
+        self._threads = threads_per_worker
+        self._workers: list[WorkerProcess] = []
+        self._selector = selectors.DefaultSelector()
+        self._bench: Bench | None = None
+        self._failed_starts = 0
+        self._serial = workers == 0
+        self._closed = False
+        self.refresh(init_args)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def refresh(self, init_args: tuple[Any, ...]) -> None:
+        """Makes every process build its context anew from `init_args` before its next unit."""
+        self._recipe = dumps(("context", self._initializer, init_args))
+        for worker in self._workers:
+            worker.has_recipe = False
+        if self._bench is not None:
+            self._bench.close()
+            self._bench = None
+
+    def map(
+        self,
+        function: str,
+        units: Sequence[Any],
+        on_result: Callable[[int, Any], None] | None = None,
+        *,
+        on_wait: Callable[[], None] | None = None,
+        keep: bool = True,
+    ) -> list[Any]:
+        """Returns `function(context, unit)` of every unit, in the order of `units`.
+
+        Args:
+            function: name of the function, `package.module:function`.
+            units: picklable; the same unit must always give the same result.
+            on_result: is called with the unit's index and result, in the order of completion; what
+                it raises ends the map and stops the workers that are busy.
+            on_wait: is called at least about once a second while workers are waited for; what it
+                raises ends the map likewise.
+            keep: False returns None for every unit, for results that `on_result` consumed.
+
+        Raises:
+            UnitFailed: a unit failed `max_attempts` times.
+            RuntimeError: the pool is closed.
+        """
+        if self._closed:
+            raise RuntimeError("this pool is closed: make a new one")
+        job = _Job(_checked(function), units, on_result, keep)
+        try:
+            while job.unfinished and not self._serial:
+                self._turn(job)
+                if on_wait is not None:
+                    on_wait()
+        finally:
+            self._stop([w for w in self._workers if self._serial or w.unit is not None])
+        for number in sorted(job.unfinished):
+            self._do_here(job, number)
+        return job.results
+
+    def close(self) -> None:
+        """Ends all workers and waits for them; may be called again."""
+        self._closed = True
+        self._stop(list(self._workers))
+        if self._bench is not None:
+            self._bench.close()
+            self._bench = None
+        self._selector.close()
+
+    def _turn(self, job: _Job) -> None:
+        """Hands out units, then waits for whatever comes first: data, an end, a deadline."""
+        self._hand_out(job)
+        now = time.monotonic()
+        ends = [worker.deadline - now for worker in self._workers if worker.unit is not None]
+        for key, mask in self._selector.select(max(0.0, min([_TICK_S, *ends]))):
+            self._exchange(key.data, mask, job)
+        now = time.monotonic()
+        for worker in [w for w in self._workers if w.unit is not None]:
+            if worker.deadline <= now:
+                self._lost(job, worker, hung=True)
+            elif worker.process.poll() is not None:
+                self._lost(job, worker, hung=False)
+
+    def _hand_out(self, job: _Job) -> None:
+        while job.waiting and not self._serial:
+            worker = self._idle()
+            if worker is None:
+                return
+            number = job.waiting.popleft()
+            message = dumps(("unit", job.function, job.units[number]))
+            wait = self._deadline_s if worker.ready else min(self._deadline_s, _START_S)
+            worker.give(number, message, self._recipe, wait)
+            self._watch(worker)
+
+    def _idle(self) -> WorkerProcess | None:
+        """Returns a worker without a unit, started if need be; None if there is no room for one."""
+        for worker in [w for w in self._workers if w.unit is None]:
+            if worker.process.poll() is None:
+                return worker
+            self._lost(None, worker, hung=False)
+        if len(self._workers) >= self._size:
+            return None
+        try:
+            worker = WorkerProcess(self._threads)
+        except OSError as e:
+            self._not_started(f"{type(e).__name__}: {e}")
+            return None
+        self._workers.append(worker)
+        self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+        return worker
+
+    def _watch(self, worker: WorkerProcess) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outbox else 0)
+        self._selector.modify(worker.socket, events, worker)
+
+    def _exchange(self, worker: WorkerProcess, mask: int, job: _Job) -> None:
+        try:
+            if mask & selectors.EVENT_WRITE:
+                worker.flush()
+                self._watch(worker)
+            messages = worker.receive() if mask & selectors.EVENT_READ else []
+        except (ConnectionError, EOFError):
+            # How it ended is read from the process, and reported, by _lost.
+            self._lost(job, worker, hung=False)
+            return
+        for kind, *content in messages:
+            self._take(job, worker, kind, content)
+
+    def _take(self, job: _Job, worker: WorkerProcess, kind: str, content: list[Any]) -> None:
+        if kind == "ready":
+            worker.ready = True
+            worker.deadline = time.monotonic() + self._deadline_s
+            self._failed_starts = 0
+            return
+        number, worker.unit = worker.unit, None
+        assert number is not None
+        if kind == "done":
+            job.finish(number, content[0])
+            return
+        worker.has_recipe = False
+        self._failed(job, number, *content)
+
+    def _lost(self, job: _Job | None, worker: WorkerProcess, hung: bool) -> None:
+        """Clears away a worker that died or hangs, and decides what becomes of its unit."""
+        self._stop([worker])
+        end = _describe_end(worker.process.returncode)
+        facts = {"unit": worker.unit, "log": worker.last_words}
+        if hung:
+            seconds = self._deadline_s if worker.ready else min(self._deadline_s, _START_S)
+            end = f"ran past its deadline of {seconds:g} s"
+        self._emit({"event": "worker_hung" if hung else "worker_died", "how": end, **facts})
+        if job is None or worker.unit is None:
+            return
+        if not worker.ready:
+            job.again(worker.unit)
+            self._not_started(end)
+        elif not hung and -worker.process.returncode in _FROM_OUTSIDE:
+            job.again(worker.unit)
+            job.killed[worker.unit] += 1
+            if job.killed[worker.unit] >= self._max_attempts:
+                self._go_serial(f"unit {worker.unit} lost its worker {self._max_attempts} times")
+        else:
+            self._failed(job, worker.unit, f"its worker {end}", facts["log"])
+
+    def _failed(self, job: _Job, number: int, reason: str, detail: str) -> None:
+        job.attempts[number] += 1
+        attempt = job.attempts[number]
+        facts = {"unit": number, "function": job.function, "reason": reason, "attempt": attempt}
+        self._emit({"event": "unit_failed", **facts})
+        if attempt >= self._max_attempts:
+            raise UnitFailed(
+                f"unit {number} of {job.function} failed {attempt} times: {reason}",
+                {**facts, "detail": detail},
+            )
+        job.again(number)
+
+    def _not_started(self, reason: str) -> None:
+        self._emit({"event": "worker_not_started", "reason": reason})
+        self._failed_starts += 1
+        if self._failed_starts >= _MAX_STARTS:
+            self._go_serial(f"{_MAX_STARTS} workers in a row did not start: {reason}")
+
+    def _go_serial(self, reason: str) -> None:
+        self._serial = True
+        self._emit({"event": "pool_serial", "reason": reason})
+
+    def _do_here(self, job: _Job, number: int) -> None:
+        """Does one unit in this process, by value and with retries, as a worker would."""
+        done = False
+        while not done:
+            if self._bench is None:
+                self._bench = Bench(*loads(self._recipe)[1:])
+            kind, *content = loads(
+                self._bench.answer(job.function, loads(dumps(job.units[number])))
+            )
+            done = kind == "done"
+            if done:
+                job.finish(number, content[0])
+            else:
+                self._bench = None
+                self._failed(job, number, *content)
+
+    def _stop(self, workers: list[WorkerProcess]) -> None:
+        """Ends workers: TERM to their process groups, a short grace together, then KILL."""
+        for worker in workers:
+            worker.signal(signal.SIGTERM)
+        end = time.monotonic() + _GRACE_S
+        for worker in workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, end - time.monotonic()))
+            worker.signal(signal.SIGKILL)
+            worker.process.wait()
+            self._workers.remove(worker)
+            self._selector.unregister(worker.socket)
+            worker.release()
+
+
+class _Job:
+    """One map: what is waiting, what is done, what went wrong how often."""
+
+    def __init__(
+        self,
+        function: str,
+        units: Sequence[Any],
+        on_result: Callable[[int, Any], None] | None,
+        keep: bool,
+    ) -> None:
+        self.function = function
+        self.units = units
+        self.results: list[Any] = [None] * len(units)
+        self.waiting = deque(range(len(units)))
+        self.unfinished = set(self.waiting)
+        self.attempts: Counter[int] = Counter()
+        self.killed: Counter[int] = Counter()
+        self._on_result = on_result
+        self._keep = keep
+
+    def again(self, number: int) -> None:
+        self.waiting.appendleft(number)
+
+    def finish(self, number: int, result: Any) -> None:
+        self.unfinished.discard(number)
+        if self._keep:
+            self.results[number] = result
+        if self._on_result is not None:
+            self._on_result(number, result)
+
+
+def _checked(name: str) -> str:
+    module, colon, function = name.partition(":")
+    if not (module and colon and function):
+        raise ValueError(f"a pool's function is named 'package.module:function', got {name!r}")
+    return name
+
+
+def _describe_end(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    return f"was killed by {signal.Signals(-code).name}"

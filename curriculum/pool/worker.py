@@ -1,0 +1,98 @@
+"""The working side of the pool: a process that does units as they come over a socket."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import queue
+import signal
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+LENGTH = struct.Struct("!Q")
+
+
+class Bench:
+    """A process's context and the units done with it, in a worker and in the parent alike."""
+
+    def __init__(self, initializer: str, init_args: tuple[Any, ...]) -> None:
+        self._initializer = initializer
+        self._init_args = init_args
+        self._context: Any = None
+        self._built = False
+
+    def answer(self, function: str, unit: Any) -> bytes:
+        """Returns the message that tells the unit's result or error."""
+        try:
+            if not self._built and self._initializer:
+                self._context = _resolve(self._initializer)(*self._init_args)
+            self._built = True
+            return dumps(("done", _resolve(function)(self._context, unit)))
+        except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
+            return dumps(("error", f"{type(e).__name__}: {e}", traceback.format_exc()))
+
+    def close(self) -> None:
+        """Closes the context if it can be closed."""
+        close = getattr(self._context, "close", None)
+        if close is not None:
+            close()
+
+
+def serve(fd: int) -> None:
+    """Does units as they come over a socket until it closes: the body of a worker process.
+
+    Args:
+        fd: the worker's end of the socket.
+    """
+    # Ctrl-C is the parent's to handle. On SIGTERM the log shows where the worker was.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, chain=True)
+    os.set_inheritable(fd, False)
+    connection = socket.socket(fileno=fd)
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    _post(connection, dumps(("ready",)))
+    bench = Bench("", ())
+    while True:
+        kind, *content = loads(inbox.get())
+        if kind == "context":
+            bench.close()
+            bench = Bench(*content)
+        else:
+            function, unit = content
+            _post(connection, bench.answer(function, unit))
+
+
+def _listen(connection: socket.socket, inbox: queue.SimpleQueue[bytes]) -> None:
+    """Takes messages until the parent is gone, then ends this process, busy or not."""
+    with connection.makefile("rb") as stream:
+        while len(head := stream.read(LENGTH.size)) == LENGTH.size:
+            inbox.put(stream.read(LENGTH.unpack(head)[0]))
+    os._exit(0)
+
+
+def _post(connection: socket.socket, message: bytes) -> None:
+    connection.sendall(LENGTH.pack(len(message)))
+    connection.sendall(message)
+
+
+def dumps(value: Any) -> bytes:
+    """Returns a message for another process of the same pool."""
+    return bytes(ForkingPickler.dumps(value, 5))
+
+
+def loads(data: bytes) -> Any:
+    """Reads what another process of this same pool wrote into its private socket."""
+    return ForkingPickler.loads(data)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _resolve(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,165 @@
+"""The ledger: `events.jsonl`, one JSON object a line, appended and never rewritten."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from curriculum.records.files import refused, to_json
+
+Event = dict[str, Any]
+Subscriber = Callable[[Event], None]
+
+IMPORTANT = frozenset(
+    {
+        "run_started",
+        "decision",
+        "replacement",
+        "commit_rejected",
+        "stage_done",
+        "stage_failed",
+        "stepped_down",
+        "verdict",
+        "run_stopped",
+        "run_finished",
+    }
+)
+"""Events that are on the disk when `append` returns; others may be lost with the machine's power."""
+
+
+class Ledger:
+    """Appends events to one file and tells subscribers about them.
+
+    Args:
+        path: `events.jsonl`; created by the first append. An unfinished last line, left by a
+            crash, is cut off then.
+        clock: unix seconds.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._subscribers: list[Subscriber] = []
+        self._mended = False
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Calls `subscriber` with every event appended from now on, as it stands in the file."""
+        self._subscribers.append(subscriber)
+
+    def append(self, event: str, /, **facts: Any) -> Event:
+        """Writes one event and returns it as it stands in the file.
+
+        Args:
+            event: its name.
+            facts: JSON-compatible values, numpy ones included; floats that are not finite are
+                written as the texts `nan`, `inf` and `-inf`.
+
+        Raises:
+            RunIOError: the disk refused.
+            ValueError: a fact is called `t` or `event`.
+        """
+        if "t" in facts or "event" in facts:
+            raise ValueError(f"event {event} has a fact called t or event, which the ledger writes")
+        entry = {"t": round(self._clock(), 3), "event": event, **_finite(to_json(facts))}
+        line = (json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n").encode(
+            errors="backslashreplace"
+        )
+        try:
+            self._write(line, sync=event in IMPORTANT)
+        except OSError as e:
+            raise refused(e, f"record {event}", self.path, len(line)) from e
+        for subscriber in self._subscribers:
+            subscriber(entry)
+        return entry
+
+    def events(self, name: str | None = None) -> list[Event]:
+        """Returns all events so far, or those of one name, oldest first."""
+        return [e for e in read_events(self.path) if name is None or e["event"] == name]
+
+    def length(self) -> int:
+        """Returns the file's length in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def truncate(self, length: int) -> None:
+        """Cuts the file back to a length it had before.
+
+        Raises:
+            RunIOError: the disk refused.
+            ValueError: the file is shorter than that.
+        """
+        if length > self.length():
+            raise ValueError(f"{self.path} has {self.length()} bytes, cannot be cut to {length}")
+        if length == self.length():
+            return
+        try:
+            os.truncate(self.path, length)
+        except OSError as e:
+            raise refused(e, "cut the ledger", self.path) from e
+
+    def _write(self, line: bytes, sync: bool) -> None:
+        if not self._mended:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.truncate(_whole_lines(self.path))
+            self._mended = True
+        before = self.length()
+        with self.path.open("ab", buffering=0) as file:
+            if file.write(line) != len(line):
+                os.ftruncate(file.fileno(), before)
+                raise OSError(28, "the disk took only a part of the line")
+            if sync:
+                os.fsync(file.fileno())
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Yields the events of a ledger, oldest first; nothing if there is no file.
+
+    An unfinished last line is left out. A damaged line elsewhere is yielded as an event
+    `unreadable_line` with its number.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _parse(line, number)
+
+
+def _parse(line: bytes, number: int) -> Event:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str) or "t" not in entry:
+        return {"t": 0.0, "event": "unreadable_line", "line": number}
+    return entry
+
+
+def _whole_lines(path: Path) -> int:
+    """Returns the length up to and including the last newline."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

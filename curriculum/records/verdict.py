@@ -1,0 +1,103 @@
+"""The verdict on a task: one score, where it was earned, and which target it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from curriculum.config.schema import TaskConfig
+from curriculum.mode import LADDER, Decision
+
+Outcome = Literal["passed", "missed", "degraded", "not_run"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a task ended.
+
+    Attributes:
+        task: its name.
+        verdict: `passed`; `missed`; `degraded` (it reached the target of a mode lower than the one
+            that was wanted, which never counts as passed); `not_run`.
+        mode: where the score was earned; None if nothing ran.
+        env_id: what was really played.
+        score: mean over the evaluation episodes; None if there were none.
+        interval: bootstrap interval of that mean.
+        target: the score it is held against, which belongs to `mode`'s environment.
+        episodes, policy: how many full episodes, and whether greedy or sampled.
+        env_steps, dream_steps, seconds: used until this verdict, evaluation steps not included.
+        reasons: why the mode is not a better one, or why nothing ran.
+    """
+
+    task: str
+    verdict: Outcome
+    mode: str | None
+    env_id: str
+    score: float | None
+    interval: tuple[float, float] | None
+    target: float
+    episodes: int
+    policy: str
+    env_steps: int
+    dream_steps: int
+    seconds: float
+    reasons: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether the wanted target was reached where it was wanted."""
+        return self.verdict == "passed"
+
+
+def judge(
+    task: TaskConfig, decision: Decision, facts: Mapping[str, Any], used: Mapping[str, Any]
+) -> Verdict:
+    """Holds an evaluation against the target of the mode it was earned in.
+
+    Args:
+        task: the task.
+        decision: the mode; with `auto`, anything below the best mode is a degradation.
+        facts: of the evaluate stage: score, interval, scores, policy.
+        used: env_steps, dream_steps and seconds of the task.
+    """
+    simulated = decision.mode is LADDER[-1]
+    target = task.simulation_target if simulated else task.target
+    wanted = decision.requested in (str(decision.mode), "auto") and (
+        decision.requested != "auto" or decision.mode is LADDER[0]
+    )
+    reached = facts["score"] >= target
+    outcome: Outcome = "missed" if not reached else "passed" if wanted else "degraded"
+    return Verdict(
+        task=task.name,
+        verdict=outcome,
+        mode=str(decision.mode),
+        env_id=f"simulation/{task.env.simulation}" if simulated else task.env_id,
+        score=facts["score"],
+        interval=tuple(facts["interval"]),
+        target=target,
+        episodes=len(facts["scores"]),
+        policy=facts["policy"],
+        reasons=decision.reasons,
+        **used,
+    )
+
+
+def not_run(task: TaskConfig, decision: Decision) -> Verdict:
+    """Returns the verdict of a task without a score, with the reasons."""
+    mode = str(decision.mode) if decision.mode else None
+    return Verdict(
+        task=task.name,
+        verdict="not_run",
+        mode=mode,
+        env_id=task.env_id,
+        score=None,
+        interval=None,
+        target=task.target,
+        episodes=0,
+        policy="",
+        env_steps=0,
+        dream_steps=0,
+        seconds=0.0,
+        reasons=decision.reasons,
+    )

@@ -1,0 +1,112 @@
+"""Stage collect: episodes for V and M, at random first, later by the controller that was learned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curriculum.records.data import EpisodeWriter
+from curriculum.stages.stage import StageContext, StageResult, require
+from curriculum.stages.work import CollectUnit, Recording
+
+NAME = "collect"
+
+
+def verify_inputs(ctx: StageContext) -> None:
+    """Needs nothing in the first round, and the agent of the last round in later ones."""
+    if ctx.round > 0:
+        for stage in ("vision", "memory", "controller"):
+            ctx.completed(stage, ctx.round - 1)
+
+
+def run(ctx: StageContext) -> StageResult:
+    """Plays, records and appends the episodes in order; goes on where the last commit ended."""
+    collect = ctx.task.collect
+    count = collect.num_random_rollouts if ctx.round == 0 else collect.num_policy_rollouts
+    writer = _open_writer(ctx)
+    start = writer.num_episodes
+    ctx.pool.refresh((_work(ctx),))
+    in_order: dict[int, list[Recording]] = {}
+    following = 0
+
+    def on_result(number: int, result: list[Recording]) -> None:
+        nonlocal following
+        in_order[number] = result
+        while following in in_order:
+            _append(ctx, writer, in_order.pop(following))
+            following += 1
+        ctx.say(writer.num_episodes, count, "episodes", steps=float(writer.num_steps))
+        ctx.barrier.reached(lambda: _save(ctx, writer))
+
+    units = _units(ctx, start, count)
+    ctx.pool.map("curriculum.stages.work:collect_episodes", units, on_result=on_result)
+    _save(ctx, writer, complete=True)
+    scores = writer.scores()
+    return StageResult(
+        summary=f"{writer.num_episodes} episodes, {writer.num_steps} steps",
+        metrics={
+            "episodes": float(writer.num_episodes),
+            "score_mean": float(np.mean(scores)),
+            "score_max": float(np.max(scores)),
+        },
+        env_steps=writer.num_steps,
+    )
+
+
+def verify_outputs(ctx: StageContext, result: StageResult) -> None:
+    """There are steps, and observations are not all the same."""
+    require(result.env_steps > 0, "nothing was collected")
+    observations = ctx.data().observations(np.arange(min(result.env_steps, 64)))
+    require(bool(np.isfinite(observations).all()), "collected observations are not finite")
+    require(
+        bool((observations != observations[0]).any()),
+        "all collected observations are equal: the environment does not answer or does not draw",
+    )
+
+
+def _open_writer(ctx: StageContext) -> EpisodeWriter:
+    writer = EpisodeWriter(
+        ctx.directory / "data",
+        observation_shape=ctx.spec.shape,
+        observation_dtype="uint8" if ctx.spec.observation == "pixels" else "float32",
+        action_size=ctx.spec.action.size,
+    )
+    commit = ctx.store.latest()
+    writer.cut(commit.appended if commit else {})
+    return writer
+
+
+def _work(ctx: StageContext):
+    if ctx.round == 0:
+        return ctx.work()
+    last = ctx.at(NAME, ctx.round - 1)
+    return ctx.work(vision=last.vision().state(), memory=last.memory().state())
+
+
+def _units(ctx: StageContext, start: int, count: int) -> list[CollectUnit]:
+    seeds = ctx.env_seeds("episodes", count=count)
+    size = ctx.task.env.num_envs
+    parameters = None
+    if ctx.round > 0:
+        parameters = ctx.completed("controller", ctx.round - 1).arrays["parameters"]
+    path = (ctx.task.name, ctx.round, NAME)
+    return [
+        CollectUnit(path, first, tuple(seeds[first : min(first + size, count)]), parameters)
+        for first in range(start, count, size)
+    ]
+
+
+def _append(ctx: StageContext, writer: EpisodeWriter, recordings: list[Recording]) -> None:
+    for recording in recordings:
+        writer.append_episode(
+            recording.observations,
+            ctx.spec.action.encode(recording.actions),
+            recording.rewards,
+            terminated=recording.terminated,
+            seed=recording.seed,
+        )
+
+
+def _save(ctx: StageContext, writer: EpisodeWriter, complete: bool = False) -> None:
+    writer.sync()
+    meta = {"episodes": writer.num_episodes, "steps": writer.num_steps}
+    ctx.store.save({}, meta, complete=complete, appended=writer.lengths())

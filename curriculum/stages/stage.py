@@ -1,0 +1,197 @@
+"""The contract of a stage, and all that a stage is handed.
+
+A stage is a module with three functions: `verify_inputs(ctx)` and `verify_outputs(ctx, result)`
+raise `StageFailure`, and `run(ctx)` works, commits at barriers and returns a `StageResult`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from curriculum.agent import num_features
+from curriculum.backends.backend import Backend
+from curriculum.config.schema import Config, TaskConfig
+from curriculum.envs.interface import EnvSpec
+from curriculum.errors import StageFailure
+from curriculum.pool import Pool
+from curriculum.progress import Listener, Progress
+from curriculum.records.commit import Commit, CommitStore
+from curriculum.records.data import Dataset
+from curriculum.records.ledger import Ledger
+from curriculum.records.rundir import RunDir
+from curriculum.seeds import env_seed, generator
+from curriculum.stages.work import WorkSpec
+from curriculum.stops import Barrier
+from models.interfaces import Memory, Metrics, Vision
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage reports.
+
+    Attributes:
+        summary: one line for a person.
+        metrics: finite numbers.
+        env_steps: real (or simulated) environment steps taken by this stage.
+        dream_steps: steps taken inside M.
+        facts: JSON-compatible results beyond plain numbers.
+    """
+
+    summary: str
+    metrics: Metrics = field(default_factory=dict)
+    env_steps: int = 0
+    dream_steps: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """One step of the pipeline inside a task; implemented by the modules of this folder."""
+
+    NAME: str
+
+    def verify_inputs(self, ctx: StageContext) -> None: ...
+
+    def run(self, ctx: StageContext) -> StageResult: ...
+
+    def verify_outputs(self, ctx: StageContext, result: StageResult) -> None: ...
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything a stage may use; it knows neither the order of stages nor other tasks."""
+
+    config: Config
+    task: TaskConfig
+    backend: Backend
+    states: Mapping[str, str]
+    spec: EnvSpec
+    round: int
+    stage: str
+    rundir: RunDir
+    ledger: Ledger
+    pool: Pool
+    listener: Listener
+    barrier: Barrier
+
+    def at(self, stage: str, round: int | None = None) -> StageContext:
+        """Returns the same context seen from another stage or round."""
+        return replace(self, stage=stage, round=self.round if round is None else round)
+
+    @property
+    def directory(self) -> Path:
+        """Where this stage keeps its artefacts; data belong to the environment, not to the mode."""
+        of_environment = self.stage == "collect" and self.backend.environment == "real"
+        mode = "REAL" if of_environment else self.backend.mode.value
+        return self.rundir.stage_dir(self.task.name, mode, self.round, self.stage)
+
+    @property
+    def store(self) -> CommitStore:
+        """This stage's commits."""
+        return CommitStore(self.directory)
+
+    def rng(self, *path: int | str) -> np.random.Generator:
+        """Returns the random stream of a place in this stage."""
+        return generator(self.config.seed, self.task.name, self.round, self.stage, *path)
+
+    def env_seeds(self, *path: int | str, count: int) -> list[int]:
+        """Returns the seeds of `count` episodes at a place in this stage."""
+        root, here = self.config.seed, (self.task.name, self.round, self.stage, *path)
+        return [env_seed(root, *here, episode) for episode in range(count)]
+
+    def model_seed(self, name: str) -> int:
+        """Returns the seed of a model's initial weights: the same in every round."""
+        return env_seed(self.config.seed, self.task.name, "model", name)
+
+    def say(self, done: int, total: int, unit: str, **facts: float) -> None:
+        """Reports progress to whoever shows it."""
+        mode = self.backend.mode.value
+        self.listener(
+            Progress(self.task.name, mode, self.round, self.stage, done, total, unit, facts)
+        )
+
+    def record(self, event: str, **facts: Any) -> None:
+        """Appends an event of this stage to the ledger."""
+        self.ledger.append(
+            event,
+            task=self.task.name,
+            mode=self.backend.mode.value,
+            round=self.round,
+            stage=self.stage,
+            **facts,
+        )
+
+    def completed(self, stage: str, round: int | None = None) -> Commit:
+        """Returns the final commit of another stage.
+
+        Raises:
+            StageFailure: it never finished, or nothing of it verifies.
+        """
+        there = self.at(stage, round)
+        commit = there.store.latest(lambda text: there.record("commit_rejected", reason=text))
+        if commit is None or not commit.complete:
+            raise StageFailure(
+                f"stage {self.stage} needs the result of stage {stage}, which is not there: "
+                f"run the stages in order, or leave --stage away",
+                {"missing": stage, "directory": str(there.directory)},
+            )
+        return commit
+
+    def data(self) -> Dataset:
+        """Opens the collected data of all rounds up to this one."""
+        return Dataset([self.at("collect", r).directory / "data" for r in range(self.round + 1)])
+
+    def new_vision(self) -> Vision:
+        """Builds V with its initial weights."""
+        return self.backend.make_vision(self.task, self.spec, self.model_seed("vision"))
+
+    def vision(self) -> Vision:
+        """Builds V and loads what the vision stage of this round learned."""
+        vision = self.new_vision()
+        vision.load_state(self.completed("vision").arrays)
+        return vision
+
+    def new_memory(self) -> Memory:
+        """Builds M with its initial weights."""
+        latents = self.new_vision().latent_size
+        seed = self.model_seed("memory")
+        return self.backend.make_memory(self.task, latents, self.spec.action.size, seed)
+
+    def memory(self) -> Memory:
+        """Builds M and loads what the memory stage of this round learned."""
+        memory = self.new_memory()
+        memory.load_state(self.completed("memory").arrays)
+        return memory
+
+    def num_features(self, vision: Vision, memory: Memory) -> int:
+        """Returns F, the length of the vector that the controller reads."""
+        return num_features(
+            self.task.controller.features, vision.latent_size, memory.hidden_size
+        )
+
+    def work(self, **learned: Any) -> WorkSpec:
+        """Describes this stage's work for worker processes; `learned` are the states of V and M."""
+        return WorkSpec(
+            task=self.task,
+            mode=self.backend.mode.value,
+            states=dict(self.states),
+            plugins=self.config.curriculum.plugins,
+            seed=self.config.seed,
+            **learned,
+        )
+
+
+def require(condition: bool, reason: str, **evidence: Any) -> None:
+    """Raises a StageFailure with a reason and its evidence unless the condition holds."""
+    if not condition:
+        raise StageFailure(reason, evidence)
+
+
+def require_finite(metrics: Metrics, stage: str) -> None:
+    """Raises a StageFailure if a metric is NaN or infinite."""
+    bad = {name: str(value) for name, value in metrics.items() if not np.isfinite(value)}
+    require(not bad, f"stage {stage} ended with metrics that are not finite: {sorted(bad)}", **bad)

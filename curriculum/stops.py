@@ -1,0 +1,107 @@
+"""Where a run may stop: barriers that commit when it is time and end the run when it was asked to."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from curriculum.errors import ExitCode, StageFailure, Stopped
+
+REASONS = {
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C",
+    ExitCode.TERMINATED: "stopped by SIGTERM",
+    ExitCode.RESUMABLE: "stopped because --max-time was reached",
+}
+
+
+class Barrier:
+    """Decides at each safe point whether to commit, go on or stop.
+
+    No decision made here changes a result: the clock only says when to commit and when to stop.
+
+    Args:
+        commit_seconds: time between commits.
+        max_seconds: time after which the run commits and stops; None is never.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        commit_seconds: float,
+        max_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._commit_seconds = commit_seconds
+        self._end = None if max_seconds is None else clock() + max_seconds
+        self._last_commit = clock()
+        self._deadline: float | None = None
+        self._requested: ExitCode | None = None
+
+    def request_stop(self, code: ExitCode) -> None:
+        """Asks the run to commit and stop at the next barrier; called from signal handlers."""
+        self._requested = code
+
+    def start_stage(self, deadline_s: float) -> None:
+        """Starts the clocks of a stage."""
+        self._last_commit = self._clock()
+        self._deadline = self._last_commit + deadline_s
+
+    def reached(self, save: Callable[[], None]) -> None:
+        """Marks a safe point: saves when it is time or when the run has to stop.
+
+        Raises:
+            Stopped: after the save, if the run was asked to stop.
+            StageFailure: the stage is past its deadline.
+        """
+        if self._stop_code() is None and self._clock() - self._last_commit >= self._commit_seconds:
+            save()
+            self._last_commit = self._clock()
+        self.may_stop(save)
+
+    def may_stop(self, save: Callable[[], None]) -> None:
+        """Marks a point where the run can stop but has nothing new to commit.
+
+        Raises:
+            Stopped: after the save, if the run was asked to stop.
+            StageFailure: the stage is past its deadline.
+        """
+        code = self._stop_code()
+        if code is not None:
+            save()
+            raise Stopped(REASONS[code], code)
+        if self._deadline is not None and self._clock() > self._deadline:
+            save()
+            raise StageFailure(
+                "the stage ran past curriculum.stage_deadline_seconds", {"deadline": True}
+            )
+
+    def _stop_code(self) -> ExitCode | None:
+        if self._requested is not None:
+            return self._requested
+        if self._end is not None and self._clock() >= self._end:
+            return ExitCode.RESUMABLE
+        return None
+
+
+@contextmanager
+def signals_to(barrier: Barrier) -> Iterator[None]:
+    """Turns the first Ctrl-C or SIGTERM into a stop at the next barrier, a second Ctrl-C into one now."""
+    seen: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if seen and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.append(number)
+        code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+        barrier.request_stop(code)
+
+    previous = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

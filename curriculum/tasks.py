@@ -1,0 +1,64 @@
+"""The four rungs of the curriculum and what each needs of the machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curriculum.config.schema import TaskConfig
+from curriculum.mode import TaskNeeds
+
+BUILTIN: dict[str, dict[str, Any]] = {
+    "pong": {
+        "env_id": "PongNoFrameskip-v4",
+        "observation": "pixels",
+        "target": 18.0,
+        "simulation_target": 3.0,
+        "env": {"simulation": "pong", "frame_skip": 4, "grayscale": True},
+    },
+    "lunarlander": {
+        "env_id": "LunarLander-v3",
+        "observation": "state",
+        "target": 200.0,
+        "simulation_target": 150.0,
+        "env": {"simulation": "lunarlander"},
+    },
+    "breakout": {
+        "env_id": "BreakoutNoFrameskip-v4",
+        "observation": "pixels",
+        "target": 300.0,
+        "simulation_target": 20.0,
+        "env": {"simulation": "breakout", "frame_skip": 4, "grayscale": True},
+    },
+    "carracing": {
+        "env_id": "CarRacing-v3",
+        "observation": "pixels",
+        "target": 900.0,
+        "simulation_target": 600.0,
+        "env": {"simulation": "carracing", "frame_skip": 4, "grayscale": False},
+    },
+}
+"""What the four tasks are where a configuration says nothing else; keys are those of `TaskConfig`."""
+
+DEFAULT_ORDER = tuple(BUILTIN)
+
+
+def needs_of(task: TaskConfig) -> TaskNeeds:
+    """Names the components a task needs, from its environment id and what its agent sees."""
+    world_model = ("torch", "vae", "mdnrnn") if task.observation == "pixels" else ("torch", "mdnrnn")
+    if task.controller.type == "original":
+        world_model += ("controller",)
+    return TaskNeeds(
+        environment=_environment_components(task.env_id),
+        world_model=world_model,
+        simulated=bool(task.env.simulation),
+    )
+
+
+def _environment_components(env_id: str) -> tuple[str, ...]:
+    if env_id.startswith(("ALE/", "Pong", "Breakout")) or "NoFrameskip" in env_id:
+        return ("gymnasium", "ale_py")
+    if env_id.startswith("CarRacing"):
+        return ("gymnasium", "box2d", "pygame")
+    if env_id.startswith(("LunarLander", "BipedalWalker")):
+        return ("gymnasium", "box2d")
+    return ("gymnasium",)

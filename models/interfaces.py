@@ -1,0 +1,232 @@
+"""The contracts of the world model: Vision (V), Memory (M), Controller (C) and Solver.
+
+Everything crosses these interfaces as numpy arrays, so torch and numpy implementations are
+interchangeable and a caller never asks which one it holds. Shape letters: `N` parallel
+environments, `B` batch, `T` time, `H W C` image (uint8), `Z` latent, `R` recurrent hidden,
+`S` memory state, `F` features, `A` action size, `P` parameters.
+
+A learner is driven step by step, so that training can be committed between any two steps:
+
+    for step in range(learner.total_steps(...)):
+        metrics = learner.update(batch, step=step, ...)
+    learner.finish()
+
+`state()` holds everything the next `update` depends on (weights, optimiser moments, counters),
+as numpy arrays; `load_state(state())` on a fresh instance built with the same arguments
+continues bit-identically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Frames = NDArray[np.uint8]
+State = dict[str, np.ndarray]
+Metrics = dict[str, float]
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A training step met a NaN or infinite loss or gradient; weights were left untouched."""
+
+
+class NonFiniteFitness(ValueError):
+    """A solver was told a NaN or infinite fitness; its state was left untouched."""
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Real transitions for M, cut from episodes and never crossing one.
+
+    Attributes:
+        latents: `[B, T+1, Z]` float32, z_t for t = 0..T (sampled from V's posterior).
+        actions: `[B, T, A]` float32, one-hot or scaled to [-1, 1].
+        rewards: `[B, T]` float32, the reward of action t.
+        terminated: `[B, T]` float32 in {0, 1}, whether action t ended the episode (no time limit).
+        mask: `[B, T]` float32 in {0, 1}, zero on padding after an episode's end.
+    """
+
+    latents: Float
+    actions: Float
+    rewards: Float
+    terminated: Float
+    mask: Float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One imagined step of M.
+
+    Attributes:
+        latents: `[N, Z]` float32, sampled z_{t+1}.
+        rewards: `[N]` float32, expected reward.
+        terminated: `[N]` float32, probability that the episode ended with this step.
+    """
+
+    latents: Float
+    rewards: Float
+    terminated: Float
+
+
+@runtime_checkable
+class Vision(Protocol):
+    """V: observations to latents. For state environments V is a running normaliser."""
+
+    latent_size: int
+    single_pass: bool
+    """True where one pass over the data suffices (closed-form learners); epochs are then 1."""
+
+    def update(
+        self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
+    ) -> Metrics:
+        """Learns from one batch.
+
+        Args:
+            observations: `[B, H, W, C]` uint8 frames, or `[B, D]` float32 states.
+            previous: same shape, the observation one step earlier in the same episode (the same
+                observation at an episode's first step); what differs is what moved.
+            rng: noise of the reparameterisation.
+
+        Returns:
+            Finite metrics, `loss` among them.
+
+        Raises:
+            NonFiniteLoss: the step was refused.
+        """
+        ...
+
+    def finish(self) -> Metrics:
+        """Completes learning after the last update (closed-form learners solve here)."""
+        ...
+
+    def encode(self, observations: np.ndarray) -> Float:
+        """Returns posterior means `[N, Z]`."""
+        ...
+
+    def posterior(self, observations: np.ndarray) -> tuple[Float, Float]:
+        """Returns mean and log variance, `[N, Z]` each (log variance very low if V is not random)."""
+        ...
+
+    def decode(self, latents: Float) -> np.ndarray:
+        """Returns observations `[N, H, W, C]` uint8, or `[N, D]` float32 for states."""
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """M: p(z_{t+1}, r_t, end_t | z_t, a_t, state). `state` is `[N, S]` float32, opaque."""
+
+    latent_size: int
+    action_size: int
+    hidden_size: int
+    single_pass: bool
+
+    def update(self, batch: SequenceBatch, rng: np.random.Generator) -> Metrics:
+        """Learns from one batch; Raises NonFiniteLoss when the step was refused."""
+        ...
+
+    def finish(self) -> Metrics: ...
+
+    def evaluate(self, batch: SequenceBatch) -> Metrics:
+        """Scores a batch without learning: at least `nll`, `prediction_error`, `reward_error`."""
+        ...
+
+    def initial_state(self, n: int) -> Float:
+        """Returns the state before an episode's first step, `[n, S]`."""
+        ...
+
+    def hidden(self, state: Float) -> Float:
+        """Returns the features h of a state, `[N, R]`."""
+        ...
+
+    def step(self, state: Float, latents: Float, actions: Float) -> Float:
+        """Advances `[N, S]` by z_t `[N, Z]` and the encoded a_t `[N, A]`."""
+        ...
+
+    def predict(
+        self, state: Float, latents: Float, temperature: float, rng: np.random.Generator
+    ) -> Prediction:
+        """Samples z_{t+1}, r_t and the end's probability from a state already advanced by `step`.
+
+        Args:
+            state: `[N, S]`, the state *after* `step(state, z_t, a_t)`.
+            latents: `[N, Z]`, z_t (implementations may predict a difference from it).
+            temperature: tau > 0 as in Ha & Schmidhuber 2018: mixture logits are divided by tau,
+                standard deviations multiplied by sqrt(tau).
+            rng: the only source of noise.
+        """
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """C: features to actions; every implementation gives equal actions for equal parameters."""
+
+    num_features: int
+    num_parameters: int
+
+    def get_parameters(self) -> Float:
+        """Returns a flat copy, `[P]` float32: per layer the weights `[in, out]` row-major, then the bias."""
+        ...
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        """Raises ValueError on a wrong size or a non-finite value."""
+        ...
+
+    def act(self, features: Float) -> np.ndarray:
+        """Greedy actions for `[N, F]`: `[N]` int64 (discrete) or `[N, A]` float32 inside the bounds."""
+        ...
+
+    def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
+        """Actions drawn from the policy: softmax, or a Gaussian squashed by tanh."""
+        ...
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A black-box optimiser that maximises fitness by ask and tell."""
+
+    dimension: int
+    popsize: int
+    generation: int
+
+    def ask(self) -> NDArray[np.float64]:
+        """Returns candidates `[popsize, P]`; asking twice without a tell gives the same ones."""
+        ...
+
+    def tell(self, fitness: np.ndarray) -> None:
+        """Takes the fitness `[popsize]` of the last asked candidates, higher is better.
+
+        Raises:
+            NonFiniteFitness: some value is NaN or infinite.
+        """
+        ...
+
+    def mean(self) -> NDArray[np.float64]:
+        """Returns the distribution's mean, `[P]`: the solution to deploy."""
+        ...
+
+    def best(self) -> tuple[NDArray[np.float64], float]:
+        """Returns the best candidate ever told and its fitness."""
+        ...
+
+    def statistics(self) -> Metrics:
+        """Convergence: at least `sigma`, `axis_ratio`, `fitness_mean`, `fitness_best`, `fitness_std`."""
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...

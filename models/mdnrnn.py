@@ -1,0 +1,361 @@
+"""M in torch: an LSTM with a mixture density head (Ha & Schmidhuber 2018, appendix A.2).
+
+Three choices differ from the paper. The mixture predicts the change z_{t+1} - z_t, so that an
+untrained network already says "nothing moves". The reward is a distribution over fixed bins, whose
+mean is unbiased at any scale of reward (`models/neural/reward_bins.py`). Ends are rare, so they
+weigh more in the loss, and the probability is corrected for that weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
+from models.neural.adam import GuardedAdam
+from models.neural.initialise import build
+from models.neural.mixture import Mixture
+from models.neural.precision import Precision, computing, resolve_precision
+from models.neural.reward_bins import RewardBins
+from models.neural.state import load_arrays, to_arrays
+
+_EVALUATION_STEPS = 8192
+_LOWEST_LOG_STD = -6.0
+_REWARD_BINS = 63
+_INITIAL_END_PROBABILITY = 0.01
+
+
+class _Heads(NamedTuple):
+    """What M says of a step: mixture over z_{t+1}, `[..., bins]` and `[...]` logits."""
+
+    mixture: Mixture
+    reward_logits: Tensor
+    end_logits: Tensor
+
+
+class _Network(nn.Module):
+    """LSTM and one linear layer for all heads."""
+
+    def __init__(
+        self, latent_size: int, action_size: int, hidden_size: int, num_mixtures: int
+    ) -> None:
+        super().__init__()
+        self.latent_size, self.num_mixtures = latent_size, num_mixtures
+        self.lstm = nn.LSTM(latent_size + action_size, hidden_size, batch_first=True)
+        self.heads = nn.Linear(hidden_size, 3 * num_mixtures * latent_size + _REWARD_BINS + 1)
+
+    def read(self, hidden: Tensor, latents: Tensor) -> _Heads:
+        """Turns `[..., R]` and z_t `[..., Z]` into predictions."""
+        mixture_size = self.latent_size * self.num_mixtures
+        sizes = (mixture_size, mixture_size, mixture_size, _REWARD_BINS, 1)
+        weights, changes, log_stds, reward, end = self.heads(hidden).float().split(sizes, dim=-1)
+        shape = (self.latent_size, self.num_mixtures)
+        # A soft floor still passes gradients, so a deviation that fell too low can rise again.
+        floored = _LOWEST_LOG_STD + functional.softplus(log_stds - _LOWEST_LOG_STD)
+        mixture = Mixture(
+            torch.log_softmax(weights.unflatten(-1, shape), dim=-1),
+            latents.unsqueeze(-1) + changes.unflatten(-1, shape),
+            floored.unflatten(-1, shape),
+        )
+        return _Heads(mixture, reward, end.squeeze(-1))
+
+
+class MDNRNN:
+    """M: (z_t, a_t, state) to a distribution of z_{t+1}, the reward and the end.
+
+    The packed state is the LSTM's `[h, c]`, so S = 2R, and `hidden` is h. The loss is the mean over
+    real steps of: the mixture's negative log-likelihood per latent, `reward_weight` times the
+    cross-entropy of the reward's bins, `done_weight` times the weighted cross-entropy of the end.
+
+    Args:
+        latent_size: Z.
+        action_size: A.
+        hidden_size: R.
+        num_mixtures: K.
+        learning_rate: Adam's step size.
+        gradient_clip: global norm that gradients are clipped to.
+        reward_weight: weight of the reward's loss.
+        done_weight: weight of the end's loss.
+        device: where it computes.
+        seed: of the initial weights.
+        end_weight: how much more a step that ends an episode weighs in the end's loss; the
+            predicted probability is corrected for it.
+        reward_limit: largest reward that can be told apart; larger ones count as this.
+        precision: format of the LSTM while learning, see `resolve_precision`.
+
+    Raises:
+        ValueError: a size is not positive.
+    """
+
+    single_pass = False
+
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        hidden_size: int = 256,
+        num_mixtures: int = 5,
+        learning_rate: float = 1e-3,
+        gradient_clip: float = 1.0,
+        reward_weight: float = 1.0,
+        done_weight: float = 1.0,
+        device: str = "cpu",
+        seed: int = 0,
+        end_weight: float = 10.0,
+        reward_limit: float = 1000.0,
+        precision: Precision = "auto",
+    ) -> None:
+        sizes = (latent_size, action_size, hidden_size, num_mixtures)
+        if min(sizes) < 1:
+            raise ValueError(f"MDNRNN was given sizes Z, A, R, K = {sizes}, expected all positive")
+        self.latent_size, self.action_size, self.hidden_size = sizes[:3]
+        self._reward_weight, self._done_weight = reward_weight, done_weight
+        self._device = torch.device(device)
+        self._dtype = resolve_precision(precision, self._device)
+        self._network = build(lambda: _Network(*sizes), seed).to(self._device)
+        self._network.lstm.flatten_parameters()
+        self._bins = RewardBins(_REWARD_BINS, reward_limit, self._device)
+        self._end_weight = torch.tensor(end_weight, device=self._device)
+        self._initialise_heads()
+        self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
+
+    def update(self, batch: SequenceBatch, rng: np.random.Generator) -> Metrics:
+        """Takes one Adam step on a batch of sequences, each from the initial state.
+
+        Args:
+            batch: see `SequenceBatch`; steps whose mask is zero have no effect.
+            rng: not drawn from; part of the contract.
+
+        Returns:
+            `loss`, `gradient_norm` before clipping, and what `evaluate` returns, on this batch
+            before the step.
+
+        Raises:
+            NonFiniteLoss: the step was refused and nothing changed.
+            ValueError: the shapes do not fit this model or each other.
+        """
+        tensors = self._tensors_of(batch)
+        heads = self._read_sequence(tensors, self._dtype)
+        losses = self._losses(heads, tensors)
+        count = tensors.mask.sum()
+        loss = (
+            losses["nll"]
+            + self._reward_weight * losses["reward_loss"]
+            + self._done_weight * losses["weighted_done_loss"]
+        ) / count
+        norm = self._adam.step(loss)
+        with torch.no_grad():
+            sums = {**losses, **self._errors(heads, tensors)}
+            metrics = _averages({name: value.detach() for name, value in sums.items()}, count)
+        return {"loss": loss.item(), **metrics, "gradient_norm": norm}
+
+    def finish(self) -> Metrics:
+        """Does nothing: every update already learned; returns no metrics."""
+        return {}
+
+    def evaluate(self, batch: SequenceBatch) -> Metrics:
+        """Scores a batch without learning.
+
+        Returns:
+            Means over real steps: `nll` (nats per latent), `prediction_error` and `copy_error`
+            (squared error per latent of the expected z_{t+1}, and of z_t in its place),
+            `mixture_entropy` (nats, 0 to log K), `reward_error` (squared error of the expected
+            reward), `reward_loss`, `done_loss` (cross-entropies, nats), `weighted_done_loss` (the
+            one trained on), `done_rate` and `done_probability` (equal if calibrated).
+
+        Raises:
+            ValueError: the shapes do not fit this model or each other.
+        """
+        rows = max(1, _EVALUATION_STEPS // max(1, batch.mask.shape[1]))
+        total: dict[str, Tensor] = {}
+        whole = self._tensors_of(batch)
+        with torch.inference_mode():
+            for start in range(0, len(whole.mask), rows):
+                part = _Tensors(*(tensor[start : start + rows] for tensor in whole))
+                heads = self._read_sequence(part, torch.float32)
+                for name, value in {
+                    **self._losses(heads, part),
+                    **self._errors(heads, part),
+                }.items():
+                    total[name] = total[name] + value if name in total else value
+            return _averages(total, whole.mask.sum())
+
+    def initial_state(self, n: int) -> Float:
+        """Returns zeros `[n, 2R]`."""
+        return np.zeros((n, 2 * self.hidden_size), np.float32)
+
+    def hidden(self, state: Float) -> Float:
+        """Returns h, `[N, R]`, of a packed state `[N, 2R]`."""
+        return np.ascontiguousarray(state[:, : self.hidden_size])
+
+    def step(self, state: Float, latents: Float, actions: Float) -> Float:
+        """Returns the state `[N, 2R]` after z_t `[N, Z]` and the encoded a_t `[N, A]`."""
+        lstm = self._network.lstm
+        with torch.inference_mode():
+            inputs = self._to_device(np.concatenate([latents, actions], axis=1))
+            h, c = self._to_device(state).split(self.hidden_size, dim=1)
+            advanced = torch.lstm_cell(inputs, (h, c), *lstm.all_weights[0])
+            return torch.cat(advanced, dim=1).cpu().numpy()
+
+    def predict(
+        self, state: Float, latents: Float, temperature: float, rng: np.random.Generator
+    ) -> Prediction:
+        """Samples what follows, from a state already advanced by `step`.
+
+        Args:
+            state: `[N, 2R]` after `step(state, z_t, a_t)`.
+            latents: `[N, Z]`, z_t.
+            temperature: tau > 0; log weights / tau, standard deviations * sqrt(tau).
+            rng: draws `[N, Z]` uniforms, then `[N, Z]` normals.
+
+        Raises:
+            ValueError: the temperature is not positive.
+        """
+        if not temperature > 0:
+            raise ValueError(
+                f"temperature was {temperature}, expected above zero (1 is as learned)"
+            )
+        shape = (len(state), self.latent_size)
+        uniforms = rng.random(shape, dtype=np.float32)
+        normals = rng.standard_normal(shape, dtype=np.float32)
+        with torch.inference_mode():
+            hidden = self._to_device(state[:, : self.hidden_size])
+            heads = self._network.read(hidden, self._to_device(latents))
+            sampled = heads.mixture.sample(
+                temperature, self._to_device(uniforms), self._to_device(normals)
+            )
+            rewards, ends = (
+                self._bins.expectation(heads.reward_logits),
+                torch.sigmoid(heads.end_logits),
+            )
+            return Prediction(sampled.cpu().numpy(), rewards.cpu().numpy(), ends.cpu().numpy())
+
+    def state(self) -> State:
+        """Returns weights, moments and counters as arrays."""
+        return to_arrays(self._tensors())
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continues from a state; raises ValueError, unchanged, if it is of another shape."""
+        load_arrays(self._tensors(), state, "MDNRNN")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
+        return {**weights, **{f"adam.{name}": v for name, v in self._adam.tensors().items()}}
+
+    def _initialise_heads(self) -> None:
+        """Starts at a small change of each latent, no reward and a rare end, whatever the input."""
+        mixture_size = self._network.num_mixtures * self.latent_size
+        layer = self._network.heads
+        with torch.no_grad():
+            layer.weight.mul_(0.1)
+            layer.weight[3 * mixture_size :].zero_()
+            layer.bias[3 * mixture_size : -1] = self._bins.prior_logits()
+            layer.bias[-1] = math.log(_INITIAL_END_PROBABILITY / (1.0 - _INITIAL_END_PROBABILITY))
+
+    def _read_sequence(self, tensors: _Tensors, dtype: torch.dtype) -> _Heads:
+        current = tensors.latents[:, :-1]
+        inputs = torch.cat([current, tensors.actions], dim=-1)
+        # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
+        recurrent = dtype if self._device.type == "cuda" else torch.float32
+        with computing(self._device, recurrent):
+            hidden, _ = self._network.lstm(inputs)
+        with computing(self._device, dtype):
+            return self._network.read(hidden, current)
+
+    def _losses(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
+        """Sums over real steps of the terms that are trained on, and of the plain end's."""
+        mask, targets = tensors.mask, tensors.latents[:, 1:]
+        nll = heads.mixture.negative_log_likelihood(targets).mean(-1)
+        reward_loss = self._bins.cross_entropy(heads.reward_logits, tensors.rewards)
+        ends, logits = tensors.terminated, heads.end_logits
+        done_loss = functional.binary_cross_entropy_with_logits(logits, ends, reduction="none")
+        # With weight w on ends the best logit is that of p plus log w (King & Zeng 2001, section
+        # 4.2); adding log w here leaves the head's own logit at that of p.
+        weighted_done_loss = functional.binary_cross_entropy_with_logits(
+            logits + torch.log(self._end_weight),
+            ends,
+            pos_weight=self._end_weight,
+            reduction="none",
+        )
+        terms = {
+            "nll": nll,
+            "reward_loss": reward_loss,
+            "done_loss": done_loss,
+            "weighted_done_loss": weighted_done_loss,
+        }
+        return {name: (mask * value).sum() for name, value in terms.items()}
+
+    def _errors(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
+        """Sums over real steps of what is only looked at."""
+        mask, targets = tensors.mask, tensors.latents[:, 1:]
+        expected = heads.mixture.expectation()
+        terms = {
+            "prediction_error": (expected - targets).square().mean(-1),
+            "copy_error": (tensors.latents[:, :-1] - targets).square().mean(-1),
+            "mixture_entropy": heads.mixture.entropy().mean(-1),
+            "reward_error": (
+                self._bins.expectation(heads.reward_logits) - tensors.rewards
+            ).square(),
+            "done_rate": tensors.terminated,
+            "done_probability": torch.sigmoid(heads.end_logits),
+        }
+        return {name: (mask * value).sum() for name, value in terms.items()}
+
+    def _tensors_of(self, batch: SequenceBatch) -> _Tensors:
+        _check(batch, self.latent_size, self.action_size)
+        mask = batch.mask > 0
+        # Padding may hold anything, NaN included, which a product with zero would let through.
+        real_next = np.concatenate([np.ones((len(mask), 1), bool), mask], axis=1)
+        return _Tensors(
+            self._to_device(np.where(real_next[..., None], batch.latents, 0.0)),
+            self._to_device(np.where(mask[..., None], batch.actions, 0.0)),
+            self._to_device(np.where(mask, batch.rewards, 0.0)),
+            self._to_device(np.where(mask, batch.terminated, 0.0)),
+            self._to_device(batch.mask),
+        )
+
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        # `torch.tensor` copies: the caller's array may be read-only or change later.
+        return torch.tensor(array, dtype=torch.float32, device=self._device)
+
+
+class _Tensors(NamedTuple):
+    """A `SequenceBatch` on the device, its padding zeroed."""
+
+    latents: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    mask: Tensor
+
+
+def _check(batch: SequenceBatch, latent_size: int, action_size: int) -> None:
+    rows, steps = batch.mask.shape
+    expected = {
+        "latents": (rows, steps + 1, latent_size),
+        "actions": (rows, steps, action_size),
+        "rewards": (rows, steps),
+        "terminated": (rows, steps),
+    }
+    for name, shape in expected.items():
+        given = getattr(batch, name).shape
+        if given != shape:
+            raise ValueError(
+                f"MDNRNN was given {name} {given}, expected {shape}, "
+                f"as the mask is {batch.mask.shape}"
+            )
+    if not np.any(batch.mask):
+        raise ValueError(
+            "MDNRNN was given a batch whose mask is all zero, expected real steps in it"
+        )
+
+
+def _averages(sums: Mapping[str, Tensor], count: Tensor) -> Metrics:
+    values = (torch.stack(list(sums.values())) / count).tolist()
+    return dict(zip(sums, values, strict=True))

@@ -1,0 +1,111 @@
+"""Adam that refuses a step with a non-finite loss or gradient, and whose state is exact."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from models.interfaces import NonFiniteLoss
+
+_INITIAL_LOSS_SCALE = 2.0**15
+_STEPS_BEFORE_GROWTH = 1000
+
+
+class GuardedAdam:
+    """Adam (Kingma & Ba 2015) with clipping by global norm and a guard against NaN and infinity.
+
+    With float16 the loss is scaled so that small gradients survive. Gradients that overflow only
+    because of the scale are recomputed with half of it: no step is ever skipped, and a gradient
+    that is non-finite at scale one is refused like any other.
+
+    Args:
+        module: whose parameters are trained.
+        learning_rate: Adam's step size.
+        gradient_clip: the global norm that gradients are clipped to.
+        dtype: the format that the forward pass computes in.
+    """
+
+    def __init__(
+        self, module: nn.Module, learning_rate: float, gradient_clip: float, dtype: torch.dtype
+    ) -> None:
+        self._named = dict(module.named_parameters())
+        self._parameters = list(self._named.values())
+        self._clip = gradient_clip
+        self._adam = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True)
+        for parameter in self._parameters:
+            # Made here, not by the first step, so that a fresh state has the same names and shapes.
+            self._adam.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        self._scaled = dtype == torch.float16
+        self._scale = torch.tensor(_INITIAL_LOSS_SCALE if self._scaled else 1.0)
+        self._good_steps = torch.tensor(0, dtype=torch.int64)
+
+    def step(self, loss: torch.Tensor) -> float:
+        """Takes one step down the gradient of a scalar loss.
+
+        Returns:
+            The gradient's global norm before clipping.
+
+        Raises:
+            NonFiniteLoss: loss or gradient is not finite; weights, moments and counters are as
+                before.
+        """
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"The loss was {value}, expected a finite number; the step was refused. "
+                "Look for extreme inputs or lower the learning rate"
+            )
+        norm = self._backward(loss)
+        self._adam.step()
+        self._clear()
+        self._grow()
+        return norm
+
+    def _backward(self, loss: torch.Tensor) -> float:
+        scale = float(self._scale)
+        while True:
+            self._clear()
+            torch.autograd.backward(loss * scale, retain_graph=self._scaled)
+            for parameter in self._parameters:
+                if parameter.grad is not None and scale != 1.0:
+                    parameter.grad.mul_(1.0 / scale)
+            norm = float(nn.utils.clip_grad_norm_(self._parameters, self._clip))
+            if math.isfinite(norm):
+                break
+            if scale <= 1.0:
+                self._clear()
+                raise NonFiniteLoss(
+                    f"The gradient's norm was {norm} at a loss of {loss.item():.6g}, expected a "
+                    "finite number; the step was refused. Look for extreme inputs or lower the "
+                    "learning rate"
+                )
+            scale /= 2.0
+        if scale != float(self._scale):
+            self._scale.fill_(scale)
+            self._good_steps.zero_()
+        return norm
+
+    def _clear(self) -> None:
+        self._adam.zero_grad(set_to_none=True)
+
+    def _grow(self) -> None:
+        if not self._scaled:
+            return
+        self._good_steps += 1
+        if int(self._good_steps) >= _STEPS_BEFORE_GROWTH:
+            self._scale.mul_(2.0)
+            self._good_steps.zero_()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Names every tensor that the next step depends on, weights excepted; not copies."""
+        named = {"loss_scale": self._scale, "good_steps": self._good_steps}
+        for name, parameter in self._named.items():
+            for moment, tensor in self._adam.state[parameter].items():
+                named[f"{moment}.{name}"] = tensor
+        return named

@@ -1,0 +1,329 @@
+"""V in torch: a convolutional variational autoencoder (Ha & Schmidhuber 2018, appendix A.1).
+
+Four stride-2 convolutions and four transposed ones, as in the paper, with two changes that let a
+few bright pixels matter: the mean frame of the data is taken off the input and put back before
+the decoder's sigmoid, so that the network learns only what changes, and pixels that moved since
+the frame before weigh more in the reconstruction than the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.interfaces import Float, Frames, Metrics, State
+from models.neural.adam import GuardedAdam
+from models.neural.initialise import build
+from models.neural.precision import Precision, computing, resolve_precision
+from models.neural.state import load_arrays, to_arrays
+
+_CHUNK = 128
+_MOVED = 0.02
+_ACCURATE = 0.05
+_ACTIVE_VARIANCE = 0.01
+# Keeps the mean frame inside the sigmoid's useful range, where it still passes gradients.
+_MEAN_MARGIN = 0.02
+
+
+class _Network(nn.Module):
+    """Encoder and decoder between `[B, C, H, W]` images and `[B, 2Z]` or `[B, Z]`."""
+
+    def __init__(
+        self, frame_shape: tuple[int, int, int], latent_size: int, channels: Sequence[int]
+    ) -> None:
+        super().__init__()
+        height, width, image_channels = frame_shape
+        shrink = 2 ** len(channels)
+        self.map_shape = (channels[-1], height // shrink, width // shrink)
+        map_size = channels[-1] * (height // shrink) * (width // shrink)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1)
+            for a, b in pairwise([image_channels, *channels])
+        )
+        self.to_latent = nn.Linear(map_size, 2 * latent_size)
+        self.from_latent = nn.Linear(latent_size, map_size)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, stride=2, padding=1)
+            for a, b in pairwise([*reversed(channels), image_channels])
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        for layer in self.down:
+            images = functional.relu(layer(images))
+        mean, log_variance = self.to_latent(images.flatten(1)).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latents: Tensor) -> Tensor:
+        maps = functional.relu(self.from_latent(latents)).unflatten(1, self.map_shape)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        for layer in self.up[:-1]:
+            maps = functional.relu(layer(maps))
+        return self.up[-1](maps).float()
+
+
+class _Losses(NamedTuple):
+    """The loss of one batch and its terms before they are scaled, scalars each."""
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class ConvVAE:
+    """V: frames to latents, learned by reconstruction.
+
+    The loss is `reconstruction_scale * E_B[sum_pixels w (x - x')^2] + beta_t * E_B[KL]`, the KL
+    summed over latents (Kingma & Welling 2014, appendix B), `beta_t` ramped linearly from zero
+    over `beta_warmup_steps`, and `w = background_weight + motion_weight * moved`, where a pixel
+    moved if it or one of its eight neighbours changed by more than 0.02 since the frame before;
+    `w = 1` if `motion_weight` is zero.
+
+    Args:
+        frame_shape: `(H, W, C)`; H and W divisible by 2 ** len(channels).
+        latent_size: Z.
+        learning_rate: Adam's step size.
+        beta: weight of the KL after warm-up.
+        beta_warmup_steps: updates over which beta grows from zero.
+        motion_weight: further weight of moving pixels; zero is a plain squared error.
+        background_weight: weight of pixels that did not move.
+        reconstruction_scale: factor of the reconstruction term.
+        gradient_clip: global norm that gradients are clipped to.
+        device: where it computes.
+        seed: of the initial weights.
+        channels: of the convolutions; the paper's are (32, 64, 128, 256).
+        mean_frame_updates: updates over which the mean frame is averaged; then it stays.
+        precision: format of the convolutions while learning, see `resolve_precision`.
+
+    Raises:
+        ValueError: the frame cannot be halved that often, or a size is not positive.
+    """
+
+    single_pass = False
+
+    def __init__(
+        self,
+        frame_shape: Sequence[int] = (64, 64, 1),
+        latent_size: int = 32,
+        learning_rate: float = 1e-3,
+        beta: float = 0.02,
+        beta_warmup_steps: int = 500,
+        motion_weight: float = 1.0,
+        background_weight: float = 0.01,
+        reconstruction_scale: float = 50.0,
+        gradient_clip: float = 10.0,
+        device: str = "cpu",
+        seed: int = 0,
+        channels: Sequence[int] = (16, 32, 64, 64),
+        mean_frame_updates: int = 50,
+        precision: Precision = "auto",
+    ) -> None:
+        self.frame_shape = _checked_shape(frame_shape, channels, latent_size)
+        self.latent_size = latent_size
+        self._beta, self._beta_warmup_steps = beta, beta_warmup_steps
+        self._motion_weight, self._background_weight = motion_weight, background_weight
+        self._reconstruction_scale = reconstruction_scale
+        self._mean_frame_updates = mean_frame_updates
+        self._device = torch.device(device)
+        self._dtype = resolve_precision(precision, self._device)
+        height, width, image_channels = self.frame_shape
+        network = build(lambda: _Network(self.frame_shape, latent_size, tuple(channels)), seed)
+        with torch.no_grad():
+            # Starts close to the mean frame instead of at noise around it.
+            for parameter in network.up[-1].parameters():
+                parameter.mul_(0.3)
+        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
+        self._mean_frame = torch.zeros(1, image_channels, height, width, device=self._device)
+        self._updates = torch.tensor(0, dtype=torch.int64)
+
+    def update(
+        self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
+    ) -> Metrics:
+        """Takes one Adam step on a batch.
+
+        Args:
+            observations: `[B, H, W, C]` uint8.
+            previous: `[B, H, W, C]` uint8, one step earlier.
+            rng: draws `[B, Z]` normals for the reparameterisation.
+
+        Returns:
+            `loss`; its terms `reconstruction` (unscaled), `kl` (nats) and `beta`; `pixel_accuracy`
+            (share of values reconstructed within 0.05 of [0, 1]); `moving_variance_explained` (1 -
+            squared error / squared distance from the mean frame, over moving pixels; 0 if nothing
+            moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the batch, averaged),
+            `active_latents` (whose mu varies by more than 0.01, Burda et al. 2016, section 5.3),
+            `posterior_std`; `gradient_norm` before clipping.
+
+        Raises:
+            NonFiniteLoss: the step was refused and nothing changed.
+        """
+        images, before = self._images(observations), self._images(previous)
+        normals = rng.standard_normal((len(images), self.latent_size), dtype=np.float32)
+        mean_frame, updates = self._next_mean_frame(images), int(self._updates)
+        moved = _moved(images, before)
+        with computing(self._device, self._dtype):
+            mean, log_variance = self._network.encode(images - mean_frame)
+            noise = torch.from_numpy(normals).to(self._device) * torch.exp(0.5 * log_variance)
+            logits = self._network.decode(mean + noise)
+        decoded = _to_pixels(logits, mean_frame)
+        beta = self._beta_at(updates)
+        losses = self._losses(images, decoded, moved, (mean, log_variance), beta)
+        norm = self._adam.step(losses.total)
+        self._mean_frame.copy_(mean_frame)
+        self._updates += 1
+        with torch.no_grad():
+            metrics = {
+                "loss": losses.total,
+                "reconstruction": losses.reconstruction,
+                "kl": losses.kl,
+                **_image_metrics(images, decoded, moved, mean_frame),
+                **_latent_metrics(mean, log_variance),
+            }
+            values = torch.stack([value.detach() for value in metrics.values()]).tolist()
+        return {**dict(zip(metrics, values, strict=True)), "beta": beta, "gradient_norm": norm}
+
+    def finish(self) -> Metrics:
+        """Does nothing: every update already learned; returns no metrics."""
+        return {}
+
+    def encode(self, observations: np.ndarray) -> Float:
+        """Returns posterior means `[N, Z]` of frames `[N, H, W, C]` uint8."""
+        return self.posterior(observations)[0]
+
+    def posterior(self, observations: np.ndarray) -> tuple[Float, Float]:
+        """Returns the posterior's mean and log variance, `[N, Z]` each."""
+        self._check(observations)
+        shape = (len(observations), self.latent_size)
+        means, log_variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        with torch.inference_mode(), computing(self._device, torch.float32):
+            for chunk in _chunks(len(observations)):
+                images = self._images(observations[chunk]) - self._mean_frame
+                mean, log_variance = self._network.encode(images)
+                means[chunk], log_variances[chunk] = mean.cpu(), log_variance.cpu()
+        return means, log_variances
+
+    def decode(self, latents: Float) -> Frames:
+        """Returns frames `[N, H, W, C]` uint8 of latents `[N, Z]`."""
+        latents = np.ascontiguousarray(latents, dtype=np.float32)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_size:
+            raise ValueError(
+                f"ConvVAE.decode was given shape {latents.shape}, expected (N, {self.latent_size})"
+            )
+        frames = np.empty((len(latents), *self.frame_shape), np.uint8)
+        with torch.inference_mode(), computing(self._device, torch.float32):
+            for chunk in _chunks(len(latents)):
+                logits = self._network.decode(torch.tensor(latents[chunk], device=self._device))
+                pixels = _to_pixels(logits, self._mean_frame).mul(255.0).round().to(torch.uint8)
+                frames[chunk] = pixels.permute(0, 2, 3, 1).cpu()
+        return frames
+
+    def state(self) -> State:
+        """Returns weights, mean frame, moments and counters as arrays."""
+        return to_arrays(self._tensors())
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continues from a state; raises ValueError, unchanged, if it is of another shape."""
+        load_arrays(self._tensors(), state, "ConvVAE")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
+        moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
+        return {**weights, **moments, "mean_frame": self._mean_frame, "updates": self._updates}
+
+    def _losses(
+        self,
+        images: Tensor,
+        decoded: Tensor,
+        moved: Tensor,
+        posterior: tuple[Tensor, Tensor],
+        beta: float,
+    ) -> _Losses:
+        error = (decoded - images).square()
+        if self._motion_weight > 0:
+            error = error * (self._background_weight + self._motion_weight * moved)
+        reconstruction = error.sum(dim=(1, 2, 3)).mean()
+        mean, log_variance = posterior
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1).mean()
+        return _Losses(self._reconstruction_scale * reconstruction + beta * kl, reconstruction, kl)
+
+    def _beta_at(self, updates: int) -> float:
+        if self._beta_warmup_steps == 0:
+            return self._beta
+        return self._beta * min(1.0, updates / self._beta_warmup_steps)
+
+    def _next_mean_frame(self, images: Tensor) -> Tensor:
+        updates = int(self._updates)
+        if updates >= self._mean_frame_updates:
+            return self._mean_frame
+        batch_mean = images.mean(dim=0, keepdim=True)
+        return self._mean_frame + (batch_mean - self._mean_frame) / (updates + 1)
+
+    def _images(self, observations: np.ndarray) -> Tensor:
+        self._check(observations)
+        # torch shares memory only with writable arrays, and warns of the others (memory maps).
+        frames = observations if observations.flags.writeable else observations.copy()
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
+        return pixels.permute(0, 3, 1, 2).to(torch.float32).mul_(1.0 / 255.0)
+
+    def _check(self, observations: np.ndarray) -> None:
+        if observations.dtype != np.uint8 or observations.shape[1:] != self.frame_shape:
+            raise ValueError(
+                f"ConvVAE was given {observations.dtype} {observations.shape}, expected uint8 "
+                f"(N, {', '.join(map(str, self.frame_shape))}); resize frames first"
+            )
+
+
+def _checked_shape(
+    frame_shape: Sequence[int], channels: Sequence[int], latent_size: int
+) -> tuple[int, int, int]:
+    shrink = 2 ** len(channels)
+    valid = len(frame_shape) == 3 and min(*frame_shape, *channels, latent_size) > 0
+    if not valid or frame_shape[0] % shrink or frame_shape[1] % shrink:
+        raise ValueError(
+            f"ConvVAE was given frames of {tuple(frame_shape)}, {latent_size} latents and "
+            f"channels {tuple(channels)}, expected positive sizes and (H, W, C) with H and W "
+            f"divisible by {shrink}"
+        )
+    height, width, image_channels = (int(size) for size in frame_shape)
+    return height, width, image_channels
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK))
+
+
+def _moved(images: Tensor, before: Tensor) -> Tensor:
+    """Marks pixels `[B, 1, H, W]` that changed in any channel, grown by one pixel."""
+    changed = (images - before).abs().amax(dim=1, keepdim=True) > _MOVED
+    return functional.max_pool2d(changed.float(), kernel_size=3, stride=1, padding=1)
+
+
+def _to_pixels(logits: Tensor, mean_frame: Tensor) -> Tensor:
+    return torch.sigmoid(logits + torch.logit(mean_frame, eps=_MEAN_MARGIN))
+
+
+def _image_metrics(
+    images: Tensor, decoded: Tensor, moved: Tensor, mean_frame: Tensor
+) -> dict[str, Tensor]:
+    distance = decoded - images
+    unexplained = (moved * distance.square()).sum()
+    variance = (moved * (images - mean_frame).square()).sum()
+    explained = torch.where(variance > 0, 1.0 - unexplained / variance.clamp_min(1e-12), 0.0)
+    accuracy = (distance.abs() <= _ACCURATE).float().mean()
+    return {"pixel_accuracy": accuracy, "moving_variance_explained": explained}
+
+
+def _latent_metrics(mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
+    variance = mean.var(dim=0, correction=0)
+    return {
+        "latent_mean": mean.abs().mean(),
+        "latent_std": variance.sqrt().mean(),
+        "active_latents": (variance > _ACTIVE_VARIANCE).float().sum(),
+        "posterior_std": torch.exp(0.5 * log_variance).mean(),
+    }
