@@ -80,6 +80,14 @@ class Runner:
     after_task: Callable[[StageContext], None] | None = None
     _pool: Pool = field(init=False)
 
+    def __post_init__(self) -> None:
+        import_plugins(self.config.curriculum.plugins)
+        self._pool = self._new_pool()
+
+    def close(self) -> None:
+        """Ends the worker processes."""
+        self._pool.close()
+
     def walk(self) -> list[Verdict]:
         """Walks all tasks and returns their verdicts, in order.
 
@@ -87,19 +95,19 @@ class Runner:
             Stopped: the run was asked to stop; everything is committed.
             RunIOError: the disk refused.
         """
-        import_plugins(self.config.curriculum.plugins)
-        self._pool = self._new_pool()
         verdicts: list[Verdict] = []
-        try:
-            for task in self.config.tasks:
-                verdict = self._task(task)
-                self.ledger.append("verdict", **asdict(verdict))
-                verdicts.append(verdict)
-                if self.config.curriculum.stop_on_miss and not verdict.met:
-                    break
-        finally:
-            self._pool.close()
+        for task in self.config.tasks:
+            verdict = self._task(task)
+            self.ledger.append("verdict", **asdict(verdict))
+            verdicts.append(verdict)
+            if self.config.curriculum.stop_on_miss and not verdict.met:
+                break
         return verdicts
+
+    def context_of(self, task: TaskConfig, mode: str, number: int, stage: str) -> StageContext:
+        """Returns a stage's context in a given mode, to look at what was learned there."""
+        backend = load_backend(mode, self.machine.states, self.machine.device)
+        return self._context(task, backend, self._look_at(task, backend), number).at(stage)
 
     def _task(self, task: TaskConfig) -> Verdict:
         needs = needs_of(task)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from curriculum.config.schema import TaskConfig
+from curriculum.config import loading
+from curriculum.config.schema import Config, EnvConfig, TaskConfig
 from curriculum.mode import TaskNeeds
 
 BUILTIN: dict[str, dict[str, Any]] = {
@@ -62,3 +65,17 @@ def _environment_components(env_id: str) -> tuple[str, ...]:
     if env_id.startswith(("LunarLander", "BipedalWalker")):
         return ("gymnasium", "box2d")
     return ("gymnasium",)
+
+
+def load_config(path: Path, sets: Sequence[str] = (), preset: str | None = None) -> Config:
+    """Reads a configuration that may name the four built-in tasks; see `config.loading`."""
+    return loading.load_config(path, sets, preset, builtin=BUILTIN)
+
+
+def builtin_tasks() -> tuple[TaskConfig, ...]:
+    """Returns the four tasks as they are where no configuration changes them."""
+    tasks = []
+    for name, given in BUILTIN.items():
+        values = dict(given)
+        tasks.append(TaskConfig(name=name, env=EnvConfig(**values.pop("env")), **values))
+    return tuple(tasks)

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     decisions = {name: decide(states, needs) for name, needs in tasks.items()}
     code = _exit_code(results, decisions)
     console.print(_component_table(results), "")
-    remembered = [n for n in names if n not in probed]
+    remembered = [n for n, r in results.items() if r.probed and n not in probed]
     if remembered:
         console.print(f"{len(remembered)} of {len(names)} are remembered; --fresh probes again.")
     _show_unusable(console, [r for r in results.values() if not r.usable])
@@ -154,11 +154,16 @@ def _show_unusable(console: Console, unusable: Sequence[ProbeResult]) -> None:
     from rich.text import Text
 
     fixes: dict[str, list[str]] = {}
+    spared: dict[str, list[str]] = {}
     for result in unusable:
-        line = Text.assemble((result.name, "bold"), f" is {result.state}: {result.detail}")
+        if not result.probed:
+            spared.setdefault(result.detail, []).append(result.name)
+            continue
+        line = Text.assemble((result.name, "bold"), f": {result.state}: {result.detail}")
         console.print(line, soft_wrap=True)
-        if not result.detail.startswith("not probed"):
-            fixes.setdefault(BY_NAME[result.name].fix, []).append(result.name)
+        fixes.setdefault(BY_NAME[result.name].fix, []).append(result.name)
+    for detail, names in spared.items():
+        console.print(Text.assemble((", ".join(names), "bold"), f": {detail}"), soft_wrap=True)
     if fixes:
         console.print("To mend it:")
     for fix, names in fixes.items():

@@ -22,6 +22,7 @@ from diagnostics.components import Component
 from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
 
 POLL_S = 0.01
+NOT_PROBED = "not probed: "
 OUTCOME_LIMIT_BYTES = 65536
 CHILD = Path(__file__).with_name("probe_child.py")
 DEFAULTS = {"OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
@@ -63,6 +64,11 @@ class ProbeResult:
     def usable(self) -> bool:
         """Whether the component can be relied on."""
         return self.state in (ProbeState.OK, ProbeState.SLOW)
+
+    @property
+    def probed(self) -> bool:
+        """Whether a probe was run at all, rather than spared because it could not succeed."""
+        return not self.detail.startswith(NOT_PROBED)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as JSON-compatible data."""
@@ -211,7 +217,7 @@ class _Session:
 
     def _give_up(self) -> None:
         for component in self.waiting:
-            detail = "not probed: the time for all probes together was over"
+            detail = f"{NOT_PROBED}the time for all probes together was over"
             self._settle(ProbeResult(component.name, ProbeState.TIMEOUT, None, 0.0, detail))
         self.waiting.clear()
         for process in self.running.values():
@@ -232,7 +238,7 @@ def _start_probe(code: str, timeout_s: float) -> GuardedProcess:
 
 
 def _not_probed(name: str, blocker: ProbeResult) -> ProbeResult:
-    detail = f"not probed: {blocker.name} is {blocker.state}"
+    detail = f"{NOT_PROBED}{blocker.name} is {blocker.state}"
     return ProbeResult(name, blocker.state, None, 0.0, detail)
 
 
@@ -298,7 +304,7 @@ def _stack_top(process: GuardedProcess) -> str:
     thread = dump.rpartition("Current thread" if "Current thread" in dump else "Thread 0x")[2]
     stack = thread.partition("most recent call first")[2]
     frame = re.search(r'File "([^<"][^"]*)", line (\d+) in ', stack)
-    return f" in {frame[1]}, line {frame[2]}" if frame else ""
+    return f"; it was in {frame[1]}, line {frame[2]}" if frame else ""
 
 
 def _last_line(process: GuardedProcess) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 FILE_LIMIT_BYTES = 64 * 2**20
 ORPHAN_GRACE_S = 10
-TRACE_AT = 0.9
+TRACE_AT = 0.7
 DETAIL_CHARACTERS = 300
 
 
@@ -47,8 +47,8 @@ def expect(condition: object, otherwise: str) -> None:
 def bound(timeout_s: float) -> None:
     """Limits file sizes, forbids core dumps, and makes an orphaned probe end by itself.
 
-    Shortly before the timeout the stack is written to stderr, so that the report can say where
-    a component hangs.
+    Towards the timeout, and again when the prober's SIGTERM comes, the stack is written to stderr,
+    so that the report can say where a component hangs, even one that ignores the signal.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = FILE_LIMIT_BYTES if hard == resource.RLIM_INFINITY else min(FILE_LIMIT_BYTES, hard)
@@ -56,6 +56,7 @@ def bound(timeout_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(int(timeout_s) + ORPHAN_GRACE_S)
     faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, chain=True)
     faulthandler.dump_traceback_later(TRACE_AT * timeout_s, exit=False)
 
 

@@ -324,7 +324,9 @@ class EvolutionStrategy:
         if self.generation - self._decomposed_at < self._decompose_every:
             return
         self._covariance = (self._covariance + self._covariance.T) / 2
-        variances, self._basis = np.linalg.eigh(self._covariance)
+        variances, basis = np.linalg.eigh(self._covariance)
+        # The memory order decides how BLAS rounds, and a saved state keeps none.
+        self._basis = np.ascontiguousarray(basis)
         self._deviations = np.sqrt(np.maximum(variances, 1e-14 * variances.max()))
         self._decomposed_at = self.generation
 

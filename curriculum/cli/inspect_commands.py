@@ -50,7 +50,7 @@ def report(args: argparse.Namespace) -> ExitCode:
 
     ledgers = {}
     for name in args.runs:
-        rundir = RunDir.look(Path(name))
+        rundir = RunDir.open(Path(name))
         ledgers[name] = list(read_events(rundir.ledger_path))
     if args.json:
         print(json.dumps({name: report_json(events) for name, events in ledgers.items()}, indent=2))

@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum run`."""
     config = load_config(Path(args.config), sets=_sets(args), preset=args.preset)
     directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
-    if not args.dry_run and args.resume == "never" and directory.exists():
+    if not args.dry_run and args.resume == "never" and RunDir.exists(directory):
         raise ConfigError(
             f"{directory} holds a run already: choose another --run-dir, or leave --resume away"
         )
     machine = _probe(config)
     if args.dry_run:
         return _dry_run(args, config, machine, directory)
-    with RunDir.open_or_create(directory, dump(config), config_hash(config)) as rundir:
+    with _rundir(directory, config) as rundir:
         return _walk(args, config, machine, rundir, tuple(args.stages or STAGES))
 
 
@@ -77,6 +77,14 @@ def _sets(args: argparse.Namespace) -> list[str]:
         if value is not None:
             sets.append(f"{key}={json.dumps(value)}")
     return sets + args.sets
+
+
+def _rundir(directory: Path, config: Config) -> RunDir:
+    if not RunDir.exists(directory):
+        return RunDir.create(directory, dump(config), {"versions": versions()})
+    rundir = RunDir.open(directory)
+    rundir.require_same_config(config)
+    return rundir
 
 
 def _probe(config: Config) -> Machine:
@@ -129,7 +137,8 @@ def _walk(
 ) -> ExitCode:
     barrier = Barrier(config.curriculum.commit_seconds, args.max_time)
     display = make_display(config, quiet=args.quiet, json=args.json)
-    with Ledger(rundir.ledger_path) as ledger, signals_to(barrier), display:
+    ledger = Ledger(rundir.ledger_path)
+    with signals_to(barrier), display:
         ledger.subscribe(display.on_event)
         _attach_tensorboard(config, rundir, ledger)
         _record_start(config, machine, rundir, ledger)
@@ -147,6 +156,8 @@ def _walk(
             verdicts = runner.walk()
         except Stopped as e:
             return _stopped(e, rundir, ledger)
+        finally:
+            runner.close()
         code = exit_code(verdicts, stages)
         ledger.append("run_finished", exit_code=int(code))
         write_report(rundir.path, ledger.events())

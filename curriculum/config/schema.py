@@ -5,11 +5,16 @@ Nothing here reads a file; `loading.py` turns YAML into these types and checks `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What runs and tasks may be called: they become directory names."""
 
 
 def key(
@@ -20,9 +25,25 @@ def key(
     high: float | None = None,
     choices: Sequence[Any] | None = None,
     open_low: bool = False,
+    min_items: int = 0,
+    unique: bool = False,
+    name: bool = False,
 ) -> Any:
-    """A config key: default, meaning, and the closed range (or `open_low`) or choices it must lie in."""
-    meta = {"help": help, "low": low, "high": high, "choices": choices, "open_low": open_low}
+    """A config key: default, meaning, and the closed range (or `open_low`) or choices it lies in.
+
+    For a list, range and choices are those of its items, `min_items` and `unique` its own; for a
+    text `min_items` counts characters, and `name` marks one that becomes a directory's name.
+    """
+    meta = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "open_low": open_low,
+        "min_items": min_items,
+        "unique": unique,
+        "name": name,
+    }
     return field(default=default, metadata=meta)
 
 
@@ -33,8 +54,12 @@ class CurriculumConfig:
     mode: str = key("auto", "what to run on: auto picks the best that works", choices=MODES)
     timeout_seconds: float = key(15.0, "limit of one component probe", low=5, high=60)
     max_retries: int = key(1, "tries of a failed stage before stepping down a mode", low=0, high=10)
-    rounds: int = key(1, "passes collect..evaluate; later ones collect with the controller", low=1, high=100)
-    tasks: tuple[str, ...] = key((), "tasks to walk, in order; empty means all that are configured")
+    rounds: int = key(
+        1, "passes collect..evaluate; later ones collect with the controller", low=1, high=100
+    )
+    tasks: tuple[str, ...] = key(
+        (), "tasks to walk, in order; empty means all that are configured", unique=True
+    )
     stop_on_miss: bool = key(False, "end the walk at the first missed target")
     stage_deadline_seconds: float = key(14400.0, "a stage past this is failed and retried", low=1)
     unit_deadline_seconds: float = key(
@@ -42,10 +67,16 @@ class CurriculumConfig:
     )
     commit_seconds: float = key(60.0, "time between commits inside a long stage", low=1)
     device: str = key("auto", "where torch computes", choices=("auto", "cpu", "cuda"))
-    workers: int = key(-1, "worker processes for episodes; -1 one per core, 0 none", low=-1, high=256)
-    save_videos: bool = key(False, "write GIFs of the agent and PNG strips of reconstruction and dream")
+    workers: int = key(
+        -1, "worker processes for episodes; -1 one per core, 0 none", low=-1, high=256
+    )
+    save_videos: bool = key(
+        False, "write GIFs of the agent and PNG strips of reconstruction and dream"
+    )
     tensorboard: bool = key(False, "write TensorBoard logs (needs the tensorboard extra)")
-    plugins: tuple[str, ...] = key((), "Python modules to import first; they may register environments")
+    plugins: tuple[str, ...] = key(
+        (), "Python modules to import first; they may register environments"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,8 +89,12 @@ class EnvConfig:
     repeat_action_probability: float = key(0.0, "sticky actions of the emulator", low=0, high=1)
     noop_max: int = key(30, "random no-op actions at an Atari reset, at most", low=0, high=100)
     continuous: bool = key(False, "the continuous variant of LunarLander")
-    max_episode_steps: int = key(0, "truncate episodes after so many steps; 0 leaves it to the environment", low=0)
-    simulation: str = key("", "name of the numpy re-creation that stands in for it, if there is one")
+    max_episode_steps: int = key(
+        0, "truncate episodes after so many steps; 0 leaves it to the environment", low=0
+    )
+    simulation: str = key(
+        "", "name of the numpy re-creation that stands in for it, if there is one"
+    )
     kwargs: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "further arguments of gymnasium.make"}
     )
@@ -70,12 +105,16 @@ class CollectConfig:
     """Data for V and M."""
 
     num_random_rollouts: int = key(64, "episodes collected in the first round", low=1)
-    num_policy_rollouts: int = key(32, "episodes collected by the controller in each later round", low=1)
+    num_policy_rollouts: int = key(
+        32, "episodes collected by the controller in each later round", low=1
+    )
     max_steps_per_rollout: int = key(1000, "steps after which a collected episode is cut", low=2)
     repeat_action_probability: float = key(
         0.75, "probability that the random policy keeps its last action", low=0, high=0.999
     )
-    random_fraction: float = key(0.25, "share of random actions among the controller's when it collects", low=0, high=1)
+    random_fraction: float = key(
+        0.25, "share of random actions among the controller's when it collects", low=0, high=1
+    )
 
 
 @dataclass(frozen=True)
@@ -90,11 +129,15 @@ class VAEConfig:
         1.0, "weight of changed pixels in the reconstruction; 0 is a plain squared error", low=0
     )
     background_weight: float = key(0.01, "weight of unchanged pixels when motion_weight > 0", low=0)
-    reconstruction_scale: float = key(50.0, "factor of the reconstruction term", low=0, open_low=True)
+    reconstruction_scale: float = key(
+        50.0, "factor of the reconstruction term", low=0, open_low=True
+    )
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(128, "frames per update", low=2)
-    gradient_clip: float = key(10.0, "global norm that gradients are clipped to", low=0, open_low=True)
+    gradient_clip: float = key(
+        10.0, "global norm that gradients are clipped to", low=0, open_low=True
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +151,9 @@ class MDNRNNConfig:
     epochs: int = key(20, "passes over the encoded episodes", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(64, "sequences per update", low=1)
-    gradient_clip: float = key(1.0, "global norm that gradients are clipped to", low=0, open_low=True)
+    gradient_clip: float = key(
+        1.0, "global norm that gradients are clipped to", low=0, open_low=True
+    )
     reward_weight: float = key(1.0, "weight of the reward head's loss", low=0)
     done_weight: float = key(1.0, "weight of the end head's loss", low=0)
 
@@ -118,22 +163,38 @@ class ControllerConfig:
     """C: its shape, and how it is searched."""
 
     type: str = key("cpu", "cpu is pure numpy, original is torch", choices=("cpu", "original"))
-    hidden_sizes: tuple[int, ...] = key((), "hidden layers; none makes it linear as in the paper")
-    features: tuple[str, ...] = key(("z", "h"), "what C sees", choices=("z", "h"))
-    solver: str = key("auto", "auto is pycma if installed, else the numpy ES", choices=("auto", "cma", "es"))
+    hidden_sizes: tuple[int, ...] = key(
+        (), "hidden layers; none makes it linear as in the paper", low=1, high=4096
+    )
+    features: tuple[str, ...] = key(
+        ("z", "h"), "what C sees", choices=("z", "h"), min_items=1, unique=True
+    )
+    solver: str = key(
+        "auto", "auto is pycma if installed, else the numpy ES", choices=("auto", "cma", "es")
+    )
     population_size: int = key(16, "candidates per generation", low=4, high=10000)
     rollouts_per_candidate: int = key(4, "episodes per candidate and generation", low=1, high=1000)
     generations: int = key(100, "generations at most", low=1)
     sigma: float = key(0.5, "initial standard deviation", low=0, open_low=True)
     hidden_sigma: float = key(
-        0.1, "factor on sigma for weights that read h, which are many and matter less at first", low=0, open_low=True
+        0.1,
+        "factor on sigma for weights that read h, which are many and matter less at first",
+        low=0,
+        open_low=True,
     )
     train_in_dream: bool = key(False, "search inside M instead of the real environment")
-    max_steps_per_rollout: int = key(0, "cut fitness episodes after so many steps; 0 is no cut", low=0)
-    check_every: int = key(10, "generations between checks of the mean on fresh real episodes; 0 is never", low=0)
+    max_steps_per_rollout: int = key(
+        0, "cut fitness episodes after so many steps; 0 is no cut", low=0
+    )
+    check_every: int = key(
+        10, "generations between checks of the mean on fresh real episodes; 0 is never", low=0
+    )
     check_episodes: int = key(16, "episodes of such a check", low=1)
     stop_margin: float = key(
-        0.05, "stop when a confirmed check beats the target by this share of its size", low=0, high=10
+        0.05,
+        "stop when a confirmed check beats the target by this share of its size",
+        low=0,
+        high=10,
     )
 
 
@@ -157,10 +218,10 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """One rung: what is played, the score that passes, and this task's overrides of the sections."""
+    """One rung: what is played, the score that passes, and this task's own sections."""
 
     name: str = key("", "filled in from the task's key")
-    env_id: str = key("", "Gymnasium id, or registered name")
+    env_id: str = key("", "Gymnasium id, or registered name", min_items=1)
     observation: str = key("pixels", "what the agent sees", choices=("pixels", "state"))
     target: float = key(0.0, "mean score that passes")
     simulation_target: float = key(0.0, "mean score that passes in SIMULATION")
@@ -177,8 +238,8 @@ class TaskConfig:
 class Config:
     """A whole run, validated; sections at the top are defaults that each task has merged in."""
 
-    name: str = key("curriculum", "name of the run; its directory is <run_dir>/<name>")
+    name: str = key("curriculum", "name of the run; its directory is <run_dir>/<name>", name=True)
     seed: int = key(0, "root of every random stream", low=0, high=2**63 - 1)
-    run_dir: str = key("runs", "parent of run directories")
+    run_dir: str = key("runs", "parent of run directories", min_items=1)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     tasks: tuple[TaskConfig, ...] = ()

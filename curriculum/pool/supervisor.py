@@ -260,8 +260,9 @@ class Pool:
             self._go_serial(f"{_MAX_STARTS} workers in a row did not start: {reason}")
 
     def _go_serial(self, reason: str) -> None:
-        self._serial = True
-        self._emit({"event": "pool_serial", "reason": reason})
+        if not self._serial:
+            self._serial = True
+            self._emit({"event": "pool_serial", "reason": reason})
 
     def _do_here(self, job: _Job, number: int) -> None:
         """Does one unit in this process, by value and with retries, as a worker would."""

@@ -27,7 +27,7 @@ __all__ = ["Commit", "CommitStore", "read_json", "write_json"]
 SCHEMA = 1
 STATE, META, MANIFEST = "state.safetensors", "meta.json", "manifest.json"
 _NUMBER = re.compile(r"\d{6,}")
-_KINDS = "biufc"
+_KINDS = "biuf"
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 Report = Callable[[str], None]
@@ -135,7 +135,9 @@ class CommitStore:
                 return _read(self._path(number))
             except Unverified as e:
                 if report is not None:
-                    report(f"commit {number:06d} in {self.directory} is damaged and passed over: {e}")
+                    report(
+                        f"commit {number:06d} in {self.directory} is damaged and passed over: {e}"
+                    )
             except OSError as e:
                 raise refused(e, f"read commit {number:06d}", self.directory) from e
         return None

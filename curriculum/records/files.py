@@ -158,9 +158,11 @@ def to_json(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Strips subclasses (numpy's float64 is a float, enums are texts or ints) down to the base."""
-    for kind in (bool, int, float, str):
+    if isinstance(value, str):
+        return str.__str__(value)
+    for kind in (bool, int, float):
         if isinstance(value, kind):
-            return kind.__str__(value) if kind is str else kind(value)
+            return kind(value)
     return value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +31,7 @@ IMPORTANT = frozenset(
         "run_finished",
     }
 )
-"""Events that are on the disk when `append` returns; others may be lost with the machine's power."""
+"""Events that are on the disk when `append` returns; others may be lost when the power fails."""
 
 
 class Ledger:
@@ -37,7 +39,7 @@ class Ledger:
 
     Args:
         path: `events.jsonl`; created by the first append. An unfinished last line, left by a
-            crash, is cut off then.
+            crash, is cut off then. `/dev/null` keeps nothing and only tells subscribers.
         clock: unix seconds.
     """
 
@@ -110,8 +112,8 @@ class Ledger:
         with self.path.open("ab", buffering=0) as file:
             if file.write(line) != len(line):
                 os.ftruncate(file.fileno(), before)
-                raise OSError(28, "the disk took only a part of the line")
-            if sync:
+                raise OSError(errno.ENOSPC, "the disk took only a part of the line")
+            if sync and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 os.fsync(file.fileno())
 
 

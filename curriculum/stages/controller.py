@@ -7,7 +7,6 @@ with the best confirmed check win. Check seeds are never evaluation seeds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from curriculum.rollout import Episode
+from curriculum.records.sequences import Latents
 from curriculum.stages.dreams import dream_starts
+from curriculum.stages.evaluate import mean_score, play
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from curriculum.stages.work import EpisodesUnit, Fitness, FitnessUnit
+from curriculum.stages.work import Fitness, FitnessUnit
 from models.interfaces import Controller, NonFiniteFitness, Solver
 
 NAME = "controller"
@@ -34,7 +35,12 @@ def run(ctx: StageContext) -> StageResult:
     vision, memory = ctx.vision(), ctx.memory()
     learned: dict[str, Any] = {"vision": vision.state(), "memory": memory.state()}
     if ctx.task.controller.train_in_dream:
-        learned["starts"] = dream_starts(ctx.data(), memory, ctx.spec.action, ctx.rng("starts"))
+        learned["starts"] = dream_starts(
+            ctx.data(),
+            Latents.open(ctx.at("encode").directory / "data"),
+            memory,
+            ctx.rng("starts"),
+        )
     ctx.pool.refresh((ctx.work(**learned),))
     search = Search(ctx, ctx.num_features(vision, memory), memory.hidden_size)
     search.resume()
@@ -75,7 +81,7 @@ class Search:
         )
         self._counters = Counters()
         self._parameters = self._template.get_parameters()
-        self._target = target_of(ctx)
+        self._target = ctx.target
 
     @property
     def over(self) -> bool:
@@ -174,10 +180,10 @@ class Search:
         """Plays fresh real episodes with the mean; what beats the best so far is confirmed first."""
         mean = self._space.expand(self._solver.mean()[None])[0]
         first = self._play(mean, "check", number)
-        score = _mean(first)
+        score = mean_score(first)
         if score > self._counters.best_check:
             second = self._play(mean, "confirm", number)
-            score = _mean([*first, *second])
+            score = mean_score([*first, *second])
             if score > self._counters.best_check:
                 self._counters.best_check = score
                 self._parameters = mean.astype(np.float32)
@@ -187,19 +193,15 @@ class Search:
         self._ctx.record("check", generation=number, score=score, target=self._target)
 
     def _play(self, parameters: np.ndarray, *path: int | str) -> list[Episode]:
-        ctx, settings = self._ctx, self._settings
-        seeds = ctx.env_seeds(*path, count=settings.check_episodes)
-        size = ctx.task.env.num_envs
-        units = [
-            EpisodesUnit(parameters, tuple(seeds[i : i + size]), max_steps=0)
-            for i in range(0, len(seeds), size)
-        ]
-        played = ctx.pool.map(
-            "curriculum.stages.work:play_episodes",
-            units,
-            on_result=lambda number, result: ctx.barrier.may_stop(lambda: None),
+        seeds = self._ctx.env_seeds(*path, count=self._settings.check_episodes)
+        episodes = play(
+            self._ctx,
+            parameters,
+            seeds,
+            sampled=False,
+            # The search is between two states worth saving: a stop here goes back to the last.
+            on_more=lambda played: self._ctx.barrier.may_stop(lambda: None),
         )
-        episodes = [episode for unit in played for episode in unit]
         self._counters.env_steps += sum(e.steps for e in episodes)
         return episodes
 
@@ -252,13 +254,6 @@ class SearchSpace:
         return full.astype(np.float32)
 
 
-def target_of(ctx: StageContext) -> float:
-    """Returns the score that passes in this backend's environment."""
-    if ctx.backend.environment == "simulation":
-        return ctx.task.simulation_target
-    return ctx.task.target
-
-
 def _initial_controller(ctx: StageContext, features: int) -> Controller:
     """Starts from the last round's parameters, else at zero (linear) or small random weights."""
     rng = ctx.rng("initial") if ctx.task.controller.hidden_sizes else None
@@ -268,6 +263,3 @@ def _initial_controller(ctx: StageContext, features: int) -> Controller:
         controller.set_parameters(previous)
     return controller
 
-
-def _mean(episodes: Sequence[Episode]) -> float:
-    return float(np.mean([e.score for e in episodes]))

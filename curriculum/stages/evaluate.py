@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,15 @@ def run(ctx: StageContext) -> StageResult:
     """Plays the evaluation episodes; what is played already is not played again."""
     ctx.pool.refresh((ctx.work(vision=ctx.vision().state(), memory=ctx.memory().state()),))
     parameters = ctx.completed("controller").arrays["parameters"]
-    episodes = evaluate(ctx, parameters, ctx.task.evaluate.episodes)
+    commit = ctx.store.latest(lambda text: ctx.record("commit_rejected", reason=text))
+    episodes = play(
+        ctx,
+        parameters,
+        ctx.env_seeds("episodes", count=ctx.task.evaluate.episodes),
+        sampled=ctx.task.evaluate.sampled,
+        before=_episodes(commit.arrays) if commit else (),
+        on_more=lambda played: ctx.barrier.reached(lambda: _save(ctx, played)),
+    )
     scores = np.array([e.score for e in episodes])
     result = summarise(ctx, scores, np.array([e.steps for e in episodes]))
     ctx.store.save(_arrays(episodes), {"result": result.facts}, complete=True)
@@ -37,33 +46,51 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
     require(played == wanted, f"{played} evaluation episodes were played, expected {wanted}")
 
 
-def evaluate(ctx: StageContext, parameters: np.ndarray, count: int) -> list[Episode]:
-    """Plays `count` full episodes of a controller on this stage's seeds, in order."""
-    seeds = ctx.env_seeds("episodes", count=count)
+def play(
+    ctx: StageContext,
+    parameters: np.ndarray,
+    seeds: Sequence[int],
+    *,
+    sampled: bool,
+    before: Sequence[Episode] = (),
+    on_more: Callable[[list[Episode]], None] = lambda played: None,
+) -> list[Episode]:
+    """Plays one full episode per seed, in batches cut by configuration alone.
+
+    Args:
+        ctx: its pool already knows V and M.
+        parameters: of the controller, `[P]`.
+        seeds: of the episodes.
+        sampled: draw actions from the policy instead of taking the most likely one.
+        before: episodes of the first seeds that were played already.
+        on_more: is told all episodes so far whenever there are more of them, in order.
+    """
+    played = list(before)
     size = ctx.task.env.num_envs
-    played: list[Episode] = []
-    commit = ctx.store.latest()
-    if commit is not None:
-        played = _episodes(commit.arrays)[:count]
     units = [
-        EpisodesUnit(parameters, tuple(seeds[i : i + size]), ctx.task.evaluate.sampled)
-        for i in range(len(played), count, size)
+        EpisodesUnit(parameters, tuple(seeds[i : i + size]), sampled)
+        for i in range(len(played), len(seeds), size)
     ]
-    in_order: dict[int, list[Episode]] = {}
+    waiting: dict[int, list[Episode]] = {}
     following = 0
 
     def on_result(number: int, result: list[Episode]) -> None:
         nonlocal following
-        in_order[number] = result
-        while following in in_order:
-            played.extend(in_order.pop(following))
+        waiting[number] = result
+        while following in waiting:
+            played.extend(waiting.pop(following))
             following += 1
-        mean = float(np.mean([e.score for e in played])) if played else 0.0
-        ctx.say(len(played), count, "episodes", score=mean)
-        ctx.barrier.reached(lambda: _save(ctx, played))
+        if played:
+            ctx.say(len(played), len(seeds), "episodes", score=mean_score(played))
+        on_more(played)
 
     ctx.pool.map("curriculum.stages.work:play_episodes", units, on_result=on_result)
     return played
+
+
+def mean_score(episodes: Sequence[Episode]) -> float:
+    """Returns the mean score of episodes."""
+    return float(np.mean([e.score for e in episodes]))
 
 
 def summarise(ctx: StageContext, scores: np.ndarray, steps: np.ndarray) -> StageResult:

@@ -90,6 +90,12 @@ class StageContext:
         return self.rundir.stage_dir(self.task.name, mode, self.round, self.stage)
 
     @property
+    def target(self) -> float:
+        """The score that passes in this backend's environments."""
+        simulated = self.backend.environment == "simulation"
+        return self.task.simulation_target if simulated else self.task.target
+
+    @property
     def store(self) -> CommitStore:
         """This stage's commits."""
         return CommitStore(self.directory)

@@ -29,7 +29,8 @@ class RewardBins:
                 f"RewardBins was given {count} bins up to {limit}, expected an odd number "
                 "of at least 3 and a limit above zero"
             )
-        even = torch.linspace(-1.0, 1.0, count, dtype=torch.float64) * math.log1p(limit)
+        half = count // 2
+        even = torch.arange(-half, half + 1, dtype=torch.float64) * (math.log1p(limit) / half)
         self.values = (torch.sign(even) * torch.expm1(even.abs())).float().to(device)
 
     def prior_logits(self) -> Tensor:

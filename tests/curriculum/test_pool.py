@@ -247,6 +247,7 @@ def test_interruption_stops_busy_workers_and_leaves_the_pool_usable(
     error: type[BaseException], tmp_path: Path
 ) -> None:
     def interrupt(number: int, result: Any) -> None:
+        assert eventually((tmp_path / "sleeps").exists)
         raise error
 
     pool = Pool(2)

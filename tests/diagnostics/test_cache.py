@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from diagnostics.cache import (
     BY_NAME,
     FAILURE_AGE_S,

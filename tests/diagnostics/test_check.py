@@ -84,7 +84,7 @@ def test_the_report_names_the_reason_and_the_whole_fix(fresh_cache: Path, tmp_pa
         COLUMNS="80",
     )
     assert done.returncode == 4
-    assert "gymnasium is broken: OSError: [/bold] is no markup" in done.stdout
+    assert "gymnasium: broken: OSError: [/bold] is no markup" in done.stdout
     assert 'pip install "gymnasium[box2d]==1.4.0"    # gymnasium' in done.stdout
     report = json.loads(file.read_text())
     assert (report["exit_code"], report["tasks"]) == (4, [])

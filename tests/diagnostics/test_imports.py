@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from diagnostics.imports import STARTS, Start, heavy_modules, measure
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from curriculum.mode import LADDER, Decision, Mode, TaskNeeds, decide, step_down
 from hypothesis import given
 from hypothesis import strategies as st
+
+from curriculum.mode import LADDER, Decision, Mode, TaskNeeds, decide, step_down
 
 NAMES = ("torch", "vae", "mdnrnn", "gymnasium", "ale_py", "box2d", "controller_cpu")
 names = st.sampled_from(NAMES)

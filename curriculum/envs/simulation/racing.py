@@ -243,10 +243,10 @@ class View:
         texel *= MAP_SIZE
         texel += (column + cosine * self._ahead - sine * self._left).astype(np.int32)
         texel += (rows * (MAP_SIZE * MAP_SIZE)).astype(np.int32)[:, None]
-        labels = self._maps.reshape(-1)[texel]
-        frames = self._colours[labels].reshape(-1, SIZE, SIZE, self._colours.shape[1])
-        at = np.full(rows.size, CAR_COLUMN - 1.5)
-        draw_boxes(frames, at, np.full(rows.size, CAR_ROW - 2.5), 3.0, 5.0, self._colours[3])
+        labels = np.take(self._maps, texel)  # several times faster here than indexing
+        frames = np.take(self._colours, labels, axis=0).reshape(rows.size, SIZE, SIZE, -1)
+        at = np.full(rows.size, CAR_COLUMN - 2.0)
+        draw_boxes(frames, at, np.full(rows.size, CAR_ROW - 3.0), 4.0, 6.0, self._colours[3])
         return frames
 
 

@@ -1,0 +1,71 @@
+"""Presets: budgets laid over a configuration file, under `--set`.
+
+`quick` shows in minutes that everything works; `full` restores the budgets that aim at the targets.
+configs/quick.yaml and configs/default.yaml say the same for reading; a test holds them together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+QUICK: dict[str, Any] = {
+    "collect": {"num_random_rollouts": 16, "num_policy_rollouts": 8, "max_steps_per_rollout": 250},
+    "vae": {"epochs": 2, "max_steps": 200, "batch_size": 64, "beta_warmup_steps": 100},
+    "mdnrnn": {"epochs": 4, "max_steps": 150, "batch_size": 32},
+    "controller": {
+        "population_size": 8,
+        "rollouts_per_candidate": 4,
+        "generations": 5,
+        "train_in_dream": True,
+        "check_every": 0,
+        "check_episodes": 4,
+    },
+    "dream": {"max_steps": 100, "num_envs": 32},
+    "evaluate": {"episodes": 4},
+    "tasks": {
+        "lunarlander": {
+            "controller": {
+                "population_size": 8,
+                "rollouts_per_candidate": 4,
+                "generations": 5,
+                "train_in_dream": True,
+                "check_every": 0,
+                "check_episodes": 4,
+            },
+        },
+    },
+}
+
+FULL: dict[str, Any] = {
+    "collect": {
+        "num_random_rollouts": 64,
+        "num_policy_rollouts": 32,
+        "max_steps_per_rollout": 1000,
+    },
+    "vae": {"epochs": 10, "max_steps": 3000, "batch_size": 128, "beta_warmup_steps": 500},
+    "mdnrnn": {"epochs": 20, "max_steps": 1500, "batch_size": 64},
+    "controller": {
+        "population_size": 16,
+        "rollouts_per_candidate": 4,
+        "generations": 100,
+        "train_in_dream": False,
+        "check_every": 10,
+        "check_episodes": 16,
+    },
+    "dream": {"max_steps": 300, "num_envs": 64},
+    "evaluate": {"episodes": 100},
+    "tasks": {
+        "lunarlander": {
+            "controller": {
+                "population_size": 16,
+                "rollouts_per_candidate": 4,
+                "generations": 200,
+                "train_in_dream": False,
+                "check_every": 5,
+                "check_episodes": 32,
+            },
+        },
+    },
+}
+
+PRESETS: dict[str, dict[str, Any]] = {"quick": QUICK, "full": FULL}

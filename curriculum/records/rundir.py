@@ -1,0 +1,229 @@
+"""A run directory: where everything of a run lies, and the lock that keeps it to one process.
+
+run.json  config.yaml  events.jsonl  lock
+pipeline_summary.csv  evaluation_results.json  report.md
+tasks/<task>/<mode>/round-00/<stage>/{commits/, data/, result.json}
+media/  tensorboard/
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from curriculum.config.loading import changes, load_config
+from curriculum.config.schema import Config
+from curriculum.errors import ConfigError, RunLocked
+from curriculum.records.files import read_json, refused, write_bytes, write_json
+
+SCHEMA = 1
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class RunDir:
+    """The paths of a run; as a context manager it holds the run's lock.
+
+    Use `create` or `open`. Reading needs no lock; whoever writes works inside `with rundir:`.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self.facts = dict(facts)
+        """What run.json says: `schema`, `created` (unix seconds) and the creator's facts."""
+        self._lock: int | None = None
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Tells whether a directory holds a run."""
+        return (path / "run.json").is_file()
+
+    @classmethod
+    def create(cls, path: Path, config_yaml: str, facts: Mapping[str, Any] = _NOTHING) -> RunDir:
+        """Makes a new run directory.
+
+        Args:
+            path: of the run; its parents are created. An empty directory may be there, or the
+                beginnings of a run that was killed while it was being created.
+            config_yaml: the whole resolved configuration, as text.
+            facts: to keep in run.json, e.g. versions.
+
+        Raises:
+            ConfigError: there is a run already, or something else.
+            RunIOError: the disk refused.
+        """
+        path = Path(path)
+        if cls.exists(path):
+            raise ConfigError(f"{path} holds a run already: resume it, or choose another directory")
+        _refuse_foreign(path)
+        entries = {"schema": SCHEMA, "created": round(time.time(), 3), **facts}
+        write_bytes(path / "config.yaml", config_yaml.encode())
+        # Last, because a directory with run.json counts as a run.
+        write_json(path / "run.json", entries)
+        return cls(path, entries)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """Opens a run directory that is there.
+
+        Raises:
+            ConfigError: there is none, or a newer program wrote it.
+            RunIOError: it cannot be read.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise ConfigError(
+                f"there is no run directory {path}: give the directory that `run` named when it "
+                f"started, e.g. runs/<name>"
+            )
+        facts = read_json(path / "run.json")
+        if facts is None:
+            raise ConfigError(f"{path} is not a run directory: expected a run.json in it")
+        if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+            found = facts.get("schema") if isinstance(facts, dict) else facts
+            raise ConfigError(
+                f"{path}/run.json has format {found!r}, this program reads {SCHEMA}: use the "
+                f"version that wrote it"
+            )
+        return cls(path, facts)
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        return self.path / "pipeline_summary.csv"
+
+    @property
+    def evaluation_path(self) -> Path:
+        return self.path / "evaluation_results.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.md"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.path / "media"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.path / "tensorboard"
+
+    def stage_dir(self, task: str, mode: str, round: int, stage: str) -> Path:
+        """Returns where a stage keeps its commits and data; whoever writes there creates it."""
+        return self.path / "tasks" / task / mode / f"round-{round:02d}" / stage
+
+    def config(self) -> Config:
+        """Returns the configuration the run was created with.
+
+        Raises:
+            ConfigError: it was edited, and wrongly.
+        """
+        return load_config(self.config_path)
+
+    def require_same_config(self, config: Config) -> None:
+        """Refuses to continue with a configuration that would give other results.
+
+        Keys that cannot change a result (workers, deadlines, what is shown, which of the tasks are
+        walked) may differ.
+
+        Raises:
+            ConfigError: naming every key that differs.
+        """
+        different = changes(self.config(), config)
+        if different:
+            listed = "\n  ".join(different[:20])
+            more = f"\n  and {len(different) - 20} more" if len(different) > 20 else ""
+            raise ConfigError(
+                f"{self.path} was begun with another configuration:\n  {listed}{more}\n"
+                f"resume it as it was with `python -m curriculum resume {self.path}`, or choose "
+                f"another --run-dir"
+            )
+
+    def lock(self) -> None:
+        """Takes the run for this process; the system gives it back when the process ends.
+
+        Raises:
+            RunLocked: another process has it.
+            RunIOError: the disk refused.
+        """
+        path = self.path / "lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as e:
+            raise refused(e, "create the lock", self.path) from e
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _sign(handle)
+        except OSError as e:
+            holder = _holder(handle)
+            os.close(handle)
+            if e.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise RunLocked(
+                    f"{self.path} is in use by {holder}: wait for it, stop it, or choose another "
+                    f"--run-dir"
+                ) from e
+            raise refused(e, "lock the run", self.path) from e
+        self._lock = handle
+
+    def release(self) -> None:
+        """Gives the run back; harmless if it is not held."""
+        if self._lock is None:
+            return
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+        self._lock = None
+
+    def __enter__(self) -> RunDir:
+        self.lock()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file: give a directory for the run")
+    if not path.is_dir():
+        return
+    ours = ("config.yaml", "lock", ".config.yaml.tmp-", ".run.json.tmp-")
+    foreign = sorted(p.name for p in path.iterdir() if not p.name.startswith(ours))
+    if foreign:
+        raise ConfigError(
+            f"{path} is no run directory but holds {foreign[0]}: give an empty or a new directory"
+        )
+
+
+def _sign(handle: int) -> None:
+    """Writes who holds the lock, for whoever is refused."""
+    facts = {"pid": os.getpid(), "host": socket.gethostname(), "started": int(time.time())}
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(facts).encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    try:
+        facts = json.loads(os.pread(handle, 4096, 0))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts["started"]))
+        return f"process {facts['pid']} on {facts['host']} since {since}"
+    except (ValueError, KeyError, TypeError, OSError):
+        return "another process"

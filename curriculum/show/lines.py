@@ -1,0 +1,168 @@
+"""A run told in plain lines, for logs, pipes and simple terminals; and a run told not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from curriculum.config.schema import Config
+from curriculum.progress import Progress
+from curriculum.show.panels import progress_line
+from curriculum.show.state import RunState
+from curriculum.show.stream import LosableStream
+from curriculum.show.words import duration, facts, interval, number, outcome, plain
+
+BETWEEN_LINES_S = 5.0
+
+
+class PlainLines:
+    """Writes one line per start, end and verdict, and progress at most every few seconds.
+
+    Args:
+        config: of the run.
+        stream: where to write.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        stream: TextIO | LosableStream | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stream = stream if isinstance(stream, LosableStream) else LosableStream(stream)
+        self._clock = clock
+        self._state = RunState(config, clock)
+        self._last = clock()
+        self._said = 0
+        self._told_fallbacks: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stream.flush()
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Writes what an event means to a person, if anything."""
+        before = len(self._state.notices)
+        newest = self._state.notices[-1] if before else None
+        self._state.on_event(event)
+        tell = _TELL.get(event["event"])
+        if tell is not None:
+            self._write(tell(event))
+        if self._state.notices and self._state.notices[-1] is not newest:
+            self._write(self._state.notices[-1][1])
+        self._tell_fallbacks()
+
+    def on_progress(self, progress: Progress) -> None:
+        """Writes a line of progress unless the last one was just written."""
+        self._state.on_progress(progress)
+        if self._clock() - self._last < BETWEEN_LINES_S:
+            return
+        shown = {k: v for k, v in progress.facts.items() if k != "rate"}
+        place = _place(vars(progress))
+        parts = [progress_line(self._state), facts(shown)]
+        self._write(f"{place}: {' · '.join(part for part in parts if part)}")
+
+    def _tell_fallbacks(self) -> None:
+        for text, tasks in self._state.fallbacks.items():
+            for task in tasks:
+                if (text, task) not in self._told_fallbacks:
+                    self._told_fallbacks.add((text, task))
+                    self._write(f"{task} runs on less: {text}")
+
+    def _write(self, text: str) -> None:
+        self.stream.write(f"[{duration(self._state.elapsed_s):>6}] {plain(text)}\n")
+        self.stream.flush()
+        self._last = self._clock()
+
+
+class Quiet:
+    """Shows nothing while the run works."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Has nothing to end."""
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Shows nothing."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Shows nothing."""
+
+
+def _place(event: dict[str, Any]) -> str:
+    round_ = f"round {int(event.get('round') or 0) + 1}"
+    return " ".join(str(event.get(k)) for k in ("task", "mode", "stage")) + f" {round_}"
+
+
+def _started(event: dict[str, Any]) -> str:
+    hardware = event.get("hardware") or {}
+    machine = ", ".join(f"{k} {v}" for k, v in hardware.items())
+    resumed = "goes on" if event.get("resumed") else "starts"
+    return (
+        f"run {event.get('name')} {resumed} in {event.get('run_dir')}, "
+        f"seed {event.get('seed')}, {machine}"
+    )
+
+
+def _stage_started(event: dict[str, Any]) -> str:
+    attempt = event.get("attempt") or 0
+    return f"{_place(event)}: started" + (f", attempt {attempt + 1}" if attempt else "")
+
+
+def _stage_done(event: dict[str, Any]) -> str:
+    return f"{_place(event)}: done in {duration(event.get('seconds'))}, {event.get('result')}"
+
+
+def _stage_skipped(event: dict[str, Any]) -> str:
+    return f"{_place(event)}: was done before, {event.get('result')}"
+
+
+def _check(event: dict[str, Any]) -> str:
+    score, target = number(event.get("score")), number(event.get("target"))
+    return f"{_place(event)}: generation {event.get('generation')} checked, {score} of {target}"
+
+
+def _verdict(event: dict[str, Any]) -> str:
+    mode = event.get("mode")
+    return (
+        f"{event.get('task')} {mode or 'no mode'} verdict: "
+        f"{outcome(event.get('verdict'), mode)}, {number(event.get('score'))} "
+        f"{interval(event.get('interval'))} of {number(event.get('target'))}"
+    )
+
+
+def _stopped(event: dict[str, Any]) -> str:
+    return f"{event.get('reason')}; go on with: {event.get('resume')}"
+
+
+def _finished(event: dict[str, Any]) -> str:
+    return f"finished, exit code {event.get('exit_code')}"
+
+
+_TELL: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run_started": _started,
+    "stage_started": _stage_started,
+    "stage_done": _stage_done,
+    "stage_skipped": _stage_skipped,
+    "check": _check,
+    "verdict": _verdict,
+    "run_stopped": _stopped,
+    "run_finished": _finished,
+}

@@ -1,0 +1,302 @@
+"""What a display knows about a running run: events and progress, folded into one small state."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from curriculum.config.schema import Config
+from curriculum.mode import LADDER
+from curriculum.progress import Progress
+from curriculum.show.words import duration, finite, plain
+
+STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
+MIN_WINDOW_S = 15.0
+"""Seconds that a rate looks back at least."""
+
+SCORES = {"controller": "check", "evaluate": "score"}
+"""Where a stage's progress holds a score of the real environment."""
+
+Event = Mapping[str, Any]
+
+
+class Estimate:
+    """Rate and remaining time of a stage from what was done in the last half of its time.
+
+    The half forgets a slow start; units done before a resume are never counted as speed; and as
+    time passes without news the rate falls, so a stall is seen.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque(maxlen=512)
+        self._total = 0
+
+    def update(self, done: int, total: int) -> None:
+        """Takes a sign of life; a count that falls starts anew."""
+        if self._samples and done < self._samples[-1][1]:
+            self._samples.clear()
+        self._total = total
+        now = self._clock()
+        if len(self._samples) > 1 and now - self._samples[-2][0] < 0.2:
+            self._samples.pop()
+        self._samples.append((now, done))
+
+    @property
+    def rate(self) -> float | None:
+        """Units per second; None until something was done in at least a second."""
+        if not self._samples:
+            return None
+        now, (first, _) = self._clock(), self._samples[0]
+        horizon = now - max((now - first) / 2, MIN_WINDOW_S)
+        before = [s for s in self._samples if s[0] <= horizon]
+        start, base = before[-1] if before else self._samples[0]
+        moved = self._samples[-1][1] - base
+        if moved <= 0 or now - start < 1.0:
+            return None
+        return moved / (now - start)
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds to go; None while nothing can be said."""
+        rate = self.rate
+        if rate is None or not self._total or not self._samples:
+            return None
+        return max(self._total - self._samples[-1][1], 0) / rate
+
+
+@dataclass
+class Rung:
+    """One task of the ladder.
+
+    Attributes:
+        floor: a score that needs no skill, where the bar begins: what random play collected.
+        score: the best confirmed check, or the running evaluation, or the verdict's.
+        scored_by: what the score is: `check`, `evaluating` or `final`.
+        stages: stage to `running`, `done` or `failed`, of the round and mode that runs.
+    """
+
+    task: str
+    target: float
+    simulation_target: float
+    mode: str | None = None
+    round: int = 0
+    floor: float | None = None
+    score: float | None = None
+    scored_by: str = ""
+    verdict: str = ""
+    stages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def aim(self) -> float:
+        """The target of the mode that runs."""
+        return self.simulation_target if self.mode == str(LADDER[-1]) else self.target
+
+    @property
+    def share(self) -> float | None:
+        """How much of the way from the floor to the target is made, in [0, 1]."""
+        if self.score is None:
+            return None
+        if self.score >= self.aim:
+            return 1.0
+        floor = min(0.0, self.score) if self.floor is None else self.floor
+        if self.aim <= floor:
+            return 0.0
+        return min(max((self.score - floor) / (self.aim - floor), 0.0), 1.0)
+
+    def enter(self, mode: str | None, number: int) -> None:
+        """Turns to another mode or round; a score never outlives the mode it was earned in."""
+        if mode != self.mode:
+            self.score, self.floor, self.scored_by, self.stages = None, None, "", {}
+        elif number != self.round:
+            self.stages = {}
+        self.mode, self.round = mode, number
+
+
+class RunState:
+    """Everything that is shown, kept up to date by events and progress.
+
+    Args:
+        config: names the run, its tasks and their targets.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self.name, self.seed, self.rounds = config.name, config.seed, config.curriculum.rounds
+        self.rungs = {t.name: Rung(t.name, t.target, t.simulation_target) for t in config.tasks}
+        self.run_dir = ""
+        self.machine = ""
+        self.progress: Progress | None = None
+        self.current: tuple[str, str | None, int, str] | None = None
+        self.stage_began = self._began
+        self.estimate = Estimate(clock)
+        self.fallbacks: dict[str, list[str]] = {}
+        """What stands in for something better, and the tasks that it concerns."""
+        self.notices: deque[tuple[float, str]] = deque(maxlen=50)
+        self.ending = ""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this state was made."""
+        return self._clock() - self._began
+
+    @property
+    def stage_s(self) -> float:
+        """Seconds since the running stage began."""
+        return self._clock() - self.stage_began
+
+    def on_event(self, event: Event) -> None:
+        """Takes one event of the ledger; events it does not know change nothing."""
+        handler = _HANDLERS.get(str(event.get("event")))
+        if handler is not None:
+            handler(self, event)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Takes one sign of life of the running stage."""
+        here = (progress.task, progress.mode, progress.round, progress.stage)
+        if self.current != here:
+            self._enter(*here)
+        self.progress = progress
+        self.estimate.update(progress.done, progress.total)
+        score = finite(progress.facts.get(SCORES.get(progress.stage, "")))
+        rung = self._rung(progress.task)
+        if score is not None:
+            evaluating = progress.stage == "evaluate"
+            rung.score, rung.scored_by = score, "evaluating" if evaluating else "check"
+
+    def _rung(self, task: Any) -> Rung:
+        name = plain(task)
+        return self.rungs.setdefault(name, Rung(name, 0.0, 0.0))
+
+    def _enter(self, task: str, mode: str | None, number: int, stage: str) -> None:
+        rung = self._rung(task)
+        rung.enter(mode, number)
+        rung.stages[stage] = "running"
+        self.current = (task, mode, number, stage)
+        self.progress = None
+        self.stage_began = self._clock()
+        self.estimate = Estimate(self._clock)
+
+    def _notice(self, text: str) -> None:
+        self.notices.append((self.elapsed_s, plain(text)))
+
+    def _fallback(self, text: str, task: Any) -> None:
+        tasks = self.fallbacks.setdefault(plain(text), [])
+        if plain(task) not in tasks:
+            tasks.append(plain(task))
+
+    def _run_started(self, event: Event) -> None:
+        self.run_dir = plain(event.get("run_dir"))
+        hardware = event.get("hardware") or {}
+        parts = [plain(hardware.get("device") or hardware.get("gpu"))]
+        if hardware.get("cores"):
+            parts.append(f"{hardware['cores']} cores")
+        if hardware.get("memory_gib"):
+            parts.append(f"{hardware['memory_gib']} GiB")
+        self.machine = ", ".join(part for part in parts if part)
+        if event.get("resumed"):
+            self._notice("the run goes on where it stopped")
+
+    def _decision(self, event: Event) -> None:
+        mode = event.get("mode")
+        self._rung(event.get("task")).enter(mode, 0)
+        if mode == str(LADDER[0]):
+            return
+        reasons = "; ".join(map(str, event.get("reasons") or ())) or "it was asked for"
+        self._fallback(f"{mode or 'not runnable'}: {reasons}", event.get("task"))
+
+    def _replacement(self, event: Event) -> None:
+        text = f"{event.get('component')} → {event.get('replacement')}: {event.get('consequence')}"
+        self._fallback(text, event.get("task"))
+
+    def _stage_started(self, event: Event) -> None:
+        where = plain(event.get("task")), event.get("mode"), int(event.get("round") or 0)
+        self._enter(*where, plain(event.get("stage")))
+
+    def _stage_over(self, event: Event) -> None:
+        rung = self._rung(event.get("task"))
+        rung.enter(event.get("mode"), int(event.get("round") or 0))
+        stage = plain(event.get("stage"))
+        rung.stages[stage] = "done"
+        random = finite((event.get("metrics") or {}).get("score_mean"))
+        if stage == "collect" and rung.round == 0 and random is not None:
+            rung.floor = random
+        self.current, self.progress = None, None
+
+    def _check(self, event: Event) -> None:
+        rung, score = self._rung(event.get("task")), finite(event.get("score"))
+        if score is not None and (rung.score is None or score > rung.score):
+            rung.score, rung.scored_by = score, "check"
+
+    def _stage_failed(self, event: Event) -> None:
+        self._rung(event.get("task")).stages[plain(event.get("stage"))] = "failed"
+        left = event.get("left") or 0
+        then = f"{left} retries left" if left else "no retry left"
+        self._notice(f"{_place(event)} failed, {then}: {event.get('reason')}")
+        self.current, self.progress = None, None
+
+    def _stepped_down(self, event: Event) -> None:
+        text = f"{event.get('mode')} → {event.get('to')}: {event.get('reason')}"
+        self._fallback(text, event.get("task"))
+        self._notice(f"{event.get('task')} stepped down, {text}")
+
+    def _verdict(self, event: Event) -> None:
+        rung = self._rung(event.get("task"))
+        rung.enter(event.get("mode"), rung.round)
+        rung.verdict = plain(event.get("verdict"))
+        rung.score, rung.scored_by = finite(event.get("score")), "final"
+        self.current, self.progress = None, None
+
+    def _said(self, event: Event) -> None:
+        self._notice(f"{event.get('task') or ''} {event.get('text')}")
+
+    def _trouble(self, event: Event) -> None:
+        hidden = {"t", "event", "task", "mode", "round", "stage"}
+        facts = ", ".join(f"{k} {plain(v, 120)}" for k, v in event.items() if k not in hidden)
+        where = f"{_place(event)}: " if event.get("task") else ""
+        self._notice(f"{where}{plain(event['event']).replace('_', ' ')}: {facts}")
+
+    def _run_stopped(self, event: Event) -> None:
+        self.ending = f"{plain(event.get('reason'))}; go on with: {plain(event.get('resume'))}"
+
+    def _run_finished(self, event: Event) -> None:
+        self.ending = f"finished after {duration(self.elapsed_s)}"
+
+
+_HANDLERS: dict[str, Callable[[RunState, Event], None]] = {
+    "run_started": RunState._run_started,
+    "decision": RunState._decision,
+    "replacement": RunState._replacement,
+    "notice": RunState._said,
+    "stage_started": RunState._stage_started,
+    "stage_skipped": RunState._stage_over,
+    "stage_done": RunState._stage_over,
+    "stage_failed": RunState._stage_failed,
+    "stepped_down": RunState._stepped_down,
+    "check": RunState._check,
+    "verdict": RunState._verdict,
+    "run_stopped": RunState._run_stopped,
+    "run_finished": RunState._run_finished,
+    "commit_rejected": RunState._trouble,
+    "update_refused": RunState._trouble,
+    "worker_died": RunState._trouble,
+    "worker_hung": RunState._trouble,
+    "unit_failed": RunState._trouble,
+    "pool_serial": RunState._trouble,
+}
+
+
+def _place(event: Event) -> str:
+    """Names the task, mode, round and stage of an event; rounds are counted from one for people."""
+    parts = [plain(event.get(k)) for k in ("task", "mode", "stage") if event.get(k)]
+    if event.get("round"):
+        parts.append(f"round {int(event['round']) + 1}")
+    return " ".join(parts)

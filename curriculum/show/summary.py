@@ -1,0 +1,216 @@
+"""What a ledger tells about a run, gathered once for every kind of report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from curriculum.show.words import finite, plain
+
+Event = Mapping[str, Any]
+Place = tuple[str, str, int, str]
+"""Task, mode, round and stage."""
+
+TROUBLE = (
+    "commit_rejected",
+    "update_refused",
+    "worker_died",
+    "worker_hung",
+    "unit_failed",
+    "pool_serial",
+    "unreadable_line",
+)
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One finished stage; steps and seconds are None where another mode did the work."""
+
+    task: str
+    mode: str
+    round: int
+    stage: str
+    seconds: float | None
+    env_steps: int | None
+    dream_steps: int | None
+    result: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One check of a search: fresh real episodes of its mean."""
+
+    task: str
+    mode: str
+    round: int
+    generation: int
+    score: float | None
+    target: float | None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as its ledger tells it.
+
+    Attributes:
+        started: facts of the last `run_started`; starts: how many there were.
+        commands: what was typed, each once, in order.
+        ended: facts of `run_finished` or `run_stopped`, whichever came last after the last start;
+            None while it runs or after it died.
+        first_s, last_s: unix seconds of the first and last event.
+        decisions: the last one per task.
+        replacements: each once, with all its tasks under `tasks`.
+        step_downs, failures, notices: as recorded.
+        trouble: events that the run healed by itself, by name, with how often they came.
+        probes: the last one per component.
+        stages, checks: in order, each place once.
+        verdicts: the last one per task.
+    """
+
+    started: dict[str, Any]
+    starts: int
+    commands: tuple[str, ...]
+    ended: dict[str, Any] | None
+    first_s: float | None
+    last_s: float | None
+    decisions: dict[str, dict[str, Any]]
+    replacements: tuple[dict[str, Any], ...]
+    step_downs: tuple[dict[str, Any], ...]
+    failures: tuple[dict[str, Any], ...]
+    notices: tuple[dict[str, Any], ...]
+    trouble: dict[str, int]
+    probes: dict[str, dict[str, Any]]
+    stages: tuple[StageRow, ...]
+    checks: tuple[CheckRow, ...]
+    verdicts: tuple[dict[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        return plain(self.started.get("name")) or "run"
+
+    def evaluations(self, task: str) -> list[StageRow]:
+        """Returns a task's finished evaluations, oldest first."""
+        return [row for row in self.stages if row.task == task and row.stage == "evaluate"]
+
+
+def summarise(events: Iterable[Event]) -> RunSummary:
+    """Gathers what a ledger tells.
+
+    Args:
+        events: of one run, oldest first; unknown ones change nothing.
+    """
+    told = [dict(event) for event in events]
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for event in told:
+        by_name.setdefault(str(event.get("event")), []).append(event)
+    starts = by_name.get("run_started", [])
+    times = [t for t in (finite(e.get("t")) for e in told) if t]
+    return RunSummary(
+        started=starts[-1] if starts else {},
+        starts=len(starts),
+        commands=tuple(dict.fromkeys(plain(e["command"]) for e in starts if e.get("command"))),
+        ended=_ended(told),
+        first_s=min(times, default=None),
+        last_s=max(times, default=None),
+        decisions=_last(by_name.get("decision", []), "task"),
+        replacements=_replacements(by_name.get("replacement", [])),
+        step_downs=tuple(by_name.get("stepped_down", [])),
+        failures=tuple(by_name.get("stage_failed", [])),
+        notices=_notices(by_name.get("notice", [])),
+        trouble={name: len(by_name[name]) for name in TROUBLE if name in by_name},
+        probes=_last(by_name.get("probe", []), "component"),
+        stages=_stages(told),
+        checks=_checks(by_name.get("check", [])),
+        verdicts=tuple(_last(by_name.get("verdict", []), "task").values()),
+    )
+
+
+def _ended(told: list[dict[str, Any]]) -> dict[str, Any] | None:
+    for event in reversed(told):
+        if event.get("event") in ("run_finished", "run_stopped"):
+            return event
+        if event.get("event") == "run_started":
+            return None
+    return None
+
+
+def _last(events: list[dict[str, Any]], by: str) -> dict[str, dict[str, Any]]:
+    """Returns the last event per value of one fact, in the order of their first appearance."""
+    return {plain(event.get(by)): event for event in events}
+
+
+def _replacements(events: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for event in events:
+        words = ("mode", "component", "reason", "replacement", "consequence")
+        key = tuple(plain(event.get(word)) for word in words)
+        entry = found.setdefault(key, {**dict(zip(words, key, strict=True)), "tasks": []})
+        if plain(event.get("task")) not in entry["tasks"]:
+            entry["tasks"].append(plain(event.get("task")))
+    return tuple(found.values())
+
+
+def _notices(events: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    seen = {(plain(e.get("task")), plain(e.get("text"))): e for e in events}
+    return tuple(seen.values())
+
+
+def _place(event: Event) -> Place:
+    task, mode, stage = (plain(event.get(key)) for key in ("task", "mode", "stage"))
+    return task, mode, int(finite(event.get("round")) or 0), stage
+
+
+def _stages(told: list[dict[str, Any]]) -> tuple[StageRow, ...]:
+    rows: dict[Place, StageRow] = {}
+    for event in told:
+        place = _place(event)
+        if event.get("event") == "stage_done":
+            rows[place] = _done(place, event)
+        elif event.get("event") == "stage_skipped" and place not in rows:
+            rows[place] = _skipped(place, event, rows)
+    return tuple(rows.values())
+
+
+def _done(place: Place, event: Event) -> StageRow:
+    env_steps, dream_steps = finite(event.get("env_steps")), finite(event.get("dream_steps"))
+    return StageRow(
+        *place,
+        seconds=finite(event.get("seconds")),
+        env_steps=None if env_steps is None else int(env_steps),
+        dream_steps=None if dream_steps is None else int(dream_steps),
+        result=plain(event.get("result")),
+        metrics=dict(event.get("metrics") or {}),
+        facts=dict(event.get("facts") or {}),
+    )
+
+
+def _skipped(place: Place, event: Event, rows: Mapping[Place, StageRow]) -> StageRow:
+    """A stage that another mode did already costs nothing here; one whose end a crash kept out of
+    the ledger has the time that its result remembers."""
+    task, _, round_, stage = place
+    other = any((r.task, r.round, r.stage) == (task, round_, stage) for r in rows.values())
+    return StageRow(
+        *place,
+        seconds=None if other else finite(event.get("seconds")),
+        env_steps=None,
+        dream_steps=None,
+        result=f"done before: {plain(event.get('result'))}",
+    )
+
+
+def _checks(events: list[dict[str, Any]]) -> tuple[CheckRow, ...]:
+    """A check repeated after a resume is the same check."""
+    rows: dict[tuple[Place, int], CheckRow] = {}
+    for event in events:
+        place = _place(event)
+        generation = int(finite(event.get("generation")) or 0)
+        rows[place, generation] = CheckRow(
+            *place[:3],
+            generation=generation,
+            score=finite(event.get("score")),
+            target=finite(event.get("target")),
+        )
+    return tuple(rows.values())

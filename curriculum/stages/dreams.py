@@ -1,0 +1,49 @@
+"""Where dreams begin: real latents, with the memory that led up to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curriculum.envs.dream import DreamStarts
+from curriculum.records.data import Dataset
+from curriculum.records.sequences import Latents
+from models.interfaces import Memory
+
+MAX_EPISODES = 64
+STARTS = 2048
+
+
+def dream_starts(
+    data: Dataset, latents: Latents, memory: Memory, rng: np.random.Generator
+) -> DreamStarts:
+    """Plays real episodes through M and picks places in them at random.
+
+    Args:
+        data: collected episodes.
+        latents: V's posterior of their rows.
+        memory: M.
+        rng: picks episodes and places.
+
+    Returns:
+        Up to 2,048 starts out of up to 64 episodes: z_t and M's state before it, for t anywhere
+        from an episode's first step to its last.
+    """
+    count = min(MAX_EPISODES, data.num_episodes)
+    episodes = data.episodes[rng.permutation(data.num_episodes)[:count]]
+    steps = episodes["rows"] - 1
+    owners = np.repeat(np.arange(count), -(-STARTS // count))
+    places = rng.integers(steps[owners])
+    state = memory.initial_state(count)
+    found_latents = np.zeros((len(places), memory.latent_size), np.float32)
+    found_states = np.zeros((len(places), state.shape[1]), np.float32)
+    for step in range(int(places.max()) + 1):
+        live = np.flatnonzero(step < steps)
+        rows = episodes["start"][live] + step
+        seen = np.array(latents.mean[rows])
+        position = np.full(count, -1)
+        position[live] = np.arange(live.size)
+        here = np.flatnonzero(places == step)
+        found_latents[here] = seen[position[owners[here]]]
+        found_states[here] = state[owners[here]]
+        state[live] = memory.step(state[live], seen, data.actions(rows))
+    return DreamStarts(found_latents[:STARTS], found_states[:STARTS])

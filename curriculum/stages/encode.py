@@ -1,0 +1,46 @@
+"""Stage encode: V's posterior of every collected row, computed once and kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curriculum.records.sequences import Latents, LatentWriter
+from curriculum.stages.stage import StageContext, StageResult, require
+
+NAME = "encode"
+ROWS_AT_ONCE = 1024
+
+
+def verify_inputs(ctx: StageContext) -> None:
+    """Needs V and the episodes."""
+    ctx.completed("vision")
+    require(ctx.data().num_rows > 0, "there is nothing to encode")
+
+
+def run(ctx: StageContext) -> StageResult:
+    """Encodes the rows of all rounds in order; goes on where the last commit ended."""
+    data, vision = ctx.data(), ctx.vision()
+    writer = LatentWriter(ctx.directory / "data", vision.latent_size)
+    commit = ctx.store.latest(lambda text: ctx.record("commit_rejected", reason=text))
+    writer.cut(commit.appended if commit else {})
+
+    def save(complete: bool = False) -> None:
+        writer.sync()
+        ctx.store.save({}, {"rows": writer.num_rows}, complete=complete, appended=writer.lengths())
+
+    for start in range(writer.num_rows, data.num_rows, ROWS_AT_ONCE):
+        ctx.barrier.reached(save)
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, data.num_rows))
+        writer.append(*vision.posterior(data.observations(rows)))
+        ctx.say(writer.num_rows, data.num_rows, "rows")
+    save(complete=True)
+    return StageResult(f"{writer.num_rows} rows", {"rows": float(writer.num_rows)})
+
+
+def verify_outputs(ctx: StageContext, result: StageResult) -> None:
+    """There is one finite latent for every row."""
+    latents = Latents.open(ctx.directory / "data")
+    rows = ctx.data().num_rows
+    require(len(latents.mean) == rows, f"{len(latents.mean)} rows were encoded, expected {rows}")
+    finite = np.isfinite(latents.mean).all() and np.isfinite(latents.log_var).all()
+    require(bool(finite), "some latents are not finite")

@@ -1,0 +1,84 @@
+"""Stage memory: M learns what follows what, in latents."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curriculum.records.data import Dataset
+from curriculum.records.sequences import Latents, sample_sequences
+from curriculum.stages.learning import Shuffle, learn, planned_updates
+from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from models.interfaces import Memory, Metrics
+
+NAME = "memory"
+
+HELD_OUT_SHARE = 0.1
+"""Share of the episodes, the last ones, that M never learns from and is measured on."""
+
+MAX_HELD_OUT_SEQUENCES = 256
+
+
+def verify_inputs(ctx: StageContext) -> None:
+    """Needs a latent for every row of the data."""
+    ctx.completed("encode")
+
+
+def run(ctx: StageContext) -> StageResult:
+    """Learns from sequences of the training episodes and scores itself on the held-out ones."""
+    data = ctx.data()
+    latents = Latents.open(ctx.at("encode").directory / "data")
+    memory = ctx.new_memory()
+    if ctx.round > 0 and not memory.single_pass:
+        memory.load_state(ctx.completed(NAME, ctx.round - 1).arrays)
+    rnn = ctx.task.mdnrnn
+    starts, held_out = split_starts(data, rnn.sequence_length)
+    shuffle = Shuffle(len(starts), rnn.batch_size, lambda number: ctx.rng("shuffle", number))
+    updates = planned_updates(shuffle, rnn.epochs, rnn.max_steps, memory.single_pass)
+
+    def update(number: int) -> Metrics:
+        rng = ctx.rng("noise", number)
+        chosen = starts[shuffle.batch(number)]
+        # A learner that sees each sequence once has to see it where it is.
+        jitter = not memory.single_pass
+        batch = sample_sequences(data, latents, chosen, rnn.sequence_length, rng, jitter=jitter)
+        return memory.update(batch, rng)
+
+    metrics, facts = learn(ctx, memory, updates, update)
+    ctx.store.save(memory.state(), facts, complete=True)
+    scored = describe(ctx, memory, data, latents, held_out)
+    return StageResult(
+        summary=f"{updates} updates, held-out NLL {scored['nll']:.4g}",
+        metrics={**metrics, **{f"held_out_{name}": value for name, value in scored.items()}},
+        facts=facts,
+    )
+
+
+def verify_outputs(ctx: StageContext, result: StageResult) -> None:
+    """All metrics are finite, on the held-out episodes too."""
+    require_finite(result.metrics, NAME)
+    require("held_out_nll" in result.metrics, "M was not scored on held-out episodes")
+
+
+def split_starts(data: Dataset, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the episodes into sequences and keeps those of the last episodes apart.
+
+    Returns:
+        First rows of the training and of the held-out sequences; with a single episode both are
+        the same, because there is nothing to hold out.
+    """
+    starts = data.sequence_starts(length)
+    held_out_episodes = max(1, round(data.num_episodes * HELD_OUT_SHARE))
+    if data.num_episodes == 1:
+        return starts, starts
+    is_held_out = data.episode_of(starts) >= data.num_episodes - held_out_episodes
+    return starts[~is_held_out], starts[is_held_out]
+
+
+def describe(
+    ctx: StageContext, memory: Memory, data: Dataset, latents: Latents, starts: np.ndarray
+) -> Metrics:
+    """Scores M on held-out sequences, spread over them if there are many."""
+    spread = np.linspace(0, len(starts) - 1, min(len(starts), MAX_HELD_OUT_SEQUENCES))
+    chosen = starts[np.unique(spread.astype(np.int64))]
+    length = ctx.task.mdnrnn.sequence_length
+    return memory.evaluate(sample_sequences(data, latents, chosen, length))

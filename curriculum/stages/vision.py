@@ -1,0 +1,89 @@
+"""Stage vision: V learns to see what was collected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curriculum.records.data import Dataset
+from curriculum.stages.learning import Shuffle, learn, planned_updates
+from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from models.interfaces import Metrics, Vision
+
+NAME = "vision"
+
+HELD_OUT_ROWS = 512
+"""Rows that the published metrics are measured on, spread over all data."""
+
+
+def verify_inputs(ctx: StageContext) -> None:
+    """Needs the episodes of all rounds up to this one."""
+    for number in range(ctx.round + 1):
+        ctx.completed("collect", number)
+
+
+def run(ctx: StageContext) -> StageResult:
+    """Learns from the frames of all rounds, going on from the last round's V.
+
+    A closed-form V keeps its first basis in later rounds: a new one would permute its latents,
+    and the controller's parameters would mean nothing.
+    """
+    data = ctx.data()
+    vision = _vision_to_train(ctx)
+    if vision.single_pass and ctx.round > 0:
+        ctx.store.save(vision.state(), {"updates": 0, "refused": 0}, complete=True)
+        return StageResult("kept from the first round", describe(ctx, vision, data))
+    vae = ctx.task.vae
+    shuffle = Shuffle(data.num_rows, vae.batch_size, lambda number: ctx.rng("shuffle", number))
+    updates = planned_updates(shuffle, vae.epochs, vae.max_steps, vision.single_pass)
+
+    def update(number: int) -> Metrics:
+        rows = shuffle.batch(number)
+        return vision.update(
+            data.observations(rows),
+            data.observations(data.previous_rows(rows)),
+            ctx.rng("noise", number),
+        )
+
+    metrics, facts = learn(ctx, vision, updates, update)
+    ctx.store.save(vision.state(), facts, complete=True)
+    metrics = {**metrics, **describe(ctx, vision, data)}
+    loss = f", loss {metrics['loss']:.4g}" if "loss" in metrics else ""
+    return StageResult(f"{updates} updates{loss}", metrics, facts=facts)
+
+
+def verify_outputs(ctx: StageContext, result: StageResult) -> None:
+    """Latents are finite and not all the same: a V that ignores its input is no V."""
+    require_finite(result.metrics, NAME)
+    spread = result.metrics["latent_spread"]
+    require(
+        spread > 1e-6,
+        "V gives the same latents for every frame (posterior collapse): lower vae.beta, lengthen "
+        "vae.beta_warmup_steps or raise vae.reconstruction_scale",
+        latent_spread=spread,
+    )
+
+
+def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
+    """Measures V on rows spread over all data: how much its latents and reconstructions carry."""
+    rows = np.unique(np.linspace(0, data.num_rows - 1, HELD_OUT_ROWS).astype(np.int64))
+    seen = data.observations(rows)
+    latents = vision.encode(seen)
+    metrics = {
+        "latent_mean": float(latents.mean()),
+        "latent_std": float(latents.std()),
+        "latent_spread": float(latents.std(axis=0).max()),
+    }
+    if ctx.spec.observation == "pixels":
+        shown = vision.decode(latents).astype(np.float32) / 255.0
+        truth = seen.astype(np.float32) / 255.0
+        error = np.abs(shown - truth)
+        metrics["reconstruction_mse"] = float(np.square(error).mean())
+        metrics["pixel_accuracy"] = float((error < 0.1).mean())
+    return metrics
+
+
+def _vision_to_train(ctx: StageContext) -> Vision:
+    vision = ctx.new_vision()
+    if ctx.round > 0:
+        vision.load_state(ctx.completed(NAME, ctx.round - 1).arrays)
+    return vision
