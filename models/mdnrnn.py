@@ -1,7 +1,8 @@
 """M in torch: an LSTM with a mixture density head (Ha & Schmidhuber 2018, appendix A.2).
 
-Three choices differ from the paper. The mixture predicts the change z_{t+1} - z_t, so that an
-untrained network already says "nothing moves". The reward is a distribution over fixed bins, whose
+Three choices differ from the paper. The mixture predicts the change z_{t+1} - z_t in units of that
+latent's usual change, so that an untrained network already says "nothing moves" and slow latents
+are learned as fast as quick ones. The reward is a distribution over fixed bins, whose
 mean is unbiased at any scale of reward (`models/neural/reward_bins.py`). Ends are rare, so they
 weigh more in the loss, and the probability is corrected for that weight.
 """
@@ -27,6 +28,7 @@ from models.neural.state import load_arrays, to_arrays
 
 _EVALUATION_STEPS = 8192
 _LOWEST_LOG_STD = -6.0
+_SMALLEST_CHANGE = 1e-3
 _REWARD_BINS = 63
 _INITIAL_END_PROBABILITY = 0.01
 
@@ -50,18 +52,19 @@ class _Network(nn.Module):
         self.lstm = nn.LSTM(latent_size + action_size, hidden_size, batch_first=True)
         self.heads = nn.Linear(hidden_size, 3 * num_mixtures * latent_size + _REWARD_BINS + 1)
 
-    def read(self, hidden: Tensor, latents: Tensor) -> _Heads:
-        """Turns `[..., R]` and z_t `[..., Z]` into predictions."""
+    def read(self, hidden: Tensor, latents: Tensor, change_scale: Tensor) -> _Heads:
+        """Turns `[..., R]`, z_t `[..., Z]` and the size of usual changes `[Z]` into predictions."""
         mixture_size = self.latent_size * self.num_mixtures
         sizes = (mixture_size, mixture_size, mixture_size, _REWARD_BINS, 1)
         weights, changes, log_stds, reward, end = self.heads(hidden).float().split(sizes, dim=-1)
         shape = (self.latent_size, self.num_mixtures)
         # A soft floor still passes gradients, so a deviation that fell too low can rise again.
         floored = _LOWEST_LOG_STD + functional.softplus(log_stds - _LOWEST_LOG_STD)
+        scale = change_scale.unsqueeze(-1)
         mixture = Mixture(
             torch.log_softmax(weights.unflatten(-1, shape), dim=-1),
-            latents.unsqueeze(-1) + changes.unflatten(-1, shape),
-            floored.unflatten(-1, shape),
+            latents.unsqueeze(-1) + scale * changes.unflatten(-1, shape),
+            torch.log(scale) + floored.unflatten(-1, shape),
         )
         return _Heads(mixture, reward, end.squeeze(-1))
 
@@ -87,7 +90,10 @@ class MDNRNN:
         end_weight: how much more a step that ends an episode weighs in the end's loss; the
             predicted probability is corrected for it.
         reward_limit: largest reward that can be told apart; larger ones count as this.
-        precision: format of the LSTM while learning, see `resolve_precision`.
+        scale_updates: updates over which the usual size of a latent's change is averaged; then it
+            stays.
+        precision: format of the matrix products while learning, see `resolve_precision`; on a CPU
+            the LSTM itself stays float32.
 
     Raises:
         ValueError: a size is not positive.
@@ -109,6 +115,7 @@ class MDNRNN:
         seed: int = 0,
         end_weight: float = 10.0,
         reward_limit: float = 1000.0,
+        scale_updates: int = 50,
         precision: Precision = "auto",
     ) -> None:
         sizes = (latent_size, action_size, hidden_size, num_mixtures)
@@ -122,6 +129,9 @@ class MDNRNN:
         self._network.lstm.flatten_parameters()
         self._bins = RewardBins(_REWARD_BINS, reward_limit, self._device)
         self._end_weight = torch.tensor(end_weight, device=self._device)
+        self._scale_updates = scale_updates
+        self._mean_square_change = torch.ones(latent_size, device=self._device)
+        self._updates = torch.tensor(0, dtype=torch.int64)
         self._initialise_heads()
         self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
 
@@ -141,7 +151,8 @@ class MDNRNN:
             ValueError: the shapes do not fit this model or each other.
         """
         tensors = self._tensors_of(batch)
-        heads = self._read_sequence(tensors, self._dtype)
+        mean_square_change = self._next_mean_square_change(tensors)
+        heads = self._read_sequence(tensors, _scale(mean_square_change), self._dtype)
         losses = self._losses(heads, tensors)
         count = tensors.mask.sum()
         loss = (
@@ -150,6 +161,8 @@ class MDNRNN:
             + self._done_weight * losses["weighted_done_loss"]
         ) / count
         norm = self._adam.step(loss)
+        self._mean_square_change.copy_(mean_square_change)
+        self._updates += 1
         with torch.no_grad():
             sums = {**losses, **self._errors(heads, tensors)}
             metrics = _averages({name: value.detach() for name, value in sums.items()}, count)
@@ -174,11 +187,11 @@ class MDNRNN:
         """
         rows = max(1, _EVALUATION_STEPS // max(1, batch.mask.shape[1]))
         total: dict[str, Tensor] = {}
-        whole = self._tensors_of(batch)
+        whole, scale = self._tensors_of(batch), _scale(self._mean_square_change)
         with torch.inference_mode():
             for start in range(0, len(whole.mask), rows):
                 part = _Tensors(*(tensor[start : start + rows] for tensor in whole))
-                heads = self._read_sequence(part, torch.float32)
+                heads = self._read_sequence(part, scale, torch.float32)
                 for name, value in {
                     **self._losses(heads, part),
                     **self._errors(heads, part),
@@ -226,7 +239,8 @@ class MDNRNN:
         normals = rng.standard_normal(shape, dtype=np.float32)
         with torch.inference_mode():
             hidden = self._to_device(state[:, : self.hidden_size])
-            heads = self._network.read(hidden, self._to_device(latents))
+            scale = _scale(self._mean_square_change)
+            heads = self._network.read(hidden, self._to_device(latents), scale)
             sampled = heads.mixture.sample(
                 temperature, self._to_device(uniforms), self._to_device(normals)
             )
@@ -246,19 +260,33 @@ class MDNRNN:
 
     def _tensors(self) -> dict[str, Tensor]:
         weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
-        return {**weights, **{f"adam.{name}": v for name, v in self._adam.tensors().items()}}
+        moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
+        counted = {"mean_square_change": self._mean_square_change, "updates": self._updates}
+        return {**weights, **moments, **counted}
 
     def _initialise_heads(self) -> None:
-        """Starts at a small change of each latent, no reward and a rare end, whatever the input."""
-        mixture_size = self._network.num_mixtures * self.latent_size
+        """Starts at no expected change, no reward and a rare end, nearly whatever the input."""
+        num_mixtures = self._network.num_mixtures
+        mixture_size = num_mixtures * self.latent_size
         layer = self._network.heads
         with torch.no_grad():
             layer.weight.mul_(0.1)
             layer.weight[3 * mixture_size :].zero_()
+            # Equal Gaussians would get equal gradients and part only slowly.
+            spread = torch.linspace(-1.0, 1.0, num_mixtures) if num_mixtures > 1 else torch.zeros(1)
+            layer.bias[mixture_size : 2 * mixture_size] = spread.repeat(self.latent_size)
             layer.bias[3 * mixture_size : -1] = self._bins.prior_logits()
             layer.bias[-1] = math.log(_INITIAL_END_PROBABILITY / (1.0 - _INITIAL_END_PROBABILITY))
 
-    def _read_sequence(self, tensors: _Tensors, dtype: torch.dtype) -> _Heads:
+    def _next_mean_square_change(self, tensors: _Tensors) -> Tensor:
+        updates = int(self._updates)
+        if updates >= self._scale_updates:
+            return self._mean_square_change
+        squares = tensors.latents.diff(dim=1).square() * tensors.mask.unsqueeze(-1)
+        mean_square = squares.sum(dim=(0, 1)) / tensors.mask.sum()
+        return self._mean_square_change + (mean_square - self._mean_square_change) / (updates + 1)
+
+    def _read_sequence(self, tensors: _Tensors, change_scale: Tensor, dtype: torch.dtype) -> _Heads:
         current = tensors.latents[:, :-1]
         inputs = torch.cat([current, tensors.actions], dim=-1)
         # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
@@ -266,7 +294,7 @@ class MDNRNN:
         with computing(self._device, recurrent):
             hidden, _ = self._network.lstm(inputs)
         with computing(self._device, dtype):
-            return self._network.read(hidden, current)
+            return self._network.read(hidden, current, change_scale)
 
     def _losses(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
         """Sums over real steps of the terms that are trained on, and of the plain end's."""
@@ -354,6 +382,10 @@ def _check(batch: SequenceBatch, latent_size: int, action_size: int) -> None:
         raise ValueError(
             "MDNRNN was given a batch whose mask is all zero, expected real steps in it"
         )
+
+
+def _scale(mean_square_change: Tensor) -> Tensor:
+    return mean_square_change.sqrt().clamp_min(_SMALLEST_CHANGE)
 
 
 def _averages(sums: Mapping[str, Tensor], count: Tensor) -> Metrics:

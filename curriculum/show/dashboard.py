@@ -21,10 +21,9 @@ from rich.text import Text
 from curriculum.config.schema import Config
 from curriculum.progress import Progress
 from curriculum.records.files import write_bytes
-from curriculum.show.lines import PlainLines, Quiet
+from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import line, mode_style, render, verdict_style
 from curriculum.show.state import RunState
-from curriculum.show.stream import LosableStream
 from curriculum.show.words import amount, count, duration, interval, number, outcome, plain
 
 REDRAWS_PER_SECOND = 4.0

@@ -186,6 +186,8 @@ def _text(summary: RunSummary) -> str:
         _curve(summary.checks),
         "## World model\n",
         _world_model(summary.stages),
+        "## Pictures\n",
+        bullets(summary.media),
         "## Machine\n",
         _hardware(summary),
         "## How to make it again\n",

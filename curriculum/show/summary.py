@@ -68,6 +68,7 @@ class RunSummary:
         probes: the last one per component.
         stages, checks: in order, each place once.
         verdicts: the last one per task.
+        media: paths of pictures and animations, inside the run directory.
     """
 
     started: dict[str, Any]
@@ -86,6 +87,7 @@ class RunSummary:
     stages: tuple[StageRow, ...]
     checks: tuple[CheckRow, ...]
     verdicts: tuple[dict[str, Any], ...]
+    media: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -125,6 +127,9 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         stages=_stages(told),
         checks=_checks(by_name.get("check", [])),
         verdicts=tuple(_last(by_name.get("verdict", []), "task").values()),
+        media=tuple(
+            dict.fromkeys(plain(p) for e in by_name.get("media", []) for p in e.get("paths") or ())
+        ),
     )
 
 

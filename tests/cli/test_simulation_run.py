@@ -130,7 +130,7 @@ def test_a_signal_commits_and_says_how_to_go_on(tiny: Path, number: int, code: i
 
 
 def test_max_time_stops_with_75_and_the_run_goes_on(curriculum, tiny: Path) -> None:
-    args = ("run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "400")
+    args = ("run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "60")
     done = curriculum(*args, "--max-time", "1s")
     assert done.code == 75, done.err
     run = tiny.parent / "runs" / "tiny"

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from curriculum.errors import RunIOError
-from curriculum.records.commit import CommitStore
-from curriculum.records.files import Disk, read_json, write_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from curriculum.errors import RunIOError
+from curriculum.records.commit import CommitStore
+from curriculum.records.files import Disk, read_json, write_json
 
 DTYPES = st.sampled_from(["f2", "f4", "f8", ">f4", "i1", "i4", "i8", "u1", "u4", "u8", "?"])
 ARRAYS = st.dictionaries(
@@ -79,7 +80,7 @@ def test_there_is_no_commit_in_an_empty_place(tmp_path: Path) -> None:
     assert not (tmp_path / "stage").exists()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     arrays=ARRAYS, meta=st.dictionaries(st.text(max_size=5), JSON, max_size=4), done=st.booleans()
 )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from curriculum.errors import RunIOError
 from curriculum.records.columns import ColumnWriter, open_column
 from curriculum.records.data import FINAL, GOES_ON, TERMINATED, TRUNCATED, Dataset, EpisodeWriter
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHAPE = (2, 3, 1)
 ACTIONS = 2
@@ -59,7 +60,7 @@ EPISODES = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(episodes=EPISODES, split=st.integers(0, 6))
 def test_what_is_appended_comes_back(tmp_path_factory, episodes: list[Played], split: int) -> None:
     """Also when the episodes are spread over two directories."""
@@ -84,7 +85,7 @@ def test_what_is_appended_comes_back(tmp_path_factory, episodes: list[Played], s
         assert entry["score"] == e.rewards.sum(dtype=np.float64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(episodes=EPISODES, split=st.integers(0, 6), length=st.integers(1, 12))
 def test_rows_know_their_episode(tmp_path_factory, episodes, split: int, length: int) -> None:
     root = tmp_path_factory.mktemp("data")
@@ -120,7 +121,7 @@ def test_rows_may_have_any_shape_but_must_exist(tmp_path: Path) -> None:
                 data.rewards(np.array([0, wrong]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     kept=EPISODES,
     lost=EPISODES,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from curriculum.errors import RunIOError
 from curriculum.mode import Mode
 from curriculum.records.ledger import Ledger, read_events
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_every_line_is_plain_json(tmp_path: Path) -> None:
     assert entry["flags"] == [True, False, None]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(text=st.text(st.characters(codec=None, exclude_categories=())))
 def test_any_text_stays_on_one_line(tmp_path_factory, text: str) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("run") / "events.jsonl")

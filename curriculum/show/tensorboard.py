@@ -1,0 +1,72 @@
+"""TensorBoard logs: the ledger's numbers as curves, for those who have the extra installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curriculum.errors import ComponentMissing
+from curriculum.show.words import finite, plain
+
+ENDINGS = frozenset({"stage_done", "verdict", "run_stopped", "run_finished"})
+"""Events after which the curves are on the disk."""
+
+
+class TensorBoardWriter:
+    """Writes metrics, checks and scores as scalars.
+
+    Args:
+        directory: created if missing; a resumed run adds another file to it.
+
+    Raises:
+        ComponentMissing: tensorboard is not installed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as e:
+            raise ComponentMissing(
+                f"curriculum.tensorboard is true, but tensorboard cannot be imported ({e}): "
+                "install it with `pip install tensorboard`, or set curriculum.tensorboard=false"
+            ) from e
+        # Protocol buffers make their classes as they load, where no type checker sees them.
+        self._event: Any = vars(event_pb2)["Event"]
+        self._summary: Any = vars(summary_pb2)["Summary"]
+        self._writer = EventFileWriter(str(directory))
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """Writes the numbers of one event of the ledger, if it has any."""
+        for name, value, step in _scalars(event):
+            number = finite(value)
+            if number is not None:
+                scalar = self._summary.Value(tag=name, simple_value=number)
+                self._writer.add_event(
+                    self._event(
+                        wall_time=float(event["t"]),
+                        step=step,
+                        summary=self._summary(value=[scalar]),
+                    )
+                )
+        if event["event"] in ENDINGS:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is left; events after this raise."""
+        self._writer.close()
+
+
+def _scalars(event: Mapping[str, Any]) -> list[tuple[str, Any, int]]:
+    """Returns name, value and step of every number in an event; the mode is part of the name."""
+    place = f"{plain(event.get('task'))}/{plain(event.get('mode'))}"
+    where = f"{place}/round-{event.get('round', 0):02d}/{plain(event.get('stage'))}"
+    if event["event"] == "metrics":
+        return [(f"{where}/{k}", v, event["step"]) for k, v in event["values"].items()]
+    if event["event"] == "check":
+        return [(f"{where}/check", event["score"], event["generation"])]
+    if event["event"] == "verdict":
+        steps = int(finite(event.get("env_steps")) or 0)
+        return [(f"{place}/score", event.get("score"), steps)]
+    return []
