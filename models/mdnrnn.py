@@ -1,10 +1,9 @@
 """M in torch: an LSTM with a mixture density head (Ha & Schmidhuber 2018, appendix A.2).
 
-Three choices differ from the paper. The mixture predicts the change z_{t+1} - z_t in units of that
-latent's usual change, so that an untrained network already says "nothing moves" and slow latents
-are learned as fast as quick ones. The reward is a distribution over fixed bins, whose
-mean is unbiased at any scale of reward (`models/neural/reward_bins.py`). Ends are rare, so they
-weigh more in the loss, and the probability is corrected for that weight.
+Two choices differ from the paper. The mixture predicts the change z_{t+1} - z_t in units of that
+latent's usual change (and the reward in units of the usual reward), so that an untrained network
+already says "nothing moves" and slow latents are learned as fast as quick ones. Ends are rare, so
+they weigh more in the loss, and the probability is corrected for that weight.
 """
 
 from __future__ import annotations
@@ -23,21 +22,19 @@ from models.neural.adam import GuardedAdam
 from models.neural.initialise import build
 from models.neural.mixture import Mixture
 from models.neural.precision import Precision, computing, resolve_precision
-from models.neural.reward_bins import RewardBins
 from models.neural.state import load_arrays, to_arrays
 
 _EVALUATION_STEPS = 8192
 _LOWEST_LOG_STD = -6.0
-_SMALLEST_CHANGE = 1e-3
-_REWARD_BINS = 63
+_SMALLEST_SCALE = 1e-3
 _INITIAL_END_PROBABILITY = 0.01
 
 
 class _Heads(NamedTuple):
-    """What M says of a step: mixture over z_{t+1}, `[..., bins]` and `[...]` logits."""
+    """What M says of a step: a mixture over z_{t+1}, rewards and the end's logits `[...]`."""
 
     mixture: Mixture
-    reward_logits: Tensor
+    rewards: Tensor
     end_logits: Tensor
 
 
@@ -50,23 +47,23 @@ class _Network(nn.Module):
         super().__init__()
         self.latent_size, self.num_mixtures = latent_size, num_mixtures
         self.lstm = nn.LSTM(latent_size + action_size, hidden_size, batch_first=True)
-        self.heads = nn.Linear(hidden_size, 3 * num_mixtures * latent_size + _REWARD_BINS + 1)
+        self.heads = nn.Linear(hidden_size, 3 * num_mixtures * latent_size + 2)
 
-    def read(self, hidden: Tensor, latents: Tensor, change_scale: Tensor) -> _Heads:
-        """Turns `[..., R]`, z_t `[..., Z]` and the size of usual changes `[Z]` into predictions."""
+    def read(self, hidden: Tensor, latents: Tensor, scales: Tensor) -> _Heads:
+        """Turns h `[..., R]`, z_t `[..., Z]` and the usual sizes `[Z + 1]` into predictions."""
         mixture_size = self.latent_size * self.num_mixtures
-        sizes = (mixture_size, mixture_size, mixture_size, _REWARD_BINS, 1)
+        sizes = (mixture_size, mixture_size, mixture_size, 1, 1)
         weights, changes, log_stds, reward, end = self.heads(hidden).float().split(sizes, dim=-1)
         shape = (self.latent_size, self.num_mixtures)
         # A soft floor still passes gradients, so a deviation that fell too low can rise again.
         floored = _LOWEST_LOG_STD + functional.softplus(log_stds - _LOWEST_LOG_STD)
-        scale = change_scale.unsqueeze(-1)
+        scale = scales[:-1].unsqueeze(-1)
         mixture = Mixture(
             torch.log_softmax(weights.unflatten(-1, shape), dim=-1),
             latents.unsqueeze(-1) + scale * changes.unflatten(-1, shape),
             torch.log(scale) + floored.unflatten(-1, shape),
         )
-        return _Heads(mixture, reward, end.squeeze(-1))
+        return _Heads(mixture, scales[-1] * reward.squeeze(-1), end.squeeze(-1))
 
 
 class MDNRNN:
@@ -74,7 +71,8 @@ class MDNRNN:
 
     The packed state is the LSTM's `[h, c]`, so S = 2R, and `hidden` is h. The loss is the mean over
     real steps of: the mixture's negative log-likelihood per latent, `reward_weight` times the
-    cross-entropy of the reward's bins, `done_weight` times the weighted cross-entropy of the end.
+    squared error of the reward in units of its usual size, `done_weight` times the weighted
+    cross-entropy of the end.
 
     Args:
         latent_size: Z.
@@ -89,9 +87,8 @@ class MDNRNN:
         seed: of the initial weights.
         end_weight: how much more a step that ends an episode weighs in the end's loss; the
             predicted probability is corrected for it.
-        reward_limit: largest reward that can be told apart; larger ones count as this.
-        scale_updates: updates over which the usual size of a latent's change is averaged; then it
-            stays.
+        scale_updates: updates over which the usual sizes (roots of mean squares) of each latent's
+            change and of the reward are averaged; then they stay.
         precision: format of the matrix products while learning, see `resolve_precision`; on a CPU
             the LSTM itself stays float32.
 
@@ -114,7 +111,6 @@ class MDNRNN:
         device: str = "cpu",
         seed: int = 0,
         end_weight: float = 10.0,
-        reward_limit: float = 1000.0,
         scale_updates: int = 50,
         precision: Precision = "auto",
     ) -> None:
@@ -127,10 +123,9 @@ class MDNRNN:
         self._dtype = resolve_precision(precision, self._device)
         self._network = build(lambda: _Network(*sizes), seed).to(self._device)
         self._network.lstm.flatten_parameters()
-        self._bins = RewardBins(_REWARD_BINS, reward_limit, self._device)
         self._end_weight = torch.tensor(end_weight, device=self._device)
         self._scale_updates = scale_updates
-        self._mean_square_change = torch.ones(latent_size, device=self._device)
+        self._mean_squares = torch.ones(latent_size + 1, device=self._device)
         self._updates = torch.tensor(0, dtype=torch.int64)
         self._initialise_heads()
         self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
@@ -151,17 +146,18 @@ class MDNRNN:
             ValueError: the shapes do not fit this model or each other.
         """
         tensors = self._tensors_of(batch)
-        mean_square_change = self._next_mean_square_change(tensors)
-        heads = self._read_sequence(tensors, _scale(mean_square_change), self._dtype)
+        mean_squares = self._next_mean_squares(tensors)
+        scales = _scales(mean_squares)
+        heads = self._read_sequence(tensors, scales, self._dtype)
         losses = self._losses(heads, tensors)
         count = tensors.mask.sum()
         loss = (
             losses["nll"]
-            + self._reward_weight * losses["reward_loss"]
+            + self._reward_weight * losses["reward_error"] / scales[-1].square()
             + self._done_weight * losses["weighted_done_loss"]
         ) / count
         norm = self._adam.step(loss)
-        self._mean_square_change.copy_(mean_square_change)
+        self._mean_squares.copy_(mean_squares)
         self._updates += 1
         with torch.no_grad():
             sums = {**losses, **self._errors(heads, tensors)}
@@ -179,19 +175,19 @@ class MDNRNN:
             Means over real steps: `nll` (nats per latent), `prediction_error` and `copy_error`
             (squared error per latent of the expected z_{t+1}, and of z_t in its place),
             `mixture_entropy` (nats, 0 to log K), `reward_error` (squared error of the expected
-            reward), `reward_loss`, `done_loss` (cross-entropies, nats), `weighted_done_loss` (the
-            one trained on), `done_rate` and `done_probability` (equal if calibrated).
+            reward), `done_loss` (cross-entropy, nats), `weighted_done_loss` (the one trained on),
+            `done_rate` and `done_probability` (equal if calibrated).
 
         Raises:
             ValueError: the shapes do not fit this model or each other.
         """
         rows = max(1, _EVALUATION_STEPS // max(1, batch.mask.shape[1]))
         total: dict[str, Tensor] = {}
-        whole, scale = self._tensors_of(batch), _scale(self._mean_square_change)
+        whole, scales = self._tensors_of(batch), _scales(self._mean_squares)
         with torch.inference_mode():
             for start in range(0, len(whole.mask), rows):
                 part = _Tensors(*(tensor[start : start + rows] for tensor in whole))
-                heads = self._read_sequence(part, scale, torch.float32)
+                heads = self._read_sequence(part, scales, torch.float32)
                 for name, value in {
                     **self._losses(heads, part),
                     **self._errors(heads, part),
@@ -239,16 +235,13 @@ class MDNRNN:
         normals = rng.standard_normal(shape, dtype=np.float32)
         with torch.inference_mode():
             hidden = self._to_device(state[:, : self.hidden_size])
-            scale = _scale(self._mean_square_change)
-            heads = self._network.read(hidden, self._to_device(latents), scale)
+            scales = _scales(self._mean_squares)
+            heads = self._network.read(hidden, self._to_device(latents), scales)
             sampled = heads.mixture.sample(
                 temperature, self._to_device(uniforms), self._to_device(normals)
             )
-            rewards, ends = (
-                self._bins.expectation(heads.reward_logits),
-                torch.sigmoid(heads.end_logits),
-            )
-            return Prediction(sampled.cpu().numpy(), rewards.cpu().numpy(), ends.cpu().numpy())
+            parts = (sampled, heads.rewards, torch.sigmoid(heads.end_logits))
+            return Prediction(*(part.cpu().numpy() for part in parts))
 
     def state(self) -> State:
         """Returns weights, moments and counters as arrays."""
@@ -261,7 +254,7 @@ class MDNRNN:
     def _tensors(self) -> dict[str, Tensor]:
         weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
         moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
-        counted = {"mean_square_change": self._mean_square_change, "updates": self._updates}
+        counted = {"mean_squares": self._mean_squares, "updates": self._updates}
         return {**weights, **moments, **counted}
 
     def _initialise_heads(self) -> None:
@@ -275,18 +268,18 @@ class MDNRNN:
             # Equal Gaussians would get equal gradients and part only slowly.
             spread = torch.linspace(-1.0, 1.0, num_mixtures) if num_mixtures > 1 else torch.zeros(1)
             layer.bias[mixture_size : 2 * mixture_size] = spread.repeat(self.latent_size)
-            layer.bias[3 * mixture_size : -1] = self._bins.prior_logits()
             layer.bias[-1] = math.log(_INITIAL_END_PROBABILITY / (1.0 - _INITIAL_END_PROBABILITY))
 
-    def _next_mean_square_change(self, tensors: _Tensors) -> Tensor:
+    def _next_mean_squares(self, tensors: _Tensors) -> Tensor:
         updates = int(self._updates)
         if updates >= self._scale_updates:
-            return self._mean_square_change
-        squares = tensors.latents.diff(dim=1).square() * tensors.mask.unsqueeze(-1)
-        mean_square = squares.sum(dim=(0, 1)) / tensors.mask.sum()
-        return self._mean_square_change + (mean_square - self._mean_square_change) / (updates + 1)
+            return self._mean_squares
+        changes = tensors.latents.diff(dim=1)
+        squares = torch.cat([changes, tensors.rewards.unsqueeze(-1)], dim=-1).square()
+        mean_squares = (squares * tensors.mask.unsqueeze(-1)).sum((0, 1)) / tensors.mask.sum()
+        return self._mean_squares + (mean_squares - self._mean_squares) / (updates + 1)
 
-    def _read_sequence(self, tensors: _Tensors, change_scale: Tensor, dtype: torch.dtype) -> _Heads:
+    def _read_sequence(self, tensors: _Tensors, scales: Tensor, dtype: torch.dtype) -> _Heads:
         current = tensors.latents[:, :-1]
         inputs = torch.cat([current, tensors.actions], dim=-1)
         # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
@@ -294,13 +287,13 @@ class MDNRNN:
         with computing(self._device, recurrent):
             hidden, _ = self._network.lstm(inputs)
         with computing(self._device, dtype):
-            return self._network.read(hidden, current, change_scale)
+            return self._network.read(hidden, current, scales)
 
     def _losses(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
         """Sums over real steps of the terms that are trained on, and of the plain end's."""
         mask, targets = tensors.mask, tensors.latents[:, 1:]
         nll = heads.mixture.negative_log_likelihood(targets).mean(-1)
-        reward_loss = self._bins.cross_entropy(heads.reward_logits, tensors.rewards)
+        reward_error = (heads.rewards - tensors.rewards).square()
         ends, logits = tensors.terminated, heads.end_logits
         done_loss = functional.binary_cross_entropy_with_logits(logits, ends, reduction="none")
         # With weight w on ends the best logit is that of p plus log w (King & Zeng 2001, section
@@ -313,7 +306,7 @@ class MDNRNN:
         )
         terms = {
             "nll": nll,
-            "reward_loss": reward_loss,
+            "reward_error": reward_error,
             "done_loss": done_loss,
             "weighted_done_loss": weighted_done_loss,
         }
@@ -327,9 +320,6 @@ class MDNRNN:
             "prediction_error": (expected - targets).square().mean(-1),
             "copy_error": (tensors.latents[:, :-1] - targets).square().mean(-1),
             "mixture_entropy": heads.mixture.entropy().mean(-1),
-            "reward_error": (
-                self._bins.expectation(heads.reward_logits) - tensors.rewards
-            ).square(),
             "done_rate": tensors.terminated,
             "done_probability": torch.sigmoid(heads.end_logits),
         }
@@ -384,8 +374,10 @@ def _check(batch: SequenceBatch, latent_size: int, action_size: int) -> None:
         )
 
 
-def _scale(mean_square_change: Tensor) -> Tensor:
-    return mean_square_change.sqrt().clamp_min(_SMALLEST_CHANGE)
+def _scales(mean_squares: Tensor) -> Tensor:
+    """Returns usual sizes; what was never seen to differ from zero counts in its own units."""
+    known = torch.where(mean_squares > 0, mean_squares, 1.0)
+    return known.sqrt().clamp_min(_SMALLEST_SCALE)
 
 
 def _averages(sums: Mapping[str, Tensor], count: Tensor) -> Metrics:

@@ -1,4 +1,5 @@
 """V without torch (stand-in until replaced)."""
+
 from __future__ import annotations
 import numpy as np
 
@@ -10,21 +11,27 @@ class PCAVision:
         self.frame_shape, self.latent_size = frame_shape, latent_size
         d = int(np.prod(frame_shape)) // 4
         self._s, self._xx, self._n = np.zeros(d), np.zeros((d, d)), np.zeros(1)
-        self._b = np.zeros((d, latent_size)); self._scale = np.ones(latent_size)
+        self._b = np.zeros((d, latent_size))
+        self._scale = np.ones(latent_size)
 
     def _pool(self, o):
         n, h, w, c = o.shape
-        return o.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4), dtype=np.float32).reshape(n, -1) / np.float32(255)
+        return o.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4), dtype=np.float32).reshape(
+            n, -1
+        ) / np.float32(255)
 
     def update(self, o, p, rng):
         x = self._pool(o).astype(np.float64)
-        self._s += x.sum(0); self._xx += x.T @ x; self._n += len(x)
+        self._s += x.sum(0)
+        self._xx += x.T @ x
+        self._n += len(x)
         return {"loss": 0.0}
 
     def finish(self):
         m = self._s / self._n
         v, b = np.linalg.eigh(self._xx / self._n - np.outer(m, m))
-        self._b = b[:, ::-1][:, : self.latent_size].copy(); self._scale = np.sqrt(np.maximum(v[::-1][: self.latent_size], 1e-8))
+        self._b = b[:, ::-1][:, : self.latent_size].copy()
+        self._scale = np.sqrt(np.maximum(v[::-1][: self.latent_size], 1e-8))
         return {}
 
     def encode(self, o):
@@ -44,4 +51,5 @@ class PCAVision:
         return {k: np.array(getattr(self, "_" + k)) for k in ("s", "xx", "n", "b", "scale")}
 
     def load_state(self, s):
-        for k, v in s.items(): setattr(self, "_" + k, v.copy())
+        for k, v in s.items():
+            setattr(self, "_" + k, v.copy())

@@ -84,6 +84,13 @@ class ConvVAE:
     moved if it or one of its eight neighbours changed by more than 0.02 since the frame before;
     `w = 1` if `motion_weight` is zero.
 
+    Metrics of an update: `loss`; its terms `reconstruction` (unscaled), `kl` (nats) and `beta`;
+    `pixel_accuracy` (share of values reconstructed within 0.05 of [0, 1]);
+    `moving_variance_explained` (1 - squared error / squared distance from the mean frame, over
+    moving pixels; 0 if nothing moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the
+    batch, averaged), `posterior_std`; `active_latents` (whose mu varies by more than 0.01, Burda et
+    al. 2016, section 5.3); `gradient_norm` before clipping.
+
     Args:
         frame_shape: `(H, W, C)`; H and W divisible by 2 ** len(channels).
         latent_size: Z.
@@ -153,12 +160,7 @@ class ConvVAE:
             rng: draws `[B, Z]` normals for the reparameterisation.
 
         Returns:
-            `loss`; its terms `reconstruction` (unscaled), `kl` (nats) and `beta`; `pixel_accuracy`
-            (share of values reconstructed within 0.05 of [0, 1]); `moving_variance_explained` (1 -
-            squared error / squared distance from the mean frame, over moving pixels; 0 if nothing
-            moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the batch, averaged),
-            `active_latents` (whose mu varies by more than 0.01, Burda et al. 2016, section 5.3),
-            `posterior_std`; `gradient_norm` before clipping.
+            The metrics named in the class's text.
 
         Raises:
             NonFiniteLoss: the step was refused and nothing changed.

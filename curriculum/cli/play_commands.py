@@ -49,9 +49,9 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
 
 def play(args: argparse.Namespace) -> ExitCode:
     """Plays one episode, prints its score, and writes it as a GIF where asked."""
-    from curriculum.show.videos import play_dream, play_episode
-
     with _opened(args) as (runner, config):
+        from curriculum.show.videos import play_dream, play_episode
+
         task = _chosen(config, [args.task] if args.task else None)[0]
         ctx = _agent(runner, task)
         film = play_dream if args.dream else play_episode

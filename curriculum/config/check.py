@@ -17,7 +17,7 @@ _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str:
 NAME_RULE = "a name of up to 64 letters, digits, dots, dashes and underscores"
 _WRONG = object()
 
-MAX_SHOWN = 50
+MAX_SHOWN = 20
 """Problems that are shown; a file with more of them is not even looked at for likely meanings."""
 
 

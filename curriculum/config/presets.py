@@ -22,18 +22,6 @@ QUICK: dict[str, Any] = {
     },
     "dream": {"max_steps": 100, "num_envs": 32},
     "evaluate": {"episodes": 4},
-    "tasks": {
-        "lunarlander": {
-            "controller": {
-                "population_size": 8,
-                "rollouts_per_candidate": 4,
-                "generations": 5,
-                "train_in_dream": True,
-                "check_every": 0,
-                "check_episodes": 4,
-            },
-        },
-    },
 }
 
 FULL: dict[str, Any] = {
@@ -56,6 +44,8 @@ FULL: dict[str, Any] = {
     "evaluate": {"episodes": 100},
     "tasks": {
         "lunarlander": {
+            "collect": {"max_steps_per_rollout": 400},
+            "mdnrnn": {"max_steps": 500},
             "controller": {
                 "population_size": 16,
                 "rollouts_per_candidate": 4,

@@ -13,23 +13,22 @@ from dataclasses import dataclass
 
 from curriculum.errors import ConfigError
 
-ROMS = tuple(
-    """
-    adventure air_raid alien amidar assault asterix asteroids atlantis atlantis2 backgammon
-    bank_heist basic_math battle_zone beam_rider berzerk blackjack bowling boxing breakout carnival
-    casino centipede chopper_command combat crazy_climber crossbow darkchambers defender
-    demon_attack donkey_kong double_dunk earthworld elevator_action enduro entombed et
-    fishing_derby flag_capture freeway frogger frostbite galaxian gopher gravitar hangman
-    haunted_house hero human_cannonball ice_hockey jamesbond journey_escape joust kaboom kangaroo
-    keystone_kapers king_kong klax koolaid krull kung_fu_master laser_gates lost_luggage
-    mario_bros maze_craze miniature_golf montezuma_revenge mr_do ms_pacman name_this_game othello
-    pacman phoenix pitfall pitfall2 pong pooyan private_eye qbert riverraid road_runner robotank
-    seaquest sir_lancelot skiing solaris space_invaders space_war star_gunner superman surround
-    tennis tetris tic_tac_toe_3d time_pilot trondead turmoil tutankham up_n_down venture
-    video_checkers video_chess video_cube video_pinball warlords wizard_of_wor word_zapper
-    yars_revenge zaxxon
-    """.split()
-)
+_ROM_NAMES = """
+adventure air_raid alien amidar assault asterix asteroids atlantis atlantis2 backgammon bank_heist
+basic_math battle_zone beam_rider berzerk blackjack bowling boxing breakout carnival casino
+centipede chopper_command combat crazy_climber crossbow darkchambers defender demon_attack
+donkey_kong double_dunk earthworld elevator_action enduro entombed et fishing_derby flag_capture
+freeway frogger frostbite galaxian gopher gravitar hangman haunted_house hero human_cannonball
+ice_hockey jamesbond journey_escape joust kaboom kangaroo keystone_kapers king_kong klax koolaid
+krull kung_fu_master laser_gates lost_luggage mario_bros maze_craze miniature_golf montezuma_revenge
+mr_do ms_pacman name_this_game othello pacman phoenix pitfall pitfall2 pong pooyan private_eye qbert
+riverraid road_runner robotank seaquest sir_lancelot skiing solaris space_invaders space_war
+star_gunner superman surround tennis tetris tic_tac_toe_3d time_pilot trondead turmoil tutankham
+up_n_down venture video_checkers video_chess video_cube video_pinball warlords wizard_of_wor
+word_zapper yars_revenge zaxxon
+"""
+
+ROMS = tuple(_ROM_NAMES.split())
 """Games of the Arcade Learning Environment, as its ROM files are called."""
 
 GYMNASIUM_VERSIONS = {
@@ -147,7 +146,7 @@ def _static_ids() -> set[str]:
 
 
 def _is_legacy_atari(env_id: str) -> bool:
-    """Whether ale-py itself registers this id: a game's name and v0 or v4, with random frame skip."""
+    """Whether it is a game's name with v0 or v4, which ale-py has with a random frame skip."""
     match = _ATARI.fullmatch(env_id)
     if not match or match["space"] or match["kind"] or match["version"] not in ("0", "4"):
         return False

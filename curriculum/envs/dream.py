@@ -1,4 +1,4 @@
-"""M as an environment: a batch of dreams with the reset and step of any other."""
+"""M as environments: the agent cannot tell a dream from the real thing by its interface."""
 
 from __future__ import annotations
 
@@ -7,61 +7,165 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curriculum.envs.contract import checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
+from curriculum.errors import StageFailure
 from models.interfaces import Float, Memory
 
-TEMPERATURES = (0.5, 2.0)
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 2.0
+
+_PLACES, _NOISE = 1, 2
+"""First words of seeds, which keep the two kinds of stream apart."""
 
 
 @dataclass(frozen=True)
 class DreamStarts:
-    """Where dreams begin: real latents `[M, Z]` and M's states before them `[M, S]`."""
+    """Where dreams may begin, taken from real episodes.
+
+    Attributes:
+        latents: `[M, Z]` float32, z_t.
+        states: `[M, S]` float32, M's state that led up to z_t and has not seen it.
+
+    Raises:
+        ValueError: there is none, they differ in number or are not finite.
+    """
 
     latents: Float
     states: Float
 
+    def __post_init__(self) -> None:
+        shapes = (self.latents.shape, self.states.shape)
+        if any(len(shape) != 2 for shape in shapes) or not 0 < shapes[0][0] == shapes[1][0]:
+            raise ValueError(
+                f"dreams were given latents {shapes[0]} and states {shapes[1]}; expected [M, Z] "
+                "and [M, S] with the same M > 0"
+            )
+        if not (np.isfinite(self.latents).all() and np.isfinite(self.states).all()):
+            raise ValueError("dreams were given starts that are not finite: encode the data again")
+
 
 class DreamVectorEnv:
-    def __init__(self, memory: Memory, starts: DreamStarts, action: ActionSpec, num_envs: int, *, temperature: float = 1.0, max_steps: int = 300, env_id: str = "dream") -> None:
-        self.num_envs = num_envs
-        self.spec = EnvSpec(env_id, "state", (memory.latent_size,), action, 1, max_steps)
-        self._memory, self._starts, self._temperature = memory, starts, temperature
-        self._state = memory.initial_state(num_envs)
-        self._latents = np.zeros((num_envs, memory.latent_size), np.float32)
-        self._steps = np.zeros(num_envs, np.int64)
-        self._playing = np.zeros(num_envs, np.bool_)
-        self._rng = np.random.default_rng(0)
+    """N dreams (`curriculum.envs.interface.VectorEnv`), whose observation is z, `[N, Z]`.
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
-        slots = list(range(self.num_envs)) if indices is None else list(indices)
-        self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(seeds))))
-        for slot, seed in zip(slots, seeds, strict=True):
-            start = np.random.default_rng(seed).integers(len(self._starts.latents))
-            self._latents[slot] = self._starts.latents[start]
-            self._state[slot] = self._starts.states[start]
-        self._steps[slots] = 0
-        self._playing[slots] = True
-        return self._latents.copy()
+    Where a dream starts depends on its own seed alone. The noise of all is drawn together, from
+    a stream named by every dream's seed and age at the last reset: a batch of dreams is one unit,
+    and equal lists of seeds, reset as a whole, give equal dreams.
+
+    Args:
+        memory: M; it is only read.
+        starts: where dreams may begin.
+        action: the action space of the environment that M has learned.
+        num_envs: N.
+        temperature: tau in [0.5, 2]; higher is less certain and harder to exploit (Ha &
+            Schmidhuber 2018, section 4.4).
+        max_steps: steps after which a dream is truncated.
+        env_id: the name it goes by.
+
+    Raises:
+        ValueError: the temperature or a size does not fit.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        starts: DreamStarts,
+        action: ActionSpec,
+        num_envs: int,
+        *,
+        temperature: float = 1.0,
+        max_steps: int = 300,
+        env_id: str = "dream",
+    ) -> None:
+        _check_sizes(memory, starts, action)
+        if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
+            raise ValueError(
+                f"temperature was {temperature}, expected {MIN_TEMPERATURE} to {MAX_TEMPERATURE} "
+                "(1 is as M learned it)"
+            )
+        if num_envs < 1 or max_steps < 1:
+            raise ValueError(
+                f"num_envs was {num_envs} and max_steps {max_steps}, expected at least 1 of each"
+            )
+        size = memory.latent_size
+        self.spec = EnvSpec(env_id, "state", (size,), action, max_episode_steps=max_steps)
+        self.num_envs = num_envs
+        self._memory = memory
+        self._starts = starts
+        self._temperature = temperature
+        self._max_steps = max_steps
+        self._latents = np.zeros((num_envs, size), np.float32)
+        self._state = np.array(memory.initial_state(num_envs), np.float32)
+        self._live = np.zeros(num_envs, np.bool_)
+        self._seeds = [0] * num_envs
+        self._ages = np.zeros(num_envs, np.int64)
+        self._noise = np.random.default_rng(0)
 
     def hidden(self) -> Float:
+        """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
         return self._memory.hidden(self._state)
 
+    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+        """Starts new dreams; see `VectorEnv.reset`.
+
+        Raises:
+            ValueError: seeds and indices do not fit.
+        """
+        rows = checked_rows(self.num_envs, seeds, indices)
+        if not rows.size:
+            return self._latents
+        count = len(self._starts.latents)
+        places = [int(np.random.default_rng([_PLACES, seed]).integers(count)) for seed in seeds]
+        self._latents, self._state = self._latents.copy(), self._state.copy()
+        self._latents[rows] = self._starts.latents[places]
+        self._state[rows] = self._starts.states[places]
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self._seeds[row] = int(seed)
+        self._ages[rows] = 0
+        self._live[rows] = True
+        self._noise = np.random.default_rng([_NOISE, *self._seeds, *self._ages.tolist()])
+        return self._latents
+
     def step(self, actions: np.ndarray) -> Step:
-        live = np.flatnonzero(self._playing)
-        rewards = np.zeros(self.num_envs, np.float32)
-        terminated = np.zeros(self.num_envs, np.bool_)
-        truncated = np.zeros(self.num_envs, np.bool_)
-        if live.size:
-            encoded = self.spec.action.encode(actions[live])
-            state = self._memory.step(self._state[live], self._latents[live], encoded)
-            p = self._memory.predict(state, self._latents[live], self._temperature, self._rng)
-            self._state[live], self._latents[live] = state, p.latents
-            self._steps[live] += 1
-            rewards[live] = p.rewards
-            terminated[live] = self._rng.random(live.size) < p.terminated
-            truncated[live] = (self._steps[live] >= self.spec.max_episode_steps) & ~terminated[live]
-            self._playing &= ~(terminated | truncated)
-        return Step(self._latents.copy(), rewards, terminated, truncated)
+        """Steps all dreams; see `VectorEnv.step`.
+
+        Raises:
+            ValueError: a wrong shape, or an action that does not exist.
+            StageFailure: M imagined something that is not finite.
+        """
+        chosen = checked_actions(self.spec, self.num_envs, actions)
+        live = self._live
+        encoded = self.spec.action.encode(chosen)
+        state = self._memory.step(self._state, self._latents, encoded)
+        imagined = self._memory.predict(state, self._latents, self._temperature, self._noise)
+        draws = self._noise.random(self.num_envs)
+        for part in (imagined.latents, imagined.rewards, imagined.terminated):
+            self._refuse_non_finite(part[live])
+        terminated = live & (draws < imagined.terminated)
+        self._ages = self._ages + live
+        truncated = live & ~terminated & (self._ages >= self._max_steps)
+        self._latents = np.where(live[:, None], imagined.latents, self._latents)
+        self._state = np.where(live[:, None], state, self._state)
+        self._live = live & ~(terminated | truncated)
+        rewards = np.where(live, imagined.rewards, 0.0).astype(np.float32)
+        return Step(self._latents, rewards, terminated, truncated)
 
     def close(self) -> None:
-        pass
+        """Has nothing to release; M is its owner's."""
+
+    def _refuse_non_finite(self, part: np.ndarray) -> None:
+        if np.isfinite(part).all():
+            return
+        raise StageFailure(
+            "M dreamed numbers that are not finite: its training diverged",
+            {"env_id": self.spec.env_id, "temperature": self._temperature},
+        )
+
+
+def _check_sizes(memory: Memory, starts: DreamStarts, action: ActionSpec) -> None:
+    given = (starts.latents.shape[1], starts.states.shape[1], action.size)
+    expected = (memory.latent_size, memory.initial_state(1).shape[1], memory.action_size)
+    if given != expected:
+        raise ValueError(
+            f"a dream was given latents, states and actions of sizes {given}; its memory has "
+            f"{expected}: take the starts and the actions of the task that M was trained on"
+        )

@@ -142,6 +142,22 @@ class CommitStore:
                 raise refused(e, f"read commit {number:06d}", self.directory) from e
         return None
 
+    def damage(self) -> list[str]:
+        """Verifies every commit and returns a sentence for each damaged one.
+
+        Raises:
+            RunIOError: the disk cannot be read.
+        """
+        found = []
+        for number in sorted(self._numbers()):
+            try:
+                _read(self._path(number))
+            except Unverified as e:
+                found.append(f"commit {number:06d} in {self.directory}: {e}")
+            except OSError as e:
+                raise refused(e, f"read commit {number:06d}", self.directory) from e
+        return found
+
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:06d}"
 

@@ -8,24 +8,23 @@ from typing import Any
 
 from curriculum.show.words import plain
 
-_SPECIAL = re.compile(r"([\\`*\[\]<>|~#])")
+_SPECIAL = re.compile(r"([\\`*<>|~#])")
 _UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITY = re.compile(r"&(?=[#A-Za-z])")
-_NUMERIC = re.compile(r"-?[\d.,]+[a-zA-Z%]*|\[-?[\d.]+, -?[\d.]+\]")
-_BLOCK = re.compile(r"^(?:([-+=])|(\d+)([.)]))")
-
-
-def escape(value: Any) -> str:
-    """Returns text as one Markdown line that renders as it is written."""
-    text = _SPECIAL.sub(r"\\\1", plain(value))
-    text = _ENTITY.sub("&amp;", _UNDERSCORE.sub(r"\\_", text))
-    return _BLOCK.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", text)
+_LINK = re.compile(r"\](?=[(\[:])|!(?=\[)")
+_BLOCK = re.compile(r"^(?:([-+=\[])|(\d+)([.)]))")
 
 
 def cell(value: Any) -> str:
-    """Returns a table cell; numbers and intervals are left as they are."""
-    text = plain(value)
-    return text if _NUMERIC.fullmatch(text) else escape(value)
+    """Returns text for the inside of a line or of a table cell, which renders as it is written."""
+    text = _SPECIAL.sub(r"\\\1", plain(value))
+    text = _UNDERSCORE.sub(r"\\_", _ENTITY.sub("&amp;", text))
+    return _LINK.sub(lambda m: f"\\{m[0]}", text)
+
+
+def escape(value: Any) -> str:
+    """Returns text for a line of its own, where it starts no list, heading or reference either."""
+    return _BLOCK.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", cell(value))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -34,7 +33,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     if not lines:
         return "None.\n"
     rule = _row("---" for _ in header)
-    return "\n".join([_row(map(escape, header)), rule, *lines]) + "\n"
+    return "\n".join([_row(map(cell, header)), rule, *lines]) + "\n"
 
 
 def bullets(items: Iterable[Any]) -> str:

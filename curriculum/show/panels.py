@@ -156,6 +156,9 @@ def progress_line(state: RunState) -> str:
     remaining = state.estimate.remaining_s
     if remaining is not None:
         parts.append(f"ETA {duration(remaining)}")
+    if state.within is not None:
+        within = state.within
+        parts.append(f"{within.done}/{within.total} {plain(within.unit)}")
     return " · ".join(part for part in parts if part)
 
 

@@ -234,16 +234,13 @@ def _verdict_row(v: Mapping[str, Any]) -> list[str]:
 
 
 def _decisions(summary: RunSummary) -> str:
-    rows = [
-        [
-            task,
-            plain(event.get("requested")),
-            plain(event.get("mode")) or "not runnable",
-            "; ".join(map(plain, event.get("reasons") or ())) or "everything it needs works",
-            ", ".join(map(plain, event.get("missing") or ())),
-        ]
-        for task, event in summary.decisions.items()
-    ]
+    rows = []
+    for task, event in summary.decisions.items():
+        asked, mode = plain(event.get("requested")), plain(event.get("mode"))
+        default = "it was asked for" if asked == mode else "everything it needs works"
+        reasons = "; ".join(map(plain, event.get("reasons") or ())) or default
+        missing = ", ".join(map(plain, event.get("missing") or ())) or "none"
+        rows.append([task, asked, mode or "not runnable", reasons, missing])
     return table(["task", "asked for", "mode at start", "reasons", "unusable components"], rows)
 
 
@@ -256,7 +253,7 @@ def _degradations(summary: RunSummary) -> str:
     healed = [f"{name.replace('_', ' ')}: {times} times" for name, times in summary.trouble.items()]
     parts += ["Healed while it ran:\n", bullets(healed)]
     if summary.notices:
-        said = [f"{plain(e.get('task'))}: {plain(e.get('text'))}" for e in summary.notices]
+        said = [plain(e.get("text")) for e in summary.notices]
         parts += ["Notices:\n", bullets(said)]
     return "\n".join(parts)
 

@@ -135,6 +135,9 @@ class RunState:
         self.run_dir = ""
         self.machine = ""
         self.progress: Progress | None = None
+        """Of the unit that the running stage counts first, e.g. generations."""
+        self.within: Progress | None = None
+        """Of another unit counted inside it, e.g. the episodes of a check."""
         self.current: tuple[str, str | None, int, str] | None = None
         self.stage_began = self._began
         self.estimate = Estimate(clock)
@@ -164,8 +167,11 @@ class RunState:
         here = (progress.task, progress.mode, progress.round, progress.stage)
         if self.current != here:
             self._enter(*here)
-        self.progress = progress
-        self.estimate.update(progress.done, progress.total)
+        if self.progress is None or self.progress.unit == progress.unit:
+            self.progress, self.within = progress, None
+            self.estimate.update(progress.done, progress.total)
+        else:
+            self.within = progress
         score = finite(progress.facts.get(SCORES.get(progress.stage, "")))
         rung = self._rung(progress.task)
         if score is not None:
@@ -181,7 +187,7 @@ class RunState:
         rung.enter(mode, number)
         rung.stages[stage] = "running"
         self.current = (task, mode, number, stage)
-        self.progress = None
+        self.progress, self.within = None, None
         self.stage_began = self._clock()
         self.estimate = Estimate(self._clock)
 
@@ -256,7 +262,8 @@ class RunState:
         self.current, self.progress = None, None
 
     def _said(self, event: Event) -> None:
-        self._notice(f"{event.get('task') or ''} {event.get('text')}")
+        task, text = plain(event.get("task")), plain(event.get("text"))
+        self._notice(text if text.startswith(task) else f"{task}: {text}")
 
     def _trouble(self, event: Event) -> None:
         hidden = {"t", "event", "task", "mode", "round", "stage"}

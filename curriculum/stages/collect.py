@@ -38,7 +38,13 @@ def run(ctx: StageContext) -> StageResult:
         ctx.barrier.reached(lambda: _save(ctx, writer))
 
     units = _units(ctx, start, count)
-    ctx.pool.map("curriculum.stages.work:collect_episodes", units, on_result=on_result)
+    ctx.pool.map(
+        "curriculum.stages.work:collect_episodes",
+        units,
+        on_result=on_result,
+        on_wait=lambda: ctx.barrier.may_stop(lambda: _save(ctx, writer)),
+        keep=False,
+    )
     _save(ctx, writer, complete=True)
     scores = writer.scores()
     return StageResult(

@@ -164,6 +164,7 @@ class Search:
         results: list[Fitness] = ctx.pool.map(
             "curriculum.stages.work:measure_fitness",
             units,
+            on_wait=lambda: ctx.barrier.may_stop(self.save),
             on_result=lambda number, result: ctx.barrier.may_stop(self.save),
         )
         scores = np.concatenate([r.scores for r in results])

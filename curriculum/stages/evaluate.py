@@ -63,7 +63,7 @@ def play(
         seeds: of the episodes.
         sampled: draw actions from the policy instead of taking the most likely one.
         before: episodes of the first seeds that were played already.
-        on_more: is told all episodes so far whenever there are more of them, in order.
+        on_more: is told all episodes so far, in order, when there are more and about once a second.
     """
     played = list(before)
     size = ctx.task.env.num_envs
@@ -80,11 +80,16 @@ def play(
         while following in waiting:
             played.extend(waiting.pop(following))
             following += 1
-        if played:
-            ctx.say(len(played), len(seeds), "episodes", score=mean_score(played))
+        facts = {"score": mean_score(played)} if played else {}
+        ctx.say(len(played), len(seeds), "episodes", **facts)
         on_more(played)
 
-    ctx.pool.map("curriculum.stages.work:play_episodes", units, on_result=on_result)
+    ctx.pool.map(
+        "curriculum.stages.work:play_episodes",
+        units,
+        on_result=on_result,
+        on_wait=lambda: on_more(played),
+    )
     return played
 
 

@@ -16,8 +16,8 @@ def build(constructor: Callable[[], M], seed: int) -> M:
     """Constructs a module without torch's global generator and fills its weights from `seed`.
 
     Linear and convolutional weights are uniform within +-sqrt(6 / fan_in) (He et al. 2015, section
-    2.2), those of an LSTM within +-1/sqrt(R); biases are zero, an LSTM's forget gates one
-    (Jozefowicz et al. 2015, section 3.2).
+    2.2), an LSTM's within +-sqrt(3 / fan_in) for its inputs and +-1/sqrt(R) for its state. Biases
+    are zero, those of an LSTM's forget gates one (Jozefowicz et al. 2015, section 3.2).
 
     Args:
         constructor: makes the module; it may hold Linear, Conv2d, ConvTranspose2d and LSTM layers.
@@ -57,9 +57,11 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
 
 
 def _fill_lstm(layer: nn.LSTM, generator: torch.Generator) -> None:
-    bound = 1.0 / math.sqrt(layer.hidden_size)
     for name, parameter in layer.named_parameters():
         if "weight" in name:
+            # Unit-sized inputs and states then both reach the gates at a useful size, however few.
+            gain = 3.0 if "ih" in name else 1.0
+            bound = math.sqrt(gain / parameter.shape[1])
             parameter.uniform_(-bound, bound, generator=generator)
         else:
             parameter.zero_()

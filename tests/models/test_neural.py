@@ -1,4 +1,4 @@
-"""The torch models' parts against independent references: mixtures, reward bins, guarded Adam."""
+"""The torch models' parts against independent references: mixtures, guarded Adam, precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from models.interfaces import NonFiniteLoss  # noqa: E402
 from models.neural.adam import GuardedAdam  # noqa: E402
 from models.neural.mixture import Mixture  # noqa: E402
 from models.neural.precision import resolve_precision  # noqa: E402
-from models.neural.reward_bins import RewardBins  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -94,28 +93,6 @@ def test_the_extremes_of_the_uniform_choose_existing_gaussians() -> None:
     for value in (0.0, float(np.nextafter(np.float32(1), np.float32(0)))):
         samples = mixture.sample(1.0, torch.full((2,), value), torch.zeros(2))
         assert torch.isin(samples, mixture.means).all()
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=8))
-def test_two_hot_is_a_distribution_whose_mean_is_the_reward(rewards: list[float]) -> None:
-    bins = RewardBins(63, 1000.0, torch.device("cpu"))
-    values = torch.tensor(rewards)
-    target = bins.two_hot(values)
-    assert (target >= 0).all()
-    assert ((target > 0).sum(-1) <= 2).all()
-    torch.testing.assert_close(target.sum(-1), torch.ones_like(values))
-    torch.testing.assert_close(target @ bins.values, values, rtol=1e-4, atol=1e-4)
-
-
-def test_bins_start_at_no_reward_and_hold_larger_ones_at_the_limit() -> None:
-    bins = RewardBins(63, 100.0, torch.device("cpu"))
-    assert 0.0 in bins.values
-    assert bins.expectation(bins.prior_logits()).item() == pytest.approx(0.0, abs=1e-5)
-    held = bins.two_hot(torch.tensor([1e9, -1e9])) @ bins.values
-    torch.testing.assert_close(held, torch.tensor([100.0, -100.0]), rtol=1e-4, atol=0)
-    with pytest.raises(ValueError, match="odd"):
-        RewardBins(62, 100.0, torch.device("cpu"))
 
 
 def guarded(dtype: torch.dtype, clip: float = 1e9) -> tuple[torch.nn.Linear, GuardedAdam]:

@@ -143,6 +143,7 @@ def test_a_damaged_commit_does_not_push_out_a_whole_one(tmp_path: Path) -> None:
     (store.directory / "000002" / "meta.json").write_bytes(b"")
     saved(store, 3)
     (store.directory / "000003" / "manifest.json").unlink()
+    assert [text[:13] for text in store.damage()] == ["commit 000002", "commit 000003"]
     commit = store.latest()
     assert commit is not None
     assert commit.number == 1

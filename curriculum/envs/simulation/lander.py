@@ -16,7 +16,7 @@ from curriculum.envs.simulation.slots import Mask, Numbers, Rows, Streams
 FPS = 50
 SUBSTEPS = 2
 HALF_WIDTH, HALF_HEIGHT = 10.0, 20.0 / 3.0
-START_HEIGHT, REST_HEIGHT = 10.0, 0.6
+START_HEIGHT, REST_HEIGHT, CEILING = 10.0, 0.6, 20.0
 START_SPEED = 4.0
 GRAVITY = 10.0
 MAIN_THRUST, SIDE_THRUST, SIDE_SPIN = 17.5, 2.4, 6.0
@@ -41,7 +41,7 @@ class Lander:
 
     The reward is the change of -100 (distance + speed + |angle|) + 10 per leg on the ground, in
     units of the observation, less 0.3 for a frame of the main engine and 0.03 for one of a side
-    engine, and -100 or +100 for a crash (or flying off) or coming to rest.
+    engine, and -100 or +100 for a crash (or flying off, here also upwards) or coming to rest.
 
     The observation is `[8]` float32: x, y (0 at rest on the pad), vx, vy, angle, angular velocity,
     left leg down, right leg down. Actions are no-op, left, main, right engine; or, continuous, main
@@ -104,7 +104,7 @@ class Lander:
         before = n[SHAPING].copy()
         n[SHAPING] = self._shaping()
         rewards = n[SHAPING] - before - MAIN_FUEL * n[MAIN] - SIDE_FUEL * np.abs(n[SIDE])
-        crashed = touched | (np.abs(n[X]) >= HALF_WIDTH)
+        crashed = touched | (np.abs(n[X]) >= HALF_WIDTH) | (n[Y] >= CEILING)
         landed = self._resting() & ~crashed
         rewards = np.where(crashed, CRASH, np.where(landed, LANDED, rewards))
         return rewards, crashed | landed

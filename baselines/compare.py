@@ -1,0 +1,209 @@
+"""Our agents beside the baselines, as Markdown; what was not measured is not invented."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.results import CONFIDENCE, BaselineResult, load_results
+from baselines.stats import (
+    bootstrap_interval,
+    improvement_interval,
+    iqm,
+    mean,
+    probability_of_improvement,
+)
+from curriculum.config.schema import TaskConfig
+from curriculum.records.ledger import read_events
+from curriculum.records.rundir import RunDir
+from curriculum.seeds import generator
+from curriculum.show.markdown import bullets, code, escape, table
+from curriculum.show.summary import RunSummary, summarise
+from curriculum.show.words import count, duration, interval, number, outcome, plain
+from curriculum.tasks import load_config
+
+NOT_MEASURED = "not measured"
+ALGORITHMS = {"ppo": "PPO (SB3)", "random": "random"}
+IGNORED_RULES = frozenset({"num_envs", "simulation"})
+"""Keys of a task's `env` section that do not change the game."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One row: an agent's measured play of one task.
+
+    Attributes:
+        name, mode, env_id, policy: who played, and what.
+        groups: scores per seed.
+        env_steps, seconds: of its training, the mean over seeds.
+        ending: whether it reached the target, in words.
+    """
+
+    name: str
+    mode: str
+    env_id: str
+    policy: str
+    groups: tuple[np.ndarray, ...]
+    env_steps: float
+    seconds: float
+    ending: str
+
+    @property
+    def scores(self) -> np.ndarray:
+        """All scores, pooled."""
+        return np.concatenate(self.groups)
+
+
+def compare(run: Path, baseline: Path) -> str:
+    """Returns the comparison of a run with the baselines of a directory, as Markdown.
+
+    Args:
+        run: a run directory.
+        baseline: holds finished baselines, at any depth.
+
+    Raises:
+        ConfigError: either holds nothing of the kind.
+    """
+    rundir = RunDir.open(run)
+    tasks = {task.name: task for task in load_config(rundir.config_path).tasks}
+    summary = summarise(read_events(rundir.ledger_path))
+    results = load_results(baseline)
+    names = [*tasks, *dict.fromkeys(r.task for r in results if r.task not in tasks)]
+    rows: list[Sequence[str]] = []
+    improvements: list[Sequence[str]] = []
+    for name in names:
+        ours = our_agent(summary, name)
+        rows.append(_row(name, "ours", ours))
+        for algo, shown in ALGORITHMS.items():
+            theirs = baseline_agent([r for r in results if (r.task, r.algo) == (name, algo)], tasks)
+            rows.append(_row(name, shown, theirs))
+            improvements.append([name, shown, *_improvement(ours, theirs)])
+    return _markdown(run, baseline, rows, improvements, _differences(tasks, results))
+
+
+def our_agent(summary: RunSummary, task: str) -> Agent | None:
+    """Returns a run's agent from its last evaluation, or None if it has no score."""
+    verdict = next((v for v in summary.verdicts if v.get("task") == task), None)
+    if verdict is None or verdict.get("score") is None:
+        return None
+    evaluations = [e for e in summary.evaluations(task) if e.mode == verdict.get("mode")]
+    if not evaluations:
+        return None
+    scores = np.array(evaluations[-1].facts.get("scores") or [verdict["score"]], np.float64)
+    return Agent(
+        name="ours",
+        mode=plain(verdict.get("mode")),
+        env_id=plain(verdict.get("env_id")),
+        policy=plain(verdict.get("policy")),
+        groups=(scores,),
+        env_steps=float(verdict.get("env_steps") or 0),
+        seconds=float(verdict.get("seconds") or 0),
+        ending=outcome(verdict.get("verdict"), verdict.get("mode")),
+    )
+
+
+def baseline_agent(
+    results: Sequence[BaselineResult], tasks: Mapping[str, TaskConfig]
+) -> Agent | None:
+    """Returns the agent that several seeds of one baseline make, or None if there are none."""
+    if not results:
+        return None
+    first, score = results[0], float(np.mean([r.score for r in results]))
+    known = tasks.get(first.task)
+    ending = NOT_MEASURED if known is None else "yes" if score >= known.target else "no"
+    return Agent(
+        name=ALGORITHMS[first.algo],
+        mode="real environment",
+        env_id=first.env_id,
+        policy=first.policy,
+        groups=tuple(np.array(r.scores, np.float64) for r in results),
+        env_steps=float(np.mean([r.env_steps for r in results])),
+        seconds=float(np.mean([r.seconds for r in results])),
+        ending=ending,
+    )
+
+
+def _row(task: str, shown: str, agent: Agent | None) -> list[str]:
+    if agent is None:
+        return [task, shown, *[NOT_MEASURED] * 11]
+    rng = generator(0, "compare", task, shown)
+    within = bootstrap_interval(agent.groups, mean, CONFIDENCE, rng)
+    return [
+        task,
+        shown,
+        agent.mode,
+        agent.policy,
+        number(float(mean(agent.scores))),
+        interval(within),
+        number(float(iqm(agent.scores))),
+        interval(bootstrap_interval(agent.groups, iqm, CONFIDENCE, rng)),
+        count(len(agent.scores)),
+        count(len(agent.groups)),
+        count(agent.env_steps),
+        duration(agent.seconds),
+        agent.ending,
+    ]
+
+
+def _improvement(ours: Agent | None, theirs: Agent | None) -> list[str]:
+    """Returns the probability that ours scores higher, or why there is none."""
+    if ours is None or theirs is None:
+        return [NOT_MEASURED, ""]
+    if ours.env_id != theirs.env_id:
+        return [f"not comparable: ours played {ours.env_id}, it played {theirs.env_id}", ""]
+    rng = generator(0, "compare", "improvement", theirs.name)
+    within = improvement_interval(ours.scores, theirs.scores, CONFIDENCE, rng)
+    probability = probability_of_improvement(ours.scores, theirs.scores)
+    return [number(probability, 2), f"[{number(within[0], 2)}, {number(within[1], 2)}]"]
+
+
+def _differences(tasks: Mapping[str, TaskConfig], results: Sequence[BaselineResult]) -> list[str]:
+    """Says where a baseline played by other rules than the run."""
+    said: dict[str, None] = {}
+    for result in results:
+        if result.task not in tasks:
+            continue
+        ours, theirs = asdict(tasks[result.task].env), result.env
+        for key in sorted(ours.keys() - IGNORED_RULES):
+            if theirs.get(key) != ours[key]:
+                said[
+                    f"{result.task}: env.{key} was {theirs.get(key)!r} for {result.algo}, "
+                    f"{ours[key]!r} for us"
+                ] = None
+    return list(said)
+
+
+def _markdown(
+    run: Path,
+    baseline: Path,
+    rows: Sequence[Sequence[Any]],
+    improvements: Sequence[Sequence[Any]],
+    differences: Sequence[str],
+) -> str:
+    level = f"{CONFIDENCE:.0%} interval"
+    header = ["task", "agent", "mode", "policy", "score", level, "IQM", f"IQM {level}"]
+    header += ["episodes", "seeds", "env steps", "wall time", "reaches target"]
+    return "\n".join(
+        [
+            f"# {escape(run.name)} beside its baselines\n",
+            table(header, rows),
+            "Scores are means of full episodes with true rewards. Environment steps and wall time "
+            "are those of learning, data for the world model included, evaluation not; of several "
+            "seeds, the mean.\n",
+            "## Probability that an episode of ours scores higher\n",
+            table(["task", "than", "probability", level], improvements),
+            "## Rules that differ\n",
+            bullets(differences),
+            "## How to make it again\n",
+            code(
+                [
+                    f"python -m baselines compare {shlex.join([str(run), '--baseline', str(baseline)])}"
+                ]
+            ),
+        ]
+    )

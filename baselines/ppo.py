@@ -1,0 +1,249 @@
+"""Stable-Baselines3's PPO in our environments: trained, examined, judged like our agents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from baselines.random_agent import MakeEnv
+from baselines.recipes import Recipe, recipe_for
+from baselines.results import BaselineResult, describe, finish
+from baselines.vec_env import FrameStack, TrainingVecEnv
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import EnvSpec
+from curriculum.records.files import write_bytes
+from curriculum.records.ledger import Ledger
+from curriculum.rollout import Episode, run_episodes
+from curriculum.seeds import env_seed
+
+EVALUATION_ENVS = 8
+WEIGHTS = "policy.safetensors"
+
+
+class ModelPolicy:
+    """A trained model as a policy of our episode loop.
+
+    Args:
+        model: of SB3.
+        spec: of the environment.
+        num_slots: environments stepped together.
+        frame_stack: observations joined into one, as in training.
+        sampled: draw actions instead of taking the most likely ones.
+    """
+
+    def __init__(
+        self, model: PPO, spec: EnvSpec, num_slots: int, frame_stack: int, sampled: bool
+    ) -> None:
+        self._model = model
+        self._stack = FrameStack(num_slots, frame_stack, spec)
+        self._greedy = not sampled
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        self._stack.begin(slots)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        stacked = self._stack.push(observations, slots)
+        return self._model.predict(stacked, deterministic=self._greedy)[0]
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        """Has no memory of actions."""
+
+
+class Examiner:
+    """Plays full episodes with a model on seeds that its training never sees.
+
+    Args:
+        task: what is played.
+        make_env: builds its environments.
+        seed: root of the episodes' seeds.
+        sampled: draw actions instead of taking the most likely ones.
+    """
+
+    def __init__(self, task: TaskConfig, make_env: MakeEnv, seed: int, sampled: bool) -> None:
+        self._env = make_env(EVALUATION_ENVS)
+        self._task = task
+        self._seed = seed
+        self._sampled = sampled
+        self.spec = self._env.spec
+        self.seconds = 0.0
+        """Wall time of all examinations."""
+
+    def examine(self, model: PPO, episodes: int, *path: int | str) -> list[Episode]:
+        """Plays episodes whose seeds are named by their place in the training."""
+        began = time.monotonic()
+        stack = recipe_for(self.spec).frame_stack
+        policy = ModelPolicy(model, self.spec, self._env.num_envs, stack, self._sampled)
+        place = self._task.name, "ppo", *path
+        seeds = [env_seed(self._seed, *place, n) for n in range(episodes)]
+        played = run_episodes(self._env, policy, seeds)
+        self.seconds += time.monotonic() - began
+        return played
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._env.close()
+
+
+class Curve(BaseCallback):
+    """Examines the model at even distances, always with the same number of episodes.
+
+    Args:
+        examiner: plays the episodes.
+        ledger: gets one `evaluation` event per examination.
+        every: environment steps between two.
+        episodes: of each.
+        tell: is told the steps done and the score, for people.
+    """
+
+    def __init__(
+        self,
+        examiner: Examiner,
+        ledger: Ledger,
+        every: int,
+        episodes: int,
+        tell: Callable[[int, float], None],
+    ) -> None:
+        super().__init__()
+        self._examiner = examiner
+        self._ledger = ledger
+        self._every = every
+        self._next = every
+        self._episodes = episodes
+        self._tell = tell
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._next:
+            self._next = (self.num_timesteps // self._every + 1) * self._every
+            self._examine()
+        return True
+
+    def _examine(self) -> None:
+        played = self._examiner.examine(
+            _model(self.model), self._episodes, "curve", self.num_timesteps
+        )
+        scores = [episode.score for episode in played]
+        score = float(np.mean(scores))
+        self._ledger.append("evaluation", step=self.num_timesteps, score=score, scores=scores)
+        self._tell(self.num_timesteps, score)
+
+
+def train_ppo(
+    task: TaskConfig,
+    make_env: MakeEnv,
+    ledger: Ledger,
+    *,
+    steps: int,
+    episodes: int,
+    seed: int,
+    sampled: bool = False,
+    evaluations: int = 10,
+    device: str = "cpu",
+    machine: dict[str, Any] | None = None,
+    tell: Callable[[int, float], None] = lambda step, score: None,
+) -> BaselineResult:
+    """Trains PPO and judges it on full episodes with true scores.
+
+    Beside the ledger, it leaves the network's weights as `policy.safetensors`.
+
+    Args:
+        task: what is played.
+        make_env: builds its environments, for training and for examination.
+        ledger: of this baseline.
+        steps: of training; rounded up to whole rollouts.
+        episodes: of the final evaluation.
+        seed: root of all randomness; SB3 seeds the global generators with it.
+        sampled: judge by drawn actions instead of the most likely ones.
+        evaluations: points of the learning curve.
+        device: where torch computes.
+        machine: hardware and versions, for the record.
+        tell: is told the steps done and the score at each point of the curve.
+    """
+    examiner = Examiner(task, make_env, seed, sampled)
+    recipe = recipe_for(examiner.spec)
+    known = describe("ppo", task, examiner.spec.env_id, seed)
+    settings = {**recipe.facts(), "steps": steps, "device": device, "torch": torch.__version__}
+    settings["threads"] = torch.get_num_threads()
+    ledger.append("baseline_started", **known, settings=settings, machine=machine or {})
+    env = _training_env(task, make_env, recipe, ledger, seed)
+    try:
+        model = _build(recipe, env, seed, device)
+        every = max(steps // evaluations, 1)
+        began = time.monotonic()
+        model.learn(steps, Curve(examiner, ledger, every, max(episodes // 4, 5), tell))
+        seconds = time.monotonic() - began - examiner.seconds
+        played = examiner.examine(model, episodes, "final")
+    finally:
+        env.close()
+        examiner.close()
+    save_weights(model, ledger.path.parent / WEIGHTS)
+    result = BaselineResult(
+        **known,
+        policy="sampled" if sampled else "greedy",
+        scores=tuple(e.score for e in played),
+        env_steps=model.num_timesteps,
+        seconds=seconds,
+        settings=settings,
+        machine=machine or {},
+    )
+    finish(ledger, result)
+    return result
+
+
+def save_weights(model: PPO, path: Path) -> None:
+    """Writes a model's network as safetensors, atomically.
+
+    Raises:
+        RunIOError: the disk refused.
+    """
+    # Networks that share layers share their memory too, which the format refuses.
+    weights = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    write_bytes(path, save(weights))
+
+
+def _training_env(
+    task: TaskConfig, make_env: MakeEnv, recipe: Recipe, ledger: Ledger, seed: int
+) -> VecEnv:
+    steps = 0
+
+    def on_episode(episode: Episode) -> None:
+        nonlocal steps
+        steps += episode.steps
+        ledger.append("episode", steps_in_episodes=steps, score=episode.score, steps=episode.steps)
+
+    env: VecEnv = TrainingVecEnv(
+        make_env(recipe.num_envs),
+        lambda slot, number: env_seed(seed, task.name, "ppo", "train", slot, number),
+        frame_stack=recipe.frame_stack,
+        clip_rewards=recipe.clip_rewards,
+        on_episode=on_episode,
+    )
+    if recipe.normalise_rewards:
+        env = VecNormalize(env, norm_obs=False, norm_reward=True, gamma=recipe.gamma)
+    return env
+
+
+def _build(recipe: Recipe, env: VecEnv, seed: int, device: str) -> PPO:
+    network = dict(recipe.network)
+    activation = network.pop("activation", None)
+    if activation is not None:
+        network["activation_fn"] = getattr(torch.nn, activation)
+    settings: dict[str, Any] = {**recipe.settings, "gamma": recipe.gamma, "policy_kwargs": network}
+    model = PPO(recipe.policy, env, seed=seed, device=device, **settings)
+    # Its own logger would leave a directory in the system's temporary one; the ledger is ours.
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def _model(model: Any) -> PPO:
+    assert isinstance(model, PPO), "this curve belongs to PPO"
+    return model

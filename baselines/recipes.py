@@ -1,0 +1,137 @@
+"""PPO's hyper-parameters per kind of task, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from curriculum.envs.interface import EnvSpec
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A value that falls in a straight line to zero over the training."""
+
+    start: float
+
+    def __call__(self, remaining: float) -> float:
+        return self.start * remaining
+
+    def __str__(self) -> str:
+        return f"linear from {self.start:g} to 0"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How PPO learns one kind of task.
+
+    Attributes:
+        source: where the numbers come from, and what is different here.
+        policy: SB3's name of the network.
+        num_envs: environments stepped together.
+        frame_stack: observations joined into one.
+        clip_rewards: learn from the sign of rewards; scores are never clipped.
+        normalise_rewards: learn from rewards divided by the deviation of returns.
+        gamma: discount.
+        settings: arguments of SB3's PPO.
+        network: arguments of the network.
+    """
+
+    source: str
+    policy: str
+    num_envs: int
+    frame_stack: int
+    clip_rewards: bool
+    normalise_rewards: bool
+    gamma: float
+    settings: Mapping[str, float | int | bool | Callable[[float], float]]
+    network: Mapping[str, Any]
+
+    def facts(self) -> dict[str, Any]:
+        """Returns everything as JSON-compatible data, for the record."""
+        settings = {
+            k: v if isinstance(v, int | float) else str(v) for k, v in self.settings.items()
+        }
+        return {**vars(self), "settings": settings, "network": dict(self.network)}
+
+
+STATE = Recipe(
+    source="rl-baselines3-zoo hyperparams/ppo.yml, LunarLander-v2, unchanged",
+    policy="MlpPolicy",
+    num_envs=16,
+    frame_stack=1,
+    clip_rewards=False,
+    normalise_rewards=False,
+    gamma=0.999,
+    settings={
+        "n_steps": 1024,
+        "batch_size": 64,
+        "n_epochs": 4,
+        "gae_lambda": 0.98,
+        "ent_coef": 0.01,
+    },
+    network={},
+)
+
+PIXELS_DISCRETE = Recipe(
+    source=(
+        "rl-baselines3-zoo hyperparams/ppo.yml, atari; different here: 64x64 frames instead of "
+        "84x84, and an episode is a whole game instead of a life"
+    ),
+    policy="CnnPolicy",
+    num_envs=8,
+    frame_stack=4,
+    clip_rewards=True,
+    normalise_rewards=False,
+    gamma=0.99,
+    settings={
+        "n_steps": 128,
+        "batch_size": 256,
+        "n_epochs": 4,
+        "learning_rate": Linear(2.5e-4),
+        "clip_range": Linear(0.1),
+        "vf_coef": 0.5,
+        "ent_coef": 0.01,
+    },
+    network={},
+)
+
+PIXELS_CONTINUOUS = Recipe(
+    source=(
+        "rl-baselines3-zoo hyperparams/ppo.yml, CarRacing-v0; different here: the task's own "
+        "frame skip and colours instead of skip 2 and grey"
+    ),
+    policy="CnnPolicy",
+    num_envs=8,
+    frame_stack=2,
+    clip_rewards=False,
+    normalise_rewards=True,
+    gamma=0.99,
+    settings={
+        "n_steps": 512,
+        "batch_size": 128,
+        "n_epochs": 10,
+        "gae_lambda": 0.95,
+        "learning_rate": Linear(1e-4),
+        "clip_range": 0.2,
+        "vf_coef": 0.5,
+        "ent_coef": 0.0,
+        "max_grad_norm": 0.5,
+        "use_sde": True,
+        "sde_sample_freq": 4,
+    },
+    network={
+        "log_std_init": -2.0,
+        "ortho_init": False,
+        "activation": "GELU",
+        "net_arch": {"pi": [256], "vf": [256]},
+    },
+)
+
+
+def recipe_for(spec: EnvSpec) -> Recipe:
+    """Returns the recipe for what an agent sees and does."""
+    if spec.observation == "state":
+        return STATE
+    return PIXELS_DISCRETE if spec.action.kind == "discrete" else PIXELS_CONTINUOUS

@@ -1,0 +1,237 @@
+"""Any Gymnasium environment as a batch stepped in this process, seen by its pixels or its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from curriculum.envs.area import luminance, resize_area
+from curriculum.envs.contract import checked_actions, checked_rows
+from curriculum.envs.interface import ActionSpec, EnvSpec, Step
+from curriculum.errors import ConfigError, StageFailure
+
+Notice = Callable[[str], None]
+Advance = Callable[[gymnasium.Env, Any, int], tuple[Any, float, bool, bool]]
+"""Holds an action for some frames: observation, summed reward, terminated, truncated."""
+
+_SIZE = 64
+_PRACTICALLY_INFINITE = 1e6
+
+
+class GymVectorEnv:
+    """N Gymnasium environments stepped one by one (`curriculum.envs.interface.VectorEnv`).
+
+    Args:
+        env_id: the name it goes by.
+        envs: N equal environments.
+        observation: `pixels` (the observation if it is an image, else what `render` draws,
+            resized to 64 by 64) or `state` (the observation, flattened to float32).
+        frame_skip: frames an action is held.
+        grayscale: one channel instead of three (pixels).
+        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `envs`.
+        top_rows: rows of the image that are kept; 0 is all.
+        advance: how an action is held.
+        notice: is told where continuous actions had to be given bounds.
+
+    Raises:
+        ConfigError: the spaces cannot be used.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        envs: Sequence[gymnasium.Env],
+        observation: str,
+        *,
+        frame_skip: int = 1,
+        grayscale: bool = True,
+        max_episode_steps: int = 0,
+        top_rows: int = 0,
+        advance: Advance | None = None,
+        notice: Notice | None = None,
+    ) -> None:
+        action, self._native_action = _actions_of(env_id, envs[0].action_space, notice)
+        shape, self._see = _sight(env_id, envs[0], observation, grayscale, top_rows)
+        self.spec = EnvSpec(
+            env_id,
+            "pixels" if observation == "pixels" else "state",
+            shape,
+            action,
+            frames_per_step=frame_skip,
+            max_episode_steps=max_episode_steps or _own_limit(envs[0], frame_skip),
+        )
+        self.num_envs = len(envs)
+        self._envs = tuple(envs)
+        self._advance = advance or hold
+        self._limit = max_episode_steps or np.iinfo(np.int64).max
+        self._closed = False
+        self._live = np.zeros(self.num_envs, np.bool_)
+        self._steps = np.zeros(self.num_envs, np.int64)
+        dtype = np.uint8 if observation == "pixels" else np.float32
+        self._observations = np.zeros((self.num_envs, *shape), dtype)
+
+    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+        """Starts new episodes; see `VectorEnv.reset`.
+
+        Raises:
+            ValueError: seeds and indices do not fit.
+        """
+        rows = checked_rows(self.num_envs, seeds, indices)
+        observations = self._observations.copy()
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            native, _ = self._envs[row].reset(seed=int(seed))
+            observations[row] = self._see(self._envs[row], native)
+        self._live[rows] = True
+        self._steps[rows] = 0
+        self._observations = observations
+        return observations
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all environments; see `VectorEnv.step`.
+
+        Raises:
+            ValueError: a wrong shape, or an action that does not exist.
+            StageFailure: an environment gave a reward that is not finite.
+        """
+        chosen = checked_actions(self.spec, self.num_envs, actions)
+        observations = self._observations.copy()
+        rewards = np.zeros(self.num_envs)
+        terminated = np.zeros(self.num_envs, np.bool_)
+        truncated = np.zeros(self.num_envs, np.bool_)
+        for row in np.flatnonzero(self._live).tolist():
+            env, action = self._envs[row], self._native_action(chosen[row])
+            native, rewards[row], terminated[row], truncated[row] = self._advance(
+                env, action, self.spec.frames_per_step
+            )
+            observations[row] = self._see(env, native)
+        if not np.isfinite(rewards).all():
+            raise StageFailure(
+                f"{self.spec.env_id} gave a reward that is not finite",
+                {"env_id": self.spec.env_id, "rewards": [str(reward) for reward in rewards]},
+            )
+        self._steps += self._live
+        truncated |= self._live & (self._steps >= self._limit)
+        truncated &= ~terminated
+        self._live &= ~(terminated | truncated)
+        self._observations = observations
+        return Step(observations, rewards.astype(np.float32), terminated, truncated)
+
+    def close(self) -> None:
+        """Closes every environment; may be called twice."""
+        if not self._closed:
+            for env in self._envs:
+                env.close()
+        self._closed = True
+
+
+def hold(env: gymnasium.Env, action: Any, frames: int) -> tuple[Any, float, bool, bool]:
+    """Holds an action for so many frames, or until the episode ends."""
+    observation, total, terminated, truncated = None, 0.0, False, False
+    for _ in range(frames):
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total += float(reward)
+        if terminated or truncated:
+            break
+    return observation, total, bool(terminated), bool(truncated)
+
+
+def is_image(space: spaces.Space) -> bool:
+    """Whether observations are uint8 images, `[H, W]` or `[H, W, 1 or 3]`."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return False
+    shape = space.shape
+    return min(shape[:2], default=0) > 3 and (
+        len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+    )
+
+
+def _own_limit(env: gymnasium.Env, frame_skip: int) -> int | None:
+    frames = env.spec.max_episode_steps if env.spec else None
+    return None if frames is None else -(-frames // frame_skip)
+
+
+def _actions_of(
+    env_id: str, space: spaces.Space, notice: Notice | None
+) -> tuple[ActionSpec, Callable[[np.ndarray], Any]]:
+    """Returns the action space, and what turns one of its actions into the environment's own."""
+    if isinstance(space, spaces.Discrete):
+        start = np.int64(space.start)
+        return ActionSpec("discrete", int(space.n)), lambda action: start + action
+    if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise ConfigError(
+            f"environment {env_id} has the action space {space}; expected Discrete or a Box of "
+            "floats: wrap the environment and register it with curriculum.envs.registry"
+        )
+    low, high = _bounds(space)
+    if notice and not (np.array_equal(low, space.low) and np.array_equal(high, space.high)):
+        notice(f"{env_id} has actions without bounds: there they are kept within [-1, 1]")
+    if not (low < high).all():
+        raise ConfigError(
+            f"environment {env_id} has the action space {space}, where a dimension has no width; "
+            "expected low < high: wrap the environment and leave that dimension out"
+        )
+    action = ActionSpec(
+        "continuous", low.size, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
+    )
+    shape, dtype = space.shape, space.dtype
+    return action, lambda chosen: chosen.reshape(shape).astype(dtype)
+
+
+def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the bounds, -1 and 1 where there is none or none that means anything."""
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    low = np.where(low > -_PRACTICALLY_INFINITE, low, np.minimum(-1.0, high - 2.0))
+    high = np.where(high < _PRACTICALLY_INFINITE, high, np.maximum(1.0, low + 2.0))
+    return low, high
+
+
+def _sight(
+    env_id: str, env: gymnasium.Env, observation: str, grayscale: bool, top_rows: int
+) -> tuple[tuple[int, ...], Callable[[gymnasium.Env, Any], np.ndarray]]:
+    """Returns an observation's shape, and what makes one of the environment's own."""
+    space = env.observation_space
+    if observation == "state":
+        return _flat_shape(env_id, space), lambda _, native: np.asarray(
+            spaces.flatten(space, native), np.float32
+        )
+    shape = (_SIZE, _SIZE, 1 if grayscale else 3)
+    if is_image(space):
+        return shape, lambda _, native: _picture(native, grayscale, top_rows)
+    if env.render_mode != "rgb_array":
+        raise ConfigError(
+            f"environment {env_id} shows no pixels: its observations are {space} and its render "
+            f"mode is {env.render_mode}; expected images or rgb_array: set observation: state"
+        )
+    return shape, lambda shown, _: _picture(_rendered(env_id, shown), grayscale, top_rows)
+
+
+def _flat_shape(env_id: str, space: spaces.Space) -> tuple[int, ...]:
+    if not space.is_np_flattenable:
+        raise ConfigError(
+            f"environment {env_id} has observations {space}, which have no fixed size; expected "
+            "a space that gymnasium.spaces.flatten makes a vector of: wrap the environment"
+        )
+    return (spaces.flatdim(space),)
+
+
+def _rendered(env_id: str, env: gymnasium.Env) -> np.ndarray:
+    frame = env.render()
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
+        raise ConfigError(
+            f"environment {env_id} rendered {type(frame).__name__}; expected an image [H, W, 3] "
+            "of uint8: set observation: state"
+        )
+    return frame
+
+
+def _picture(frame: np.ndarray, grayscale: bool, top_rows: int) -> np.ndarray:
+    """Returns `[64, 64, C]` uint8 of an image `[H, W]` or `[H, W, 1 or 3]`."""
+    image = frame if frame.ndim == 3 else frame[..., None]
+    small = resize_area(image[: top_rows or None], _SIZE, _SIZE)
+    if grayscale:
+        return luminance(small) if small.shape[2] == 3 else small
+    return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small

@@ -1,0 +1,1 @@
+"""Parts that the numpy models share: matrix products on one thread, pooling, exact state."""

@@ -1,0 +1,185 @@
+"""The executable contract, over every environment, and proof that it finds what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curriculum.envs.contract import check_vector_env, checked_actions, checked_rows
+from curriculum.envs.interface import ActionSpec, EnvSpec, Step, VectorEnv
+from curriculum.envs.registry import make_env
+from curriculum.envs.simulation import SIMULATIONS, make_simulation
+
+REAL: dict[str, Callable[[int], VectorEnv]] = {
+    "pong": lambda n: make_env(
+        "PongNoFrameskip-v4", "pixels", n, frame_skip=4, max_episode_steps=10
+    ),
+    "lunarlander": lambda n: make_env("LunarLander-v3", "state", n),
+    "lunarlander-continuous": lambda n: make_env(
+        "LunarLander-v3", "state", n, continuous=True, max_episode_steps=10
+    ),
+    "carracing": lambda n: make_env(
+        "CarRacing-v3", "pixels", n, frame_skip=4, grayscale=False, max_episode_steps=5
+    ),
+    "cartpole-pixels": lambda n: make_env("CartPole-v1", "pixels", n, max_episode_steps=5),
+    "frozenlake": lambda n: make_env("FrozenLake-v1", "state", n),
+}
+STEPS = {"lunarlander": 120, "carracing": 8, "cartpole-pixels": 8}
+
+
+@pytest.mark.gym
+@pytest.mark.parametrize("name", REAL)
+def test_real_environments_keep_the_contract(name: str) -> None:
+    assert check_vector_env(REAL[name], steps=STEPS.get(name, 20)) == []
+
+
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_simulated_environments_keep_the_contract(name: str) -> None:
+    assert check_vector_env(lambda n: make_simulation(name, n, max_episode_steps=10)) == []
+
+
+class Walk:
+    """A right environment, of which each saboteur breaks one promise."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.spec = EnvSpec("walk", "state", (2,), ActionSpec("discrete", 3), 1, 9)
+        self.num_envs = num_envs
+        self._streams = [np.random.default_rng(0) for _ in range(num_envs)]
+        self._places = np.zeros((num_envs, 2), np.float32)
+        self._ages = np.zeros(num_envs, np.int64)
+        self._live = np.zeros(num_envs, np.bool_)
+
+    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+        rows = checked_rows(self.num_envs, seeds, indices)
+        self._places = self._places.copy()
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self._streams[row] = np.random.default_rng(seed)
+            self._places[row] = self._streams[row].standard_normal(2)
+        self._ages[rows], self._live[rows] = 0, True
+        return self._places
+
+    def step(self, actions: np.ndarray) -> Step:
+        chosen = checked_actions(self.spec, self.num_envs, actions)
+        live = self._live.copy()
+        self._places = self._places.copy()
+        for row in np.flatnonzero(live):
+            self._places[row] += chosen[row] - 1 + self._streams[row].standard_normal(2)
+        self._ages += live
+        terminated = live & (np.abs(self._places).max(axis=1) > 4)
+        truncated = live & ~terminated & (self._ages >= 9)
+        self._live = live & ~(terminated | truncated)
+        rewards = np.where(live, self._places[:, 0], 0).astype(np.float32)
+        return Step(self._places, rewards, terminated, truncated)
+
+    def close(self) -> None:
+        """Has nothing to release."""
+
+
+class Deaf(Walk):
+    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+        super().reset(seeds, indices)
+        self._places = self._places + np.random.default_rng().standard_normal(2, np.float32)
+        return self._places
+
+
+class Crowded(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        return step._replace(rewards=np.where(step.rewards, step.rewards.sum(), 0))
+
+
+class Restless(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        return step._replace(rewards=step.rewards + np.float32(1))
+
+
+class Reviving(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        over = np.flatnonzero(step.terminated | step.truncated)
+        return step._replace(observations=self.reset([0] * over.size, over.tolist()))
+
+
+class Overwriting(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        kept, step = self._places, super().step(actions)
+        kept[:] = step.observations
+        self._places = kept
+        return step._replace(observations=kept)
+
+
+class Twofold(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        return step._replace(truncated=step.truncated | step.terminated)
+
+
+class Wide(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        return super().step(actions)._replace(rewards=np.zeros(self.num_envs))
+
+
+class Boundless(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        return super().step(np.clip(actions, 0, 2))
+
+
+class Infinite(Walk):
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        return step._replace(rewards=step.rewards / np.float32(0.0))
+
+
+class Mislabelled(Walk):
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.spec = replace(self.spec, shape=(3,))
+
+
+def test_a_right_environment_passes() -> None:
+    assert check_vector_env(Walk) == []
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize(
+    ("saboteur", "complaint"),
+    [
+        (Deaf, "equal seeds"),
+        (Crowded, "batch of another size"),
+        (Restless, "parked"),
+        (Reviving, "parked"),
+        (Overwriting, "returned before"),
+        (Twofold, "terminated and truncated together"),
+        (Wide, "rewards"),
+        (Boundless, "action that does not exist"),
+        (Infinite, "not finite"),
+        (Mislabelled, "its spec promises"),
+    ],
+)
+def test_each_broken_promise_is_found(saboteur: type[Walk], complaint: str) -> None:
+    assert any(complaint in violation for violation in check_vector_env(saboteur))
+
+
+def test_shared_noise_permits_neighbours_and_nothing_else() -> None:
+    assert check_vector_env(Crowded, shared_noise=True) == []
+    assert check_vector_env(Deaf, shared_noise=True) != []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "indices"),
+    [([1], None), ([1, 2], [0]), ([1, 2], [0, 0]), ([1], [-1]), ([1], [2]), ([-1, 2], None)],
+)
+def test_wrong_resets_are_refused(seeds: list[int], indices: list[int] | None) -> None:
+    with pytest.raises(ValueError, match="reset got"):
+        checked_rows(2, seeds, indices)
+
+
+def test_continuous_actions_are_kept_inside_their_bounds() -> None:
+    spec = EnvSpec("sticks", "state", (1,), ActionSpec("continuous", 2, (-1.0, 0.0), (1.0, 2.0)))
+    kept = checked_actions(spec, 1, np.array([[-1.5, 2.5]]))
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, [[-1.0, 2.0]])

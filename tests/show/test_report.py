@@ -1,0 +1,163 @@
+"""The report: made from events alone, true to them, and safe from what they say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curriculum.show import markdown
+from curriculum.show.report import compare_runs, report_json, report_text, write_report
+from curriculum.show.summary import summarise
+
+UNESCAPED_PIPE = re.compile(r"(?<!\\)(?:\\\\)*\|")
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def rows(part: str) -> list[str]:
+    return [line for line in part.splitlines() if line.startswith("| ")][2:]
+
+
+def test_three_files_are_written_and_agree(tmp_path: Path, events: list[dict[str, Any]]) -> None:
+    write_report(tmp_path, events)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "evaluation_results.json",
+        "pipeline_summary.csv",
+        "report.md",
+    ]
+    with (tmp_path / "pipeline_summary.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["stage"] for row in table[:4]] == ["collect", "vision", "encode", "memory"]
+    assert table[0]["env_steps"] == "51200" and table[0]["seconds"] == "4.2"
+    results = json.loads((tmp_path / "evaluation_results.json").read_text())
+    pong = results["tasks"][0]
+    assert (pong["mode"], pong["verdict"], pong["score"]) == ("SIMULATION", "degraded", 5.0)
+    assert pong["evaluations"][0]["scores"] == [4.0, 6.0]
+    assert pong["evaluations"][0]["mode"] == "SIMULATION"
+    assert pong["evaluations"][0]["seeds"]["root"] == 0
+    assert results["exit_code"] == 3
+
+
+def test_every_row_of_results_names_its_mode(events: list[dict[str, Any]]) -> None:
+    text = report_text(events)
+    for title in ("Results", "Stages", "Checks during the search", "World model"):
+        found = rows(section(text, title))
+        assert found, title
+        assert all(re.search(r"\| (FULL|SIMULATION) \|", row) for row in found), title
+    results = rows(section(text, "Results"))
+    assert "degraded (SIMULATION)" in results[0] and "| passed |" in results[1]
+
+
+def test_every_degradation_is_there(events: list[dict[str, Any]]) -> None:
+    part = section(report_text(events), "Degradations and replacements")
+    assert "pong: FULL → SIMULATION, because out of memory" in part
+    assert "pong, lunarlander | SIMULATION | environment" in part
+    assert "pong FULL controller, attempt 1, 0 left" in part
+    assert "worker died: 1 times" in part
+
+
+def test_strange_texts_start_nothing(events: list[dict[str, Any]]) -> None:
+    text = report_text(events)
+    assert "\x1b" not in text
+    assert "<b>" not in text.replace(r"\<b\>", "")
+    assert r"\](u)" in text, "no link"
+    for line in text.splitlines():
+        assert not line.startswith("# ") or line == "# Report of run default"
+
+
+@given(st.text())
+def test_a_cell_never_breaks_its_table(text: str) -> None:
+    shown = markdown.table(["a", "b"], [[text, "x"]]).rstrip("\n").split("\n")
+    assert len(shown) == 3
+    assert len(UNESCAPED_PIPE.findall(shown[2])) == 3
+
+
+@given(st.text())
+def test_a_line_starts_no_block(text: str) -> None:
+    line = markdown.escape(text)
+    assert not re.match(r"[#>+\-=*`~|]|\d+[.)]|\[", line)
+    assert not re.search(r"(?<!\\)<", line)
+
+
+@given(st.lists(st.text()))
+def test_code_ends_where_it_ends(lines: list[str]) -> None:
+    shown = markdown.code(lines).rstrip("\n").split("\n")
+    fence = shown[-1]
+    assert shown[0] == f"{fence}sh" and fence == "`" * len(fence)
+    assert all(fence not in line for line in shown[1:-1])
+
+
+def test_repeated_checks_and_events_of_a_resumed_run_count_once(
+    events: list[dict[str, Any]],
+) -> None:
+    summary = summarise([*events, *events])
+    assert summary.starts == 2
+    assert [(c.mode, c.generation) for c in summary.checks] == [("FULL", 10)]
+    assert len([r for r in summary.stages if r.stage == "collect" and r.mode == "FULL"]) == 1
+    assert [v["task"] for v in summary.verdicts] == ["pong", "lunarlander"]
+
+
+def test_work_taken_over_from_another_mode_is_not_counted_twice(
+    events: list[dict[str, Any]],
+) -> None:
+    summary = summarise(events)
+    taken = next(r for r in summary.stages if r.mode == "SIMULATION" and r.stage == "collect")
+    assert taken.seconds is None and taken.env_steps is None
+    assert taken.result == "done before: 64 episodes"
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ([], "no ending recorded"),
+        ([{"event": "run_stopped", "reason": "Ctrl-C", "resume": "resume it"}], "resume it"),
+        ([{"event": "run_finished", "exit_code": 0}], "all targets met"),
+        ([{"event": "run_finished", "exit_code": 0}, {"event": "run_started"}], "no ending"),
+    ],
+)
+def test_the_ending_is_the_last_one(last: list[dict[str, Any]], said: str) -> None:
+    events = [{"event": "run_started", "name": "a"}, *last]
+    assert said in report_text([{"t": 5.0, **event} for event in events])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "t": st.floats(0, 2e9),
+                "event": st.sampled_from(
+                    ["stage_done", "verdict", "check", "decision", "replacement", "stage_failed"]
+                ),
+            },
+            optional={
+                "task": st.text() | st.none(),
+                "mode": st.text() | st.none(),
+                "round": st.integers(0, 3),
+                "score": st.floats() | st.none() | st.just("nan"),
+                "seconds": st.floats() | st.text(),
+                "metrics": st.dictionaries(st.text(), st.floats() | st.text()),
+            },
+        ),
+        max_size=6,
+    )
+)
+def test_any_ledger_has_a_report(events: list[dict[str, Any]]) -> None:
+    assert report_text(events).startswith("# Report of run")
+    json.dumps(report_json(events))
+
+
+def test_runs_stand_side_by_side(events: list[dict[str, Any]]) -> None:
+    text = compare_runs({"runs/a|b": events, "runs/c": events[:4]})
+    pong = next(line for line in text.splitlines() if line.startswith("| pong |"))
+    assert "SIMULATION: 5.0 [4.0, 6.0] of 18.0, degraded" in pong
+    assert "not in this run" in pong
+    assert r"runs/a\|b" in text and "| fallbacks | 2 | 0 |" in text

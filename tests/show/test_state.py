@@ -1,0 +1,147 @@
+"""What a display knows: rates and ETAs that can be trusted, scores that keep to their mode."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curriculum.config.schema import Config
+from curriculum.progress import Progress
+from curriculum.show.state import STAGES, Estimate, Rung, RunState
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(
+    rate=st.floats(0.05, 500.0),
+    done_before=st.integers(0, 10_000),
+    gap=st.floats(0.3, 20.0),
+)
+def test_a_steady_stage_is_estimated_right_and_resumed_work_is_not_speed(
+    rate: float, done_before: int, gap: float
+) -> None:
+    clock = Clock()
+    estimate = Estimate(clock)
+    start, total = clock.now, done_before + 100_000
+    for _ in range(60):
+        estimate.update(done_before + int(rate * (clock.now - start)), total)
+        clock.now += gap
+    clock.now -= gap
+    if int(rate * gap * 29) < 10:
+        return
+    assert estimate.rate == pytest.approx(rate, rel=0.2)
+    left = total - done_before - int(rate * gap * 59)
+    assert estimate.remaining_s == pytest.approx(left / rate, rel=0.25)
+
+
+def test_nothing_is_claimed_before_anything_is_known() -> None:
+    clock = Clock()
+    estimate = Estimate(clock)
+    assert estimate.rate is None and estimate.remaining_s is None
+    estimate.update(10, 100)
+    clock.now += 30
+    assert estimate.rate is None, "one sign of life says nothing about speed"
+    estimate.update(20, 0)
+    assert estimate.rate is not None
+    assert estimate.remaining_s is None, "an unknown total has no ETA"
+
+
+def test_a_stall_is_seen() -> None:
+    clock = Clock()
+    estimate = Estimate(clock)
+    for done in range(30):
+        estimate.update(done, 100)
+        clock.now += 1.0
+    before = estimate.remaining_s
+    clock.now += 60.0
+    after = estimate.remaining_s
+    assert before is not None and (after is None or after > 2 * before)
+
+
+def test_a_slow_start_is_forgotten() -> None:
+    clock = Clock()
+    estimate = Estimate(clock)
+    estimate.update(0, 1000)
+    clock.now += 60.0
+    for done in range(1, 121):
+        estimate.update(done, 1000)
+        clock.now += 1.0
+    assert estimate.rate == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_retry_starts_anew() -> None:
+    clock = Clock()
+    estimate = Estimate(clock)
+    estimate.update(90, 100)
+    clock.now += 10.0
+    estimate.update(1, 100)
+    clock.now += 10.0
+    estimate.update(11, 100)
+    assert estimate.rate == pytest.approx(1.0)
+
+
+@given(
+    score=st.none() | st.floats(-1e6, 1e6),
+    floor=st.none() | st.floats(-1e6, 1e6),
+    target=st.floats(-1e6, 1e6),
+)
+def test_the_bar_stays_in_its_bounds_and_is_full_only_at_the_target(
+    score: float | None, floor: float | None, target: float
+) -> None:
+    share = Rung("t", target, 0.0, mode="FULL", floor=floor, score=score).share
+    if score is None:
+        assert share is None
+        return
+    assert share is not None and 0.0 <= share <= 1.0
+    if score >= target:
+        assert share == 1.0
+
+
+def test_a_score_never_outlives_its_mode(config: Config) -> None:
+    state = RunState(config)
+    where = {"task": "pong", "mode": "FULL", "round": 0, "stage": "controller"}
+    state.on_event({"event": "stage_started", **where, "attempt": 0})
+    state.on_event({"event": "check", **where, "generation": 1, "score": 17.0, "target": 18.0})
+    assert state.rungs["pong"].score == 17.0
+    where["mode"] = "SIMULATION"
+    state.on_event({"event": "stage_started", **where, "attempt": 0})
+    rung = state.rungs["pong"]
+    assert rung.score is None and rung.aim == 3.0, "the target is now the simulation's"
+
+
+def test_episodes_of_a_check_do_not_disturb_the_count_of_generations(config: Config) -> None:
+    clock = Clock()
+    state = RunState(config, clock)
+
+    def say(done: int, total: int, unit: str) -> None:
+        state.on_progress(Progress("pong", "FULL", 0, "controller", done, total, unit))
+        clock.now += 2.0
+
+    for generation in range(1, 21):
+        say(generation, 100, "generations")
+    say(8, 16, "episodes")
+    assert state.progress is not None and state.progress.unit == "generations"
+    assert state.within is not None and state.within.done == 8
+    assert state.estimate.rate == pytest.approx(0.5, rel=0.2)
+    say(21, 100, "generations")
+    assert state.within is None
+
+
+def test_unknown_tasks_and_events_are_survived(config: Config) -> None:
+    state = RunState(config)
+    state.on_event({"event": "verdict", "task": "custom", "verdict": "missed", "mode": "FULL"})
+    state.on_event({"event": "no_such_thing"})
+    assert state.rungs["custom"].verdict == "missed"
+
+
+def test_the_stages_are_those_of_the_runner() -> None:
+    from curriculum.runner import STAGE_NAMES
+
+    assert STAGES == STAGE_NAMES
