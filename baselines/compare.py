@@ -186,6 +186,7 @@ def _markdown(
     differences: Sequence[str],
 ) -> str:
     level = f"{CONFIDENCE:.0%} interval"
+    again = shlex.join([str(run), "--baseline", str(baseline)])
     header = ["task", "agent", "mode", "policy", "score", level, "IQM", f"IQM {level}"]
     header += ["episodes", "seeds", "env steps", "wall time", "reaches target"]
     return "\n".join(
@@ -200,10 +201,6 @@ def _markdown(
             "## Rules that differ\n",
             bullets(differences),
             "## How to make it again\n",
-            code(
-                [
-                    f"python -m baselines compare {shlex.join([str(run), '--baseline', str(baseline)])}"
-                ]
-            ),
+            code([f"python -m baselines compare {again}"]),
         ]
     )

@@ -8,7 +8,7 @@ deviations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -81,6 +81,8 @@ class PolicyShape:
                 "high in every dimension"
             )
         self._half_span = (self.high - self.low) * np.float32(0.5)
+        one_row = np.stack([self.low, self._half_span, self.high])[:, None]
+        self._tiled = np.repeat(one_row, ROWS_PER_BLOCK, axis=1)
 
     def _bound(self, given: Sequence[float] | np.ndarray | None, default: float) -> Float:
         bound = np.full(self.action_size, default) if given is None else np.asarray(given)
@@ -149,10 +151,23 @@ class PolicyShape:
             return outputs.argmax(axis=-1)
         squashed = np.tanh(outputs)
         squashed += np.float32(1.0)
-        squashed *= self._half_span
-        squashed += self.low
-        # Rounding may end one step outside the bounds.
-        return np.minimum(np.maximum(squashed, self.low), self.high)
+        rows = squashed.reshape(-1, self.action_size)
+        low, half_span, high = self._bounds_of(len(rows))
+        rows *= half_span
+        rows += low
+        np.minimum(rows, high, out=rows)  # rounding may end one step above the bound
+        return squashed
+
+    def _bounds_of(self, rows: int) -> tuple[Float, Float, Float]:
+        """Returns low, half the span and high of so many rows.
+
+        They are spelled out row by row for up to a block, because numpy broadcasts arrays as
+        narrow as an action at a fifth of the speed.
+        """
+        if rows > ROWS_PER_BLOCK:
+            return self.low, self._half_span, self.high
+        low, half_span, high = self._tiled
+        return low[:rows], half_span[:rows], high[:rows]
 
 
 def _forward(layers: Layers, x: Float) -> Float:
@@ -236,7 +251,7 @@ class CPUController:
         Raises:
             ValueError: features have another shape.
         """
-        return self._shape.actions(self._outputs(self._greedy, features))
+        return self._rows(self._greedy, features, self._shape.actions)
 
     def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
         """Returns actions drawn from the policy.
@@ -252,7 +267,7 @@ class CPUController:
         Raises:
             ValueError: features have another shape.
         """
-        outputs = self._outputs(self._full, features)
+        outputs = self._rows(self._full, features, np.asarray)
         size = self._shape.action_size
         if self._shape.discrete:
             return self._shape.actions(outputs + rng.gumbel(size=outputs.shape).astype(np.float32))
@@ -260,21 +275,24 @@ class CPUController:
         std = np.exp(np.clip(outputs[:, size:], *LOG_STD_RANGE))
         return self._shape.actions(outputs[:, :size] + std * noise)
 
-    def _outputs(self, layers: Layers, features: Float) -> Float:
+    def _rows(
+        self, layers: Layers, features: Float, finish: Callable[[Float], np.ndarray]
+    ) -> np.ndarray:
+        """Returns `finish` of the outputs, block by block, on several threads if there are many."""
         rows = self._shape.features(features, 2)
         if len(rows) <= ROWS_PER_BLOCK:
             with single_threaded:
-                return _forward(layers, rows)
-        outputs = np.empty((len(rows), layers[-1][0].shape[1]), np.float32)
+                return finish(_forward(layers, rows))
+        parts: list[np.ndarray] = [rows] * -(-len(rows) // ROWS_PER_BLOCK)
 
-        def block(start: int) -> None:
-            part = slice(start, start + ROWS_PER_BLOCK)
-            outputs[part] = _forward(layers, rows[part])
+        def block(number: int) -> None:
+            start = number * ROWS_PER_BLOCK
+            parts[number] = finish(_forward(layers, rows[start : start + ROWS_PER_BLOCK]))
 
         threads = thread_budget() if len(rows) >= MIN_ROWS_TO_THREAD else 1
         with single_threaded:
-            for_each(block, range(0, len(rows), ROWS_PER_BLOCK), threads)
-        return outputs
+            for_each(block, range(len(parts)), threads)
+        return np.concatenate(parts)
 
 
 class PopulationController:

@@ -1,38 +1,18 @@
-"""`run` and `resume`: from a configuration to a finished, or a resumable, run."""
+"""`run` and `resume`: the configuration and the run directory, before anything heavy is loaded."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from curriculum.cli.arguments import SHORTCUTS, STAGES
-from curriculum.cli.machine import (
-    hardware,
-    machine_from,
-    probe_names,
-    refuse_impossible,
-    versions,
-)
-from curriculum.config.loading import config_hash, dump
+from curriculum.config.loading import dump
 from curriculum.config.schema import Config
-from curriculum.errors import ConfigError, ExitCode, Stopped
-from curriculum.mode import decide
-from curriculum.records.ledger import Ledger
+from curriculum.errors import ConfigError, ExitCode
 from curriculum.records.rundir import RunDir
-from curriculum.records.verdict import Verdict
-from curriculum.runner import Machine, Runner, exit_code
-from curriculum.show.dashboard import final_table, make_display
-from curriculum.show.report import write_report
-from curriculum.stages.stage import StageContext
-from curriculum.stops import Barrier, signals_to
-from curriculum.tasks import load_config, needs_of
-from diagnostics.cache import probe_all
+from curriculum.tasks import load_config
 
 
 def run(args: argparse.Namespace) -> ExitCode:
@@ -43,18 +23,23 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(
             f"{directory} holds a run already: choose another --run-dir, or leave --resume away"
         )
-    machine = _probe(config)
+    from curriculum.cli.walk import dry_run, probe, walk
+
+    stages = tuple(args.stages or STAGES)
+    machine = probe(config)
     if args.dry_run:
-        return _dry_run(args, config, machine, directory)
+        return dry_run(args, config, machine, directory, stages)
     with _rundir(directory, config) as rundir:
-        return _walk(args, config, machine, rundir, tuple(args.stages or STAGES))
+        return walk(args, config, machine, rundir, stages)
 
 
 def resume(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum resume`."""
     with RunDir.open(Path(args.run)) as rundir:
         config = load_config(rundir.config_path)
-        return _walk(args, config, _probe(config), rundir, STAGES)
+        from curriculum.cli.walk import probe, walk
+
+        return walk(args, config, probe(config), rundir, STAGES)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"run": run, "resume": resume}
@@ -81,140 +66,7 @@ def _sets(args: argparse.Namespace) -> list[str]:
 
 def _rundir(directory: Path, config: Config) -> RunDir:
     if not RunDir.exists(directory):
-        return RunDir.create(directory, dump(config), {"versions": versions()})
+        return RunDir.create(directory, dump(config))
     rundir = RunDir.open(directory)
     rundir.require_same_config(config)
     return rundir
-
-
-def _probe(config: Config) -> Machine:
-    """Probes what the configuration could use and refuses a forced mode that cannot be had."""
-    probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
-    machine = machine_from(config, probes)
-    refuse_impossible(config, machine.states)
-    return machine
-
-
-def _dry_run(
-    args: argparse.Namespace, config: Config, machine: Machine, directory: Path
-) -> ExitCode:
-    plan: dict[str, Any] = {
-        "run_dir": str(directory),
-        "seed": config.seed,
-        "device": machine.device,
-        "workers": machine.workers,
-        "stages": list(args.stages or STAGES),
-        "tasks": [],
-    }
-    for task in config.tasks:
-        decision = decide(machine.states, needs_of(task), config.curriculum.mode)
-        plan["tasks"].append(
-            {
-                "task": task.name,
-                "env_id": task.env_id,
-                "target": task.target,
-                "mode": str(decision.mode),
-                "reasons": list(decision.reasons),
-            }
-        )
-    if args.json:
-        print(json.dumps(plan, indent=2))
-        return ExitCode.OK
-    print(f"would run in {directory}, seed {config.seed}, {plan['workers']} workers, nothing written")
-    for entry in plan["tasks"]:
-        print(f"  {entry['task']}: {entry['env_id']}, target {entry['target']:g}, {entry['mode']}")
-        for reason in entry["reasons"]:
-            print(f"    {reason}")
-    return ExitCode.OK
-
-
-def _walk(
-    args: argparse.Namespace,
-    config: Config,
-    machine: Machine,
-    rundir: RunDir,
-    stages: tuple[str, ...],
-) -> ExitCode:
-    barrier = Barrier(config.curriculum.commit_seconds, args.max_time)
-    display = make_display(config, quiet=args.quiet, json=args.json)
-    ledger = Ledger(rundir.ledger_path)
-    with signals_to(barrier), display:
-        ledger.subscribe(display.on_event)
-        _attach_tensorboard(config, rundir, ledger)
-        _record_start(config, machine, rundir, ledger)
-        runner = Runner(
-            config,
-            rundir,
-            ledger,
-            machine,
-            barrier,
-            listener=display.on_progress,
-            stages=stages,
-            after_task=_media(config),
-        )
-        try:
-            verdicts = runner.walk()
-        except Stopped as e:
-            return _stopped(e, rundir, ledger)
-        finally:
-            runner.close()
-        code = exit_code(verdicts, stages)
-        ledger.append("run_finished", exit_code=int(code))
-        write_report(rundir.path, ledger.events())
-    _print_result(args, rundir, verdicts, code)
-    return code
-
-
-def _attach_tensorboard(config: Config, rundir: RunDir, ledger: Ledger) -> None:
-    if config.curriculum.tensorboard:
-        from curriculum.show.tensorboard import TensorBoardWriter
-
-        ledger.subscribe(TensorBoardWriter(rundir.tensorboard_dir).on_event)
-
-
-def _media(config: Config) -> Callable[[StageContext], None] | None:
-    if not config.curriculum.save_videos:
-        return None
-    from curriculum.show.videos import save_media
-
-    return save_media
-
-
-def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledger) -> None:
-    ledger.append(
-        "run_started",
-        name=config.name,
-        seed=config.seed,
-        mode=config.curriculum.mode,
-        config_hash=config_hash(config),
-        run_dir=str(rundir.path),
-        versions=versions(),
-        hardware=hardware(machine.device),
-        resumed=any(ledger.events("run_started")),
-        command=shlex.join(["python", "-m", "curriculum", *sys.argv[1:]]),
-    )
-    for name, state in machine.states.items():
-        ledger.append("probe", component=name, state=state)
-
-
-def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
-    command = f"python -m curriculum resume {shlex.quote(str(rundir.path))}"
-    ledger.append("run_stopped", reason=str(stop), exit_code=int(stop.exit_code), resume=command)
-    write_report(rundir.path, ledger.events())
-    print(f"{stop}; everything is committed. Go on with:\n  {command}", file=sys.stderr)
-    return stop.exit_code
-
-
-def _print_result(
-    args: argparse.Namespace, rundir: RunDir, verdicts: list[Verdict], code: ExitCode
-) -> None:
-    if args.json:
-        result = {
-            "run_dir": str(rundir.path),
-            "exit_code": int(code),
-            "verdicts": [asdict(v) for v in verdicts],
-        }
-        print(json.dumps(result, indent=2))
-        return
-    final_table(verdicts)
-    print(f"report: {rundir.path / 'report.md'}")

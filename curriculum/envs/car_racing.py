@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from curriculum.envs.gym import hold
 
@@ -30,15 +31,37 @@ def hold_drawing_last(
         The last frame `[96, 96, 3]` uint8, summed reward, terminated, truncated.
     """
     car_racing: Any = env.unwrapped
+    unseen = _Unseen(car_racing)
     # An attribute of the instance hides the method of its class until it is deleted.
-    car_racing._render = _draw_nothing
+    car_racing._render = unseen
     try:
-        _, total, terminated, truncated = hold(env, action, frames)
+        _, total, terminated, truncated = hold(env, action, frames - 1)
     finally:
         del car_racing._render
-    car_racing.state = car_racing._render("state_pixels")
-    return car_racing.state, total, terminated, truncated
+    if terminated or truncated:
+        return unseen.draw(), total, terminated, truncated
+    observation, reward, terminated, truncated = hold(env, action, 1)
+    return observation, total + reward, terminated, truncated
 
 
-def _draw_nothing(mode: str) -> None:
-    """Stands in for `CarRacing._render`."""
+class _Unseen:
+    """Stands in for `CarRacing._render`, and can draw later what it was called to draw.
+
+    Args:
+        car_racing: the unwrapped environment.
+    """
+
+    def __init__(self, car_racing: Any) -> None:
+        self._car_racing = car_racing
+        self._score = 0.0
+
+    def __call__(self, mode: str) -> None:
+        # The score is the only thing in the picture that changes between drawing and the step's end.
+        self._score = self._car_racing.reward
+
+    def draw(self) -> np.ndarray:
+        """Returns the frame `[96, 96, 3]` of the last call."""
+        score, self._car_racing.reward = self._car_racing.reward, self._score
+        frame = self._car_racing._render("state_pixels")
+        self._car_racing.reward = score
+        return frame

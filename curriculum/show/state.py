@@ -55,12 +55,16 @@ class Estimate:
             return None
         now, (first, _) = self._clock(), self._samples[0]
         horizon = now - max((now - first) / 2, MIN_WINDOW_S)
-        before = [s for s in self._samples if s[0] <= horizon]
-        start, base = before[-1] if before else self._samples[0]
-        moved = self._samples[-1][1] - base
-        if moved <= 0 or now - start < 1.0:
+        old = [s for s in self._samples if s[0] <= horizon]
+        start, base = old[-1] if old else self._samples[0]
+        last, done = self._samples[-1]
+        seen = len(self._samples) - max(len(old) - 1, 0) - 1
+        span, silence = last - start, now - last
+        if silence > 2 * span / max(seen, 1):
+            span += silence
+        if done <= base or span < 1.0:
             return None
-        return moved / (now - start)
+        return (done - base) / span
 
     @property
     def remaining_s(self) -> float | None:

@@ -27,7 +27,9 @@ def area_mean(line: np.ndarray, target: int) -> list[Fraction]:
 
 @settings(max_examples=60, deadline=None)
 @given(sizes, sizes, sizes, sizes, st.integers(0, 2**32 - 1))
-def test_each_new_pixel_is_the_mean_of_its_area(h: int, w: int, h2: int, w2: int, seed: int) -> None:
+def test_each_new_pixel_is_the_mean_of_its_area(
+    h: int, w: int, h2: int, w2: int, seed: int
+) -> None:
     frame = np.random.default_rng(seed).integers(0, 256, (h, w, 2), dtype=np.uint8)
     resized = resize_area(frame, h2, w2)
     assert resized.shape == (h2, w2, 2)

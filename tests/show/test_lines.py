@@ -1,4 +1,4 @@
-"""Plain lines: one per start, end and verdict, progress now and then, and never a crash of the run."""
+"""Plain lines: one per start, end and verdict, progress now and then, never a crash of the run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_progress_is_rare_and_has_rate_and_eta(config: Config) -> None:
     stream = io.StringIO()
     display = PlainLines(config, stream, lambda: now[0])
     for done in range(100):
-        display.on_progress(Progress("pong", "FULL", 0, "vision", done, 1000, "updates", {"loss": 1}))
+        display.on_progress(
+            Progress("pong", "FULL", 0, "vision", done, 1000, "updates", {"loss": 1})
+        )
         now[0] += 0.5
     lines = stream.getvalue().splitlines()
     assert len(lines) == pytest.approx(50 / BETWEEN_LINES_S, abs=1)
@@ -100,7 +102,9 @@ def test_a_reader_that_leaves_does_not_end_the_program() -> None:
 @given(st.text() | st.floats() | st.none())
 def test_foreign_text_becomes_one_harmless_line(value: Any) -> None:
     text = words.plain(value)
-    assert all(character.isprintable() or character == "\xa0" or ord(character) > 127 for character in text)
+    assert all(
+        character.isprintable() or character == "\xa0" or ord(character) > 127 for character in text
+    )
     assert "\n" not in text and "\x1b" not in text and "\x9b" not in text
     text.encode()
 

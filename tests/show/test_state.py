@@ -29,7 +29,7 @@ def test_a_steady_stage_is_estimated_right_and_resumed_work_is_not_speed(
 ) -> None:
     clock = Clock()
     estimate = Estimate(clock)
-    start, total = clock.now, done_before + 100_000
+    start, total = clock.now, done_before + 1_000_000
     for _ in range(60):
         estimate.update(done_before + int(rate * (clock.now - start)), total)
         clock.now += gap

@@ -107,13 +107,8 @@ def make_simulation(
             f"{num_envs}, {frame_skip} and {max_episode_steps}"
         )
     simulation = SIMULATIONS[name]
-    options = Options(
-        num_envs=num_envs,
-        observation=observation,
-        grayscale=grayscale,
-        continuous=continuous,
-        frames_per_step=frame_skip or simulation.frames_per_step,
-        max_episode_steps=max_episode_steps or simulation.max_episode_steps,
-    )
+    frames = frame_skip or simulation.frames_per_step
+    limit = max_episode_steps or simulation.max_episode_steps
     streams = Streams(num_envs)
+    options = Options(num_envs, observation, grayscale, continuous, frames, limit)
     return SimulatedEnv(simulation.make(streams, options), streams)

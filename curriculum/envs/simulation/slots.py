@@ -126,7 +126,7 @@ class SimulatedEnv:
             self._game.begin(rows)
             self._steps[rows] = 0
             self._live[rows] = True
-            self._look(rows)
+            self._look(np.sort(rows))
         return self._observations
 
     def step(self, actions: np.ndarray) -> Step:
@@ -165,7 +165,9 @@ class SimulatedEnv:
         return result
 
     def _look(self, rows: Rows) -> None:
-        """Renews the observations of these rows in a new array: callers keep the old one."""
+        """Renews these rows (ascending) in a new array: callers keep the old observations."""
+        if not rows.size:
+            return
         seen = self._game.observe(rows)
         if rows.size < self.num_envs:
             everything = self._observations.copy()
