@@ -69,22 +69,25 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
 
     task = _task(args)
     try:
-        from baselines.ppo import train_ppo as train
+        from baselines import ppo
     except ImportError as e:
         raise ComponentMissing(
             f"PPO needs stable-baselines3 and torch, which cannot be imported ({e}): "
             "install them with `pip install stable-baselines3 torch`"
         ) from e
-    result = train(
-        task,
-        lambda n: _make_env(task, n),
-        open_ledger(args.out, "ppo", task.name, args.seed),
+    plan = ppo.Plan(
         steps=args.steps,
         episodes=args.episodes,
         seed=args.seed,
         sampled=args.sampled,
         evaluations=args.evaluations,
         device=args.device,
+    )
+    result = ppo.train_ppo(
+        task,
+        lambda n: _make_env(task, n),
+        open_ledger(args.out, "ppo", task.name, args.seed),
+        plan,
         machine=_machine(args.device),
         tell=lambda step, score: print(f"{step:>10,} steps: {score:.1f}", flush=True),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,33 @@ from curriculum.rollout import Episode, run_episodes
 from curriculum.seeds import env_seed
 
 EVALUATION_ENVS = 8
+CURVE_EPISODES = 5
+"""Episodes behind a point of the learning curve, at least."""
+
 WEIGHTS = "policy.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training.
+
+    Attributes:
+        steps: of training; rounded up to whole rollouts.
+        episodes: of the final evaluation.
+        seed: root of all randomness; SB3 seeds the global generators with it.
+        sampled: judge by drawn actions instead of the most likely ones.
+        evaluations: points of the learning curve.
+        device: where torch computes.
+        recipe: hyper-parameters; those of `recipe_for` if None.
+    """
+
+    steps: int
+    episodes: int = 20
+    seed: int = 0
+    sampled: bool = False
+    evaluations: int = 10
+    device: str = "cpu"
+    recipe: Recipe | None = None
 
 
 class ModelPolicy:
@@ -65,24 +92,24 @@ class Examiner:
     Args:
         task: what is played.
         make_env: builds its environments.
-        seed: root of the episodes' seeds.
-        sampled: draw actions instead of taking the most likely ones.
+        plan: names the seed, the policy and the hyper-parameters.
     """
 
-    def __init__(self, task: TaskConfig, make_env: MakeEnv, seed: int, sampled: bool) -> None:
+    def __init__(self, task: TaskConfig, make_env: MakeEnv, plan: Plan) -> None:
         self._env = make_env(EVALUATION_ENVS)
         self._task = task
-        self._seed = seed
-        self._sampled = sampled
+        self._seed = plan.seed
+        self._sampled = plan.sampled
         self.spec = self._env.spec
+        self.recipe = plan.recipe or recipe_for(self.spec)
         self.seconds = 0.0
         """Wall time of all examinations."""
 
     def examine(self, model: PPO, episodes: int, *path: int | str) -> list[Episode]:
         """Plays episodes whose seeds are named by their place in the training."""
         began = time.monotonic()
-        stack = recipe_for(self.spec).frame_stack
-        policy = ModelPolicy(model, self.spec, self._env.num_envs, stack, self._sampled)
+        stack, slots = self.recipe.frame_stack, self._env.num_envs
+        policy = ModelPolicy(model, self.spec, slots, stack, self._sampled)
         place = self._task.name, "ppo", *path
         seeds = [env_seed(self._seed, *place, n) for n in range(episodes)]
         played = run_episodes(self._env, policy, seeds)
@@ -100,8 +127,7 @@ class Curve(BaseCallback):
     Args:
         examiner: plays the episodes.
         ledger: gets one `evaluation` event per examination.
-        every: environment steps between two.
-        episodes: of each.
+        plan: says how many examinations there are.
         tell: is told the steps done and the score, for people.
     """
 
@@ -109,16 +135,15 @@ class Curve(BaseCallback):
         self,
         examiner: Examiner,
         ledger: Ledger,
-        every: int,
-        episodes: int,
+        plan: Plan,
         tell: Callable[[int, float], None],
     ) -> None:
         super().__init__()
         self._examiner = examiner
         self._ledger = ledger
-        self._every = every
-        self._next = every
-        self._episodes = episodes
+        self._every = max(plan.steps // plan.evaluations, 1)
+        self._next = self._every
+        self._episodes = max(plan.episodes // 4, CURVE_EPISODES)
         self._tell = tell
 
     def _on_step(self) -> bool:
@@ -141,14 +166,8 @@ def train_ppo(
     task: TaskConfig,
     make_env: MakeEnv,
     ledger: Ledger,
-    *,
-    steps: int,
-    episodes: int,
-    seed: int,
-    sampled: bool = False,
-    evaluations: int = 10,
-    device: str = "cpu",
-    machine: dict[str, Any] | None = None,
+    plan: Plan,
+    machine: Mapping[str, Any] | None = None,
     tell: Callable[[int, float], None] = lambda step, score: None,
 ) -> BaselineResult:
     """Trains PPO and judges it on full episodes with true scores.
@@ -159,41 +178,31 @@ def train_ppo(
         task: what is played.
         make_env: builds its environments, for training and for examination.
         ledger: of this baseline.
-        steps: of training; rounded up to whole rollouts.
-        episodes: of the final evaluation.
-        seed: root of all randomness; SB3 seeds the global generators with it.
-        sampled: judge by drawn actions instead of the most likely ones.
-        evaluations: points of the learning curve.
-        device: where torch computes.
+        plan: how long, how judged, with which hyper-parameters.
         machine: hardware and versions, for the record.
         tell: is told the steps done and the score at each point of the curve.
     """
-    examiner = Examiner(task, make_env, seed, sampled)
-    recipe = recipe_for(examiner.spec)
-    known = describe("ppo", task, examiner.spec.env_id, seed)
-    settings = {**recipe.facts(), "steps": steps, "device": device, "torch": torch.__version__}
-    settings["threads"] = torch.get_num_threads()
-    ledger.append("baseline_started", **known, settings=settings, machine=machine or {})
-    env = _training_env(task, make_env, recipe, ledger, seed)
+    examiner = Examiner(task, make_env, plan)
+    known = describe("ppo", task, examiner.spec.env_id, plan.seed)
+    known |= {"settings": _settings(examiner.recipe, plan), "machine": dict(machine or {})}
+    ledger.append("baseline_started", **known)
+    env = _training_env(task, make_env, examiner.recipe, ledger, plan.seed)
     try:
-        model = _build(recipe, env, seed, device)
-        every = max(steps // evaluations, 1)
+        model = _build(examiner.recipe, env, plan)
         began = time.monotonic()
-        model.learn(steps, Curve(examiner, ledger, every, max(episodes // 4, 5), tell))
+        model.learn(plan.steps, Curve(examiner, ledger, plan, tell))
         seconds = time.monotonic() - began - examiner.seconds
-        played = examiner.examine(model, episodes, "final")
+        played = examiner.examine(model, plan.episodes, "final")
     finally:
         env.close()
         examiner.close()
     save_weights(model, ledger.path.parent / WEIGHTS)
     result = BaselineResult(
         **known,
-        policy="sampled" if sampled else "greedy",
+        policy="sampled" if plan.sampled else "greedy",
         scores=tuple(e.score for e in played),
         env_steps=model.num_timesteps,
         seconds=seconds,
-        settings=settings,
-        machine=machine or {},
     )
     finish(ledger, result)
     return result
@@ -232,13 +241,19 @@ def _training_env(
     return env
 
 
-def _build(recipe: Recipe, env: VecEnv, seed: int, device: str) -> PPO:
+def _settings(recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Returns all that shaped a training, for the record."""
+    where = {"device": plan.device, "torch": torch.__version__, "threads": torch.get_num_threads()}
+    return {**recipe.facts(), "steps": plan.steps, **where}
+
+
+def _build(recipe: Recipe, env: VecEnv, plan: Plan) -> PPO:
     network = dict(recipe.network)
     activation = network.pop("activation", None)
     if activation is not None:
         network["activation_fn"] = getattr(torch.nn, activation)
     settings: dict[str, Any] = {**recipe.settings, "gamma": recipe.gamma, "policy_kwargs": network}
-    model = PPO(recipe.policy, env, seed=seed, device=device, **settings)
+    model = PPO(recipe.policy, env, seed=plan.seed, device=plan.device, **settings)
     # Its own logger would leave a directory in the system's temporary one; the ledger is ours.
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

@@ -222,7 +222,7 @@ def run_episodes(
     scores = np.zeros(count)
     steps = np.zeros(count, np.int64)
     terminated = np.zeros(count, np.bool_)
-    observations = env.reset([seeds[i] for i in slots], slots.tolist())
+    observations = env.reset(seeds[: len(slots)], slots.tolist())
     policy.begin(slots, slots.copy())
     actions = _still(env)
     while (live := np.flatnonzero(playing >= 0)).size:
@@ -248,7 +248,8 @@ def run_episodes(
             playing[fresh] = np.arange(following, following + fresh.size)
             following += fresh.size
             if fresh.size:
-                observations = env.reset([seeds[i] for i in playing[fresh]], fresh.tolist())
+                next_seeds = [seeds[i] for i in playing[fresh].tolist()]
+                observations = env.reset(next_seeds, fresh.tolist())
                 policy.begin(fresh, playing[fresh])
     return [
         Episode(int(seeds[i]), float(scores[i]), int(steps[i]), bool(terminated[i]))

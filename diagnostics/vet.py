@@ -14,14 +14,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from curriculum.config.loading import load_config
-from curriculum.envs.contract import check_vector_env
+from curriculum.envs.contract import MakeVectorEnv, check_vector_env
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
 from curriculum.errors import ConfigError, CurriculumError, RunIOError
 from curriculum.records.commit import CommitStore
@@ -101,15 +101,16 @@ def _requirement(line: str) -> Iterator[Finding]:
     yield Finding("ok", package, f"{version} is installed")
 
 
-def _contract(name: str, make: Callable[[int], object]) -> Finding:
+def _contract(name: str, make: MakeVectorEnv) -> Finding:
     try:
-        check_vector_env(make)  # pyright: ignore[reportArgumentType]
-    except AssertionError as e:
-        return Finding(
-            "error", name, f"breaks the environment contract: {e}", "see curriculum.envs.interface"
-        )
+        broken = check_vector_env(make)
     except CurriculumError as e:
         return Finding("error", name, f"cannot be made: {e}")
+    if broken:
+        what = "; ".join(broken)
+        return Finding(
+            "error", name, f"breaks the contract: {what}", "see curriculum.envs.interface"
+        )
     return Finding("ok", name, "keeps the environment contract")
 
 

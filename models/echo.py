@@ -141,15 +141,11 @@ class EchoMemory:
         """
         if not batch.mask.any():
             return {"loss": 0.0, "done_rate": 0.0}
+        _refuse_non_finite(batch)
         now = self._arrays
         if now["count"] == 0:
             self._scale_inputs(batch)
         x, latents, targets, ends = self._rows(batch)
-        if not (np.isfinite(x).all() and np.isfinite(targets).all()):
-            raise NonFiniteLoss(
-                "a batch of M holds latents, actions or rewards that are not finite; expected "
-                "numbers: look at V and at the collected rewards"
-            )
         x64, y = x.astype(np.float64), targets.astype(np.float64)
         extremes = np.concatenate([latents, targets[:, -1:]], axis=1)
         first = now["count"] == 0
@@ -192,7 +188,7 @@ class EchoMemory:
             normal = now["xx"] / count / np.outer(size, size) + np.diag(penalty)
             heads = np.linalg.solve(normal, now["xy"] / count / size[:, None]) / size[:, None]
             fitted = np.einsum("fy,fy->y", heads, now["xx"] @ heads - 2.0 * now["xy"])
-            ends, done_loss = self._ends.fit(size, penalty)
+            ends, done_loss = self._ends.fit(size)
         errors = np.maximum((now["yy"] + fitted) / count, MIN_STD**2)
         now["heads"] = np.column_stack([heads, ends]).astype(np.float32)
         now["std"] = np.sqrt(errors[:z]).astype(np.float32)
@@ -305,3 +301,14 @@ class EchoMemory:
         targets = np.concatenate([change, batch.rewards[..., None]], axis=2)
         x = np.stack(features, axis=1)[real]
         return x, batch.latents[:, 1:][real], targets[real], batch.terminated[real]
+
+
+def _refuse_non_finite(batch: SequenceBatch) -> None:
+    real = batch.mask > 0
+    after = batch.latents[:, 1:]
+    parts = (batch.latents[:, :-1], after, batch.actions, batch.rewards, batch.terminated)
+    if not all(np.isfinite(part[real]).all() for part in parts):
+        raise NonFiniteLoss(
+            "a batch of M holds latents, actions or rewards that are not finite; expected numbers: "
+            "look at V and at the collected rewards"
+        )

@@ -1,55 +1,230 @@
-"""V without torch (stand-in until replaced)."""
+"""V without torch: principal components of what moves, and where the smallest mover is.
+
+One pass accumulates moments; `finish` solves. Principal components see large things (paddles, the
+road) well and a ball hardly at all: of 4,096 pixels it covers four. So three latents are the place
+and presence of the most surprising thing in the frame (`models.numeric.tracking`), and the rest
+are components of pixels that are weighted by how much they move (Jolliffe 2002, section 2.3 and
+14.2.1 on weighted principal components).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
 import numpy as np
+
+from models.interfaces import Float, Metrics, NonFiniteLoss, State
+from models.normaliser import NOT_RANDOM
+from models.numeric import tracking
+from models.numeric.blas import single_threaded
+from models.numeric.pooling import Pooling, cell_size, from_bytes, to_bytes
+from models.numeric.state import checked_state, copied
+
+MOST_VALUES = 1024
+"""Cells times channels of a pooled frame; the covariance has its square."""
+SMALLEST_TRACKED = 8
+"""With fewer latents than this, all of them are components."""
+CHANGED = 0.02
+"""Difference of successive values, from 0 to 1, that counts as movement."""
+FRAMES_AT_ONCE = 128
 
 
 class PCAVision:
+    """Frames to latents by one closed-form pass (`models.interfaces.Vision`).
+
+    Args:
+        frame_shape: H, W, C.
+        latent_size: Z; from 8 on the last three are x, y and presence of the tracked thing.
+        motion_weight: a pixel's weight in the components is (change / variance)^(motion_weight/8),
+            with the mean squared change between frames; 0 is plain principal components and
+            no tracking.
+
+    Raises:
+        ValueError: a size or the weight does not fit.
+    """
+
     single_pass = True
 
-    def __init__(self, frame_shape, latent_size=32, motion_weight=1.0):
-        self.frame_shape, self.latent_size = frame_shape, latent_size
-        d = int(np.prod(frame_shape)) // 4
-        self._s, self._xx, self._n = np.zeros(d), np.zeros((d, d)), np.zeros(1)
-        self._b = np.zeros((d, latent_size))
-        self._scale = np.ones(latent_size)
+    def __init__(
+        self, frame_shape: tuple[int, ...], latent_size: int = 32, motion_weight: float = 1.0
+    ) -> None:
+        if len(frame_shape) != 3 or min(*frame_shape, latent_size) < 1 or motion_weight < 0:
+            raise ValueError(
+                f"frame_shape was {frame_shape}, latent_size {latent_size} and motion_weight "
+                f"{motion_weight}; expected (H, W, C), at least 1 and at least 0"
+            )
+        self._frame_shape = height, width, channels = tuple(int(side) for side in frame_shape)
+        self.latent_size = latent_size
+        self._weight = motion_weight
+        tracked = latent_size >= SMALLEST_TRACKED and motion_weight > 0
+        self._components = latent_size - (tracking.SIZE if tracked else 0)
+        shape = (height, width, channels)
+        self._pooling = Pooling(shape, cell_size(shape, MOST_VALUES))
+        size = self._pooling.size
+        if self._components > size:
+            raise ValueError(
+                f"latent_size was {latent_size}, more than the {size} values of a pooled frame: "
+                "ask for fewer latents"
+            )
+        self._arrays: State = {
+            "count": np.zeros((), np.int64),
+            "shift": np.zeros(shape, np.float32),
+            "sum": np.zeros(shape),
+            "squares": np.zeros(shape),
+            "change": np.zeros(shape),
+            "darkest": np.full(shape, 255, np.uint8),
+            "brightest": np.zeros(shape, np.uint8),
+            "pooled_change": np.zeros(size),
+            "products": np.zeros((size, size)),
+            "encoder": np.zeros((size, self._components), np.float32),
+            "decoder": np.zeros((self._components, size), np.float32),
+        }
+        self._tracks = tracked
+        self._refresh()
 
-    def _pool(self, o):
-        n, h, w, c = o.shape
-        return o.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4), dtype=np.float32).reshape(
-            n, -1
-        ) / np.float32(255)
+    def update(
+        self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
+    ) -> Metrics:
+        """Adds a batch to the moments.
 
-    def update(self, o, p, rng):
-        x = self._pool(o).astype(np.float64)
-        self._s += x.sum(0)
-        self._xx += x.T @ x
-        self._n += len(x)
-        return {"loss": 0.0}
+        Args:
+            observations: `[B, H, W, C]` uint8.
+            previous: same shape, one step earlier.
+            rng: not used.
 
-    def finish(self):
-        m = self._s / self._n
-        v, b = np.linalg.eigh(self._xx / self._n - np.outer(m, m))
-        self._b = b[:, ::-1][:, : self.latent_size].copy()
-        self._scale = np.sqrt(np.maximum(v[::-1][: self.latent_size], 1e-8))
-        return {}
+        Returns:
+            `loss`, the mean squared deviation from the first batch's mean frame, and `moving`,
+            the share of pixels that changed.
 
-    def encode(self, o):
-        return (((self._pool(o) - self._s / self._n) @ self._b) / self._scale).astype(np.float32)
+        Raises:
+            ValueError: the frames have another shape.
+            NonFiniteLoss: never, bytes are finite.
+        """
+        frames, before = self._checked(observations), self._checked(previous)
+        if len(frames) == 0:
+            return {"loss": 0.0, "moving": 0.0}
+        sums, values = self._arrays, from_bytes(frames)
+        if sums["count"] == 0:
+            sums["shift"] = values.mean(axis=0)
+        change = values - from_bytes(before)
+        values -= sums["shift"]
+        sums["count"] += len(frames)
+        sums["sum"] += values.sum(axis=0, dtype=np.float64)
+        sums["squares"] += np.square(values).sum(axis=0, dtype=np.float64)
+        sums["change"] += np.square(change).sum(axis=0, dtype=np.float64)
+        np.minimum(sums["darkest"], frames.min(axis=0), out=sums["darkest"])
+        np.maximum(sums["brightest"], frames.max(axis=0), out=sums["brightest"])
+        pooled = self._pooling.down(values)
+        pooled_change = np.square(self._pooling.down(change))
+        sums["pooled_change"] += pooled_change.sum(axis=0, dtype=np.float64)
+        with single_threaded:
+            sums["products"] += pooled.T @ pooled
+        return {
+            "loss": float(np.mean(np.square(values))),
+            "moving": float(np.mean(np.abs(change) > CHANGED)),
+        }
 
-    def posterior(self, o):
-        m = self.encode(o)
-        return m, np.full_like(m, -20)
+    def finish(self) -> Metrics:
+        """Solves for the components.
 
-    def decode(self, z):
-        x = (z * self._scale) @ self._b.T + self._s / self._n
-        h, w, c = self.frame_shape
-        x = np.clip(x * 255, 0, 255).astype(np.uint8).reshape(-1, h // 2, w // 2, c)
-        return x.repeat(2, 1).repeat(2, 2)
+        Returns:
+            `explained_variance`, the share of the weighted variance that they explain, and
+            `frames`.
 
-    def state(self):
-        return {k: np.array(getattr(self, "_" + k)) for k in ("s", "xx", "n", "b", "scale")}
+        Raises:
+            ValueError: there was no update.
+            NonFiniteLoss: the moments are not finite.
+        """
+        count = int(self._arrays["count"])
+        if count == 0:
+            raise ValueError("PCAVision has seen no frames: call update before finish")
+        mean = self._pooling.down(self._arrays["sum"][None])[0] / count
+        covariance = self._arrays["products"] / count - np.outer(mean, mean)
+        if not np.isfinite(covariance).all():
+            raise NonFiniteLoss("the moments of the frames are not finite: collect again")
+        variance = np.maximum(np.diag(covariance), 0.0)
+        change = self._arrays["pooled_change"] / count
+        floor = self._floor()
+        gain = ((change + floor) / (variance + floor)) ** (self._weight / 8.0)
+        with single_threaded:
+            values, vectors = np.linalg.eigh(gain[:, None] * covariance * gain)
+            values = np.maximum(values[::-1], 0.0)
+            chosen = vectors[:, ::-1][:, : self._components]
+            # The sign of an eigenvector is arbitrary; its largest part is made positive.
+            chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), range(chosen.shape[1])])
+            scale = np.sqrt(values[: self._components])
+            # Below the rounding of the sums there is nothing to see, and nothing to divide by.
+            alive = scale > np.sqrt(max(values[0] * 1e-9, 1e-12))
+            encoder = gain[:, None] * chosen * np.where(alive, 1.0 / np.maximum(scale, 1e-6), 0.0)
+            # For whitened latents the least squares decoder is their covariance with the frame.
+            decoder = (covariance @ encoder).T
+        self._arrays["encoder"] = encoder.astype(np.float32)
+        self._arrays["decoder"] = decoder.astype(np.float32)
+        self._refresh()
+        total = max(float(values.sum()), 1e-12)
+        explained = float(values[: self._components].sum()) / total
+        return {"explained_variance": explained, "frames": float(count)}
 
-    def load_state(self, s):
-        for k, v in s.items():
-            setattr(self, "_" + k, v.copy())
+    def encode(self, observations: np.ndarray) -> Float:
+        """Returns latents `[N, Z]` of frames `[N, H, W, C]` uint8, of variance about one each."""
+        frames = self._checked(observations)
+        latents = np.empty((len(frames), self.latent_size), np.float32)
+        with single_threaded:
+            for start in range(0, len(frames), FRAMES_AT_ONCE):
+                part = slice(start, start + FRAMES_AT_ONCE)
+                values = from_bytes(frames[part])
+                pooled = self._pooling.down(values) - self._pooled_mean
+                latents[part, : self._components] = pooled @ self._arrays["encoder"]
+                if self._tracker is not None:
+                    latents[part, self._components :] = self._tracker.locate(values)
+        return latents
+
+    def posterior(self, observations: np.ndarray) -> tuple[Float, Float]:
+        """Returns the latents, and log variances that say they are not random; `[N, Z]` each."""
+        latents = self.encode(observations)
+        return latents, np.full_like(latents, NOT_RANDOM)
+
+    def decode(self, latents: Float) -> np.ndarray:
+        """Returns frames `[N, H, W, C]` uint8: the components' blurred view and the tracked thing."""
+        rows = np.asarray(latents, np.float32)
+        with single_threaded:
+            pooled = rows[:, : self._components] @ self._arrays["decoder"]
+        frames = self._pooling.up(pooled) + self._mean
+        if self._tracker is not None:
+            self._tracker.draw(frames, rows[:, self._components :], self._thing)
+        return to_bytes(frames)
+
+    def state(self) -> State:
+        """Returns moments and solution."""
+        return copied(self._arrays)
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from a state; raises ValueError if it is another shape's."""
+        self._arrays = checked_state(state, self._arrays, "PCAVision")
+        self._refresh()
+
+    def _floor(self) -> float:
+        """Returns the variance that one faint flicker in all frames would have."""
+        return 0.1 / max(int(self._arrays["count"]), 1) + 1e-6
+
+    def _refresh(self) -> None:
+        """Derives from the moments what encoding needs of them."""
+        sums = self._arrays
+        count = max(int(sums["count"]), 1)
+        offset = sums["sum"] / count
+        mean = sums["shift"] + offset
+        self._mean = mean.astype(np.float32)
+        self._pooled_mean = self._pooling.down(self._mean[None])[0]
+        self._thing = tracking.extreme(mean, sums["darkest"], sums["brightest"])
+        self._tracker = None
+        if self._tracks and sums["count"] > 0:
+            variance = np.maximum(sums["squares"] / count - offset**2, 0.0)
+            self._tracker = tracking.Tracker(mean, variance, sums["change"] / count, self._floor())
+
+    def _checked(self, frames: np.ndarray) -> np.ndarray:
+        array = np.asarray(frames)
+        if array.shape[1:] != self._frame_shape or array.dtype != np.uint8:
+            raise ValueError(
+                f"frames are {array.shape} {array.dtype}, expected [N, *{self._frame_shape}] uint8"
+            )
+        return array

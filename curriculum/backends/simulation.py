@@ -19,7 +19,7 @@ def simulated_env(task: TaskConfig, num_envs: int, notice: Notice) -> VectorEnv:
     return make_simulation(
         env.simulation,
         num_envs,
-        observation=task.observation,
+        observation="state" if task.observation == "state" else "pixels",
         grayscale=env.grayscale,
         max_episode_steps=env.max_episode_steps,
         continuous=env.continuous,

@@ -82,7 +82,7 @@ def _command(commands, name: str, module: str, help: str, **more) -> argparse.Ar
     return parser
 
 
-def _add_display(parser: argparse.ArgumentParser) -> None:
+def _add_display(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="show only the final table")
 

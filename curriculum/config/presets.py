@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-QUICK: dict[str, Any] = {
+_QUICK_SECTIONS: dict[str, Any] = {
     "collect": {"num_random_rollouts": 16, "num_policy_rollouts": 8, "max_steps_per_rollout": 250},
-    "vae": {"epochs": 2, "max_steps": 200, "batch_size": 64, "beta_warmup_steps": 100},
-    "mdnrnn": {"epochs": 4, "max_steps": 150, "batch_size": 32},
+    "vae": {"epochs": 2, "max_steps": 100, "batch_size": 64, "beta_warmup_steps": 50},
+    "mdnrnn": {"epochs": 8, "max_steps": 100, "batch_size": 32},
     "controller": {
         "population_size": 8,
         "rollouts_per_candidate": 4,
@@ -22,6 +22,16 @@ QUICK: dict[str, Any] = {
     },
     "dream": {"max_steps": 100, "num_envs": 32},
     "evaluate": {"episodes": 4},
+}
+
+QUICK: dict[str, Any] = {
+    **_QUICK_SECTIONS,
+    # A task with budgets of its own in the file gets the quick ones too.
+    "tasks": {
+        "lunarlander": {
+            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller")
+        }
+    },
 }
 
 FULL: dict[str, Any] = {
@@ -44,15 +54,13 @@ FULL: dict[str, Any] = {
     "evaluate": {"episodes": 100},
     "tasks": {
         "lunarlander": {
-            "collect": {"max_steps_per_rollout": 400},
+            "collect": {"num_random_rollouts": 144, "max_steps_per_rollout": 400},
             "mdnrnn": {"max_steps": 500},
             "controller": {
-                "population_size": 16,
-                "rollouts_per_candidate": 4,
-                "generations": 200,
-                "train_in_dream": False,
+                "population_size": 24,
+                "rollouts_per_candidate": 6,
                 "check_every": 5,
-                "check_episodes": 32,
+                "check_episodes": 72,
             },
         },
     },

@@ -9,6 +9,7 @@ a ball would wait for one until the frame limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ale_py import roms
@@ -23,6 +24,14 @@ MAX_FRAMES = 108_000
 
 _SIZE = 64
 _UNSEEDED = -1
+_ALWAYS: dict[str, Any] = {
+    "img_height": _SIZE,
+    "img_width": _SIZE,
+    "stack_num": 1,
+    "use_fire_reset": True,
+    "episodic_life": False,
+    "reward_clipping": False,
+}
 
 
 class AtariVectorEnv:
@@ -69,31 +78,21 @@ class AtariVectorEnv:
         self._native: NativeEnv | None = NativeEnv(
             rom,
             num_envs,
-            img_height=_SIZE,
-            img_width=_SIZE,
-            stack_num=1,
-            grayscale=grayscale,
             frameskip=frame_skip,
-            noop_max=noop_max,
-            use_fire_reset=True,
-            episodic_life=False,
-            reward_clipping=False,
+            grayscale=grayscale,
             repeat_action_probability=repeat_action_probability,
+            noop_max=noop_max,
             max_num_frames_per_episode=frames,
             full_action_space=full_action_space,
             num_threads=num_threads,
+            **_ALWAYS,
         )
         names = [action.name for action in self._native.ale.get_action_set()]
         self._fire = names.index("FIRE") if "FIRE" in names else None
         shape = (_SIZE, _SIZE, 1 if grayscale else 3)
-        self.spec = EnvSpec(
-            env_id,
-            "pixels",
-            shape,
-            ActionSpec("discrete", len(names)),
-            frames_per_step=frame_skip,
-            max_episode_steps=-(-frames // frame_skip),
-        )
+        steps = -(-frames // frame_skip)
+        action = ActionSpec("discrete", len(names))
+        self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps)
         self.num_envs = num_envs
         self._started = False
         self._live = np.zeros(num_envs, np.bool_)

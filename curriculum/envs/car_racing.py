@@ -56,7 +56,7 @@ class _Unseen:
         self._score = 0.0
 
     def __call__(self, mode: str) -> None:
-        # The score is the only thing in the picture that changes between drawing and the step's end.
+        # Of what a picture shows, only the score changes between drawing and the end of a step.
         self._score = self._car_racing.reward
 
     def draw(self) -> np.ndarray:

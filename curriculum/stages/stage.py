@@ -52,7 +52,10 @@ class StageResult:
 class Stage(Protocol):
     """One step of the pipeline inside a task; implemented by the modules of this folder."""
 
-    NAME: str
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a module's constant
+        """The stage's name."""
+        ...
 
     def verify_inputs(self, ctx: StageContext) -> None: ...
 

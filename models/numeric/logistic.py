@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from models.interfaces import Float, State
 
 MAX_EVENTS, MAX_OTHERS = 1024, 3072
+PRIOR_STD = 0.25
+"""Measured: with a hundred events among ten thousand rows, unseen ones are predicted best so."""
+
 NEWTON_STEPS, HALVINGS = 25, 12
 TOLERANCE = 1e-9
 MAX_LOGIT = 30.0
@@ -53,21 +56,18 @@ class RareEvents:
 
     def _offer(self, side: str, rows: Float, keys: NDArray[np.float64], most: int) -> None:
         now = self._arrays
-        now[f"{side}_seen"] = now[f"{side}_seen"] + np.int64(len(rows))
+        now[f"{side}_seen"] = np.asarray(now[f"{side}_seen"] + len(rows))
         all_keys = np.concatenate([now[f"{side}_keys"], keys])
         kept = np.sort(all_keys.argsort(kind="stable")[:most])
         now[f"{side}_rows"] = np.concatenate([now[f"{side}_rows"], rows])[kept]
         now[f"{side}_keys"] = all_keys[kept]
 
-    def fit(
-        self, scale: NDArray[np.float64], penalty: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], float]:
-        """Fits weights by Newton's method with step halving (IRLS).
+    def fit(self, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Fits the likeliest weights by Newton's method with step halving (IRLS).
 
         Args:
-            scale: `[size]`, what each feature is divided by.
-            penalty: `[size]`, on the squared weights of the scaled features, for a stream in which
-                half the rows are events; the rarer they are, the smaller it becomes.
+            scale: `[size]`, what each feature is divided by; then weights have a normal prior
+                of standard deviation `PRIOR_STD`, all but the intercept.
 
         Returns:
             Weights `[size]` of the unscaled features, and the mean cross-entropy in nats. Where
@@ -86,8 +86,9 @@ class RareEvents:
         y = np.repeat([1.0, 0.0], kept)
         stands_for = np.repeat(seen / kept / seen.sum(), kept)
         weights[-1] *= scale[-1]
-        lighter = penalty * 4.0 * rate * (1.0 - rate)
-        weights = _newton(x, y, stands_for, lighter, weights)
+        penalty = np.full(self._size, 1.0 / (PRIOR_STD**2 * seen.sum()))
+        penalty[-1] = 0.0
+        weights = _newton(x, y, stands_for, penalty, weights)
         return weights / scale, float(stands_for @ log_loss(x @ weights, y))
 
     def state(self) -> State:

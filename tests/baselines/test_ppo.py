@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ pytest.importorskip("stable_baselines3")
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
 
-from baselines.ppo import train_ppo
-from baselines.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, recipe_for
+from baselines.ppo import Plan, train_ppo
+from baselines.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
 from baselines.results import load_results, open_ledger
 from baselines.vec_env import FrameStack, TrainingVecEnv
 from curriculum.config.schema import TaskConfig
@@ -36,6 +37,12 @@ def simulated(num_envs: int, max_steps: int = 0) -> VectorEnv:
 
 def seed_of(slot: int, number: int) -> int:
     return 1000 * slot + number
+
+
+def quick(recipe: Recipe) -> Recipe:
+    """The same kind of training with rollouts and updates that take no time."""
+    settings = {**recipe.settings, "n_steps": 8, "batch_size": 8, "n_epochs": 1}
+    return replace(recipe, num_envs=2, settings=settings)
 
 
 def test_scores_seeds_and_resets_are_ours() -> None:
@@ -111,9 +118,12 @@ def test_every_kind_of_recipe_trains(tmp_path: Path, name: str) -> None:
             max_episode_steps=20,
         )
 
+    recipe = quick(PIXELS_DISCRETE if name == "breakout" else PIXELS_CONTINUOUS)
     ledger = open_ledger(tmp_path, "ppo", name, 0)
-    result = train_ppo(task, make_env, ledger, steps=8, episodes=1, seed=0, evaluations=1)
-    assert np.isfinite(result.scores).all() and result.env_steps >= 8
+    plan = Plan(steps=16, episodes=1, evaluations=1, recipe=recipe)
+    result = train_ppo(task, make_env, ledger, plan)
+    assert np.isfinite(result.scores).all() and result.env_steps == 16
+    assert (tmp_path / f"ppo-{name}-seed0" / "policy.safetensors").stat().st_size > 1000
 
 
 @pytest.mark.slow
@@ -128,14 +138,11 @@ def test_a_tiny_training_on_the_real_game(tmp_path: Path) -> None:
         LANDER,
         lambda n: real_env(LANDER, n, lambda text: None),
         ledger,
-        steps=16_384,
-        episodes=4,
-        seed=0,
-        evaluations=2,
+        Plan(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
         tell=lambda step, score: told.append(step),
     )
-    assert result.env_steps == 16_384 and len(result.scores) == 4
-    assert told == [8192, 16_384]
+    assert result.env_steps == 2048 and len(result.scores) == 4
+    assert told == [1024, 2048]
     assert load_results(tmp_path) == [result]
     curve = ledger.events("evaluation")
     assert [e["step"] for e in curve] == told and len(curve[0]["scores"]) == 5

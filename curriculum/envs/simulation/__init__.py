@@ -43,31 +43,26 @@ class Simulation:
     max_episode_steps: int
 
 
-def _pong(streams: Streams, o: Options) -> Game:
-    limits = (o.frames_per_step, o.max_episode_steps)
-    return Pong(streams, o.num_envs, o.observation, o.grayscale, *limits)
+def _drawn(game: Callable[..., Game]) -> Callable[[Streams, Options], Game]:
+    """Returns how a game is built that has both pixels and a state."""
+
+    def make(streams: Streams, o: Options) -> Game:
+        limits = (o.frames_per_step, o.max_episode_steps)
+        return game(streams, o.num_envs, o.observation, o.grayscale, *limits)
+
+    return make
 
 
 def _lander(streams: Streams, o: Options) -> Game:
     return Lander(streams, o.num_envs, o.continuous, o.frames_per_step, o.max_episode_steps)
 
 
-def _breakout(streams: Streams, o: Options) -> Game:
-    limits = (o.frames_per_step, o.max_episode_steps)
-    return Breakout(streams, o.num_envs, o.observation, o.grayscale, *limits)
-
-
-def _racing(streams: Streams, o: Options) -> Game:
-    limits = (o.frames_per_step, o.max_episode_steps)
-    return Racing(streams, o.num_envs, o.observation, o.grayscale, *limits)
-
-
 SIMULATIONS: Mapping[str, Simulation] = MappingProxyType(
     {
-        "pong": Simulation(_pong, frames_per_step=4, max_episode_steps=1000),
+        "pong": Simulation(_drawn(Pong), frames_per_step=4, max_episode_steps=1000),
         "lunarlander": Simulation(_lander, frames_per_step=1, max_episode_steps=1000),
-        "breakout": Simulation(_breakout, frames_per_step=4, max_episode_steps=1000),
-        "carracing": Simulation(_racing, frames_per_step=4, max_episode_steps=250),
+        "breakout": Simulation(_drawn(Breakout), frames_per_step=4, max_episode_steps=1000),
+        "carracing": Simulation(_drawn(Racing), frames_per_step=4, max_episode_steps=250),
     }
 )
 """The games by the names of their tasks."""
