@@ -69,13 +69,14 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
 
     task = _task(args)
     try:
-        from baselines import ppo
+        from baselines.ppo import Plan
+        from baselines.ppo import train_ppo as train
     except ImportError as e:
         raise ComponentMissing(
             f"PPO needs stable-baselines3 and torch, which cannot be imported ({e}): "
             "install them with `pip install stable-baselines3 torch`"
         ) from e
-    plan = ppo.Plan(
+    plan = Plan(
         steps=args.steps,
         episodes=args.episodes,
         seed=args.seed,
@@ -83,7 +84,7 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
         evaluations=args.evaluations,
         device=args.device,
     )
-    result = ppo.train_ppo(
+    result = train(
         task,
         lambda n: _make_env(task, n),
         open_ledger(args.out, "ppo", task.name, args.seed),

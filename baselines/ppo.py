@@ -197,13 +197,9 @@ def train_ppo(
         env.close()
         examiner.close()
     save_weights(model, ledger.path.parent / WEIGHTS)
-    result = BaselineResult(
-        **known,
-        policy="sampled" if plan.sampled else "greedy",
-        scores=tuple(e.score for e in played),
-        env_steps=model.num_timesteps,
-        seconds=seconds,
-    )
+    policy, scores = "sampled" if plan.sampled else "greedy", tuple(e.score for e in played)
+    used = {"env_steps": model.num_timesteps, "seconds": seconds}
+    result = BaselineResult(**known, policy=policy, scores=scores, **used)
     finish(ledger, result)
     return result
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.interfaces import Float, Metrics, NonFiniteLoss, State
+from models.interfaces import Float, Metrics, State
 from models.normaliser import NOT_RANDOM
 from models.numeric import tracking
 from models.numeric.blas import single_threaded
@@ -76,11 +76,14 @@ class PCAVision:
             "brightest": np.zeros(shape, np.uint8),
             "pooled_change": np.zeros(size),
             "products": np.zeros((size, size)),
+            "mean": np.zeros(shape, np.float32),
+            "gain": np.zeros(shape, np.float32),
+            "thing": np.zeros(shape, np.float32),
             "encoder": np.zeros((size, self._components), np.float32),
             "decoder": np.zeros((self._components, size), np.float32),
         }
         self._tracks = tracked
-        self._refresh()
+        self._prepare()
 
     def update(
         self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
@@ -98,7 +101,6 @@ class PCAVision:
 
         Raises:
             ValueError: the frames have another shape.
-            NonFiniteLoss: never, bytes are finite.
         """
         frames, before = self._checked(observations), self._checked(previous)
         if len(frames) == 0:
@@ -133,36 +135,28 @@ class PCAVision:
 
         Raises:
             ValueError: there was no update.
-            NonFiniteLoss: the moments are not finite.
         """
-        count = int(self._arrays["count"])
+        sums, count = self._arrays, int(self._arrays["count"])
         if count == 0:
             raise ValueError("PCAVision has seen no frames: call update before finish")
-        mean = self._pooling.down(self._arrays["sum"][None])[0] / count
-        covariance = self._arrays["products"] / count - np.outer(mean, mean)
-        if not np.isfinite(covariance).all():
-            raise NonFiniteLoss("the moments of the frames are not finite: collect again")
-        variance = np.maximum(np.diag(covariance), 0.0)
-        change = self._arrays["pooled_change"] / count
-        floor = self._floor()
-        gain = ((change + floor) / (variance + floor)) ** (self._weight / 8.0)
+        offset = sums["sum"] / count
+        mean = self._pooling.down(offset[None])[0]
+        covariance = sums["products"] / count - np.outer(mean, mean)
+        # One faint flicker in all the frames has about this variance.
+        floor = 0.1 / count + 1e-6
+        variance = np.maximum(np.diag(covariance), 0.0) + floor
+        weights = ((sums["pooled_change"] / count + floor) / variance) ** (self._weight / 8.0)
         with single_threaded:
-            values, vectors = np.linalg.eigh(gain[:, None] * covariance * gain)
-            values = np.maximum(values[::-1], 0.0)
-            chosen = vectors[:, ::-1][:, : self._components]
-            # The sign of an eigenvector is arbitrary; its largest part is made positive.
-            chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), range(chosen.shape[1])])
-            scale = np.sqrt(values[: self._components])
-            # Below the rounding of the sums there is nothing to see, and nothing to divide by.
-            alive = scale > np.sqrt(max(values[0] * 1e-9, 1e-12))
-            encoder = gain[:, None] * chosen * np.where(alive, 1.0 / np.maximum(scale, 1e-6), 0.0)
+            encoder, explained = _principal(covariance, weights, self._components)
             # For whitened latents the least squares decoder is their covariance with the frame.
-            decoder = (covariance @ encoder).T
-        self._arrays["encoder"] = encoder.astype(np.float32)
-        self._arrays["decoder"] = decoder.astype(np.float32)
-        self._refresh()
-        total = max(float(values.sum()), 1e-12)
-        explained = float(values[: self._components].sum()) / total
+            decoder = encoder.T @ covariance
+        sums["encoder"], sums["decoder"] = encoder.astype(np.float32), decoder.astype(np.float32)
+        sums["mean"] = (sums["shift"] + offset).astype(np.float32)
+        if self._tracks:
+            spread = np.maximum(sums["squares"] / count - offset**2, 0.0)
+            sums["gain"] = tracking.surprise_gain(spread, sums["change"] / count, floor)
+            sums["thing"] = tracking.extreme(sums["mean"], sums["darkest"], sums["brightest"])
+        self._prepare()
         return {"explained_variance": explained, "frames": float(count)}
 
     def encode(self, observations: np.ndarray) -> Float:
@@ -185,13 +179,13 @@ class PCAVision:
         return latents, np.full_like(latents, NOT_RANDOM)
 
     def decode(self, latents: Float) -> np.ndarray:
-        """Returns frames `[N, H, W, C]` uint8: the components' blurred view and the tracked thing."""
+        """Returns frames `[N, H, W, C]` uint8: what components show, and the tracked thing."""
         rows = np.asarray(latents, np.float32)
         with single_threaded:
             pooled = rows[:, : self._components] @ self._arrays["decoder"]
-        frames = self._pooling.up(pooled) + self._mean
+        frames = self._pooling.up(pooled) + self._arrays["mean"]
         if self._tracker is not None:
-            self._tracker.draw(frames, rows[:, self._components :], self._thing)
+            self._tracker.draw(frames, rows[:, self._components :], self._arrays["thing"])
         return to_bytes(frames)
 
     def state(self) -> State:
@@ -201,30 +195,43 @@ class PCAVision:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Goes on from a state; raises ValueError if it is another shape's."""
         self._arrays = checked_state(state, self._arrays, "PCAVision")
-        self._refresh()
+        self._prepare()
 
-    def _floor(self) -> float:
-        """Returns the variance that one faint flicker in all frames would have."""
-        return 0.1 / max(int(self._arrays["count"]), 1) + 1e-6
-
-    def _refresh(self) -> None:
-        """Derives from the moments what encoding needs of them."""
-        sums = self._arrays
-        count = max(int(sums["count"]), 1)
-        offset = sums["sum"] / count
-        mean = sums["shift"] + offset
-        self._mean = mean.astype(np.float32)
-        self._pooled_mean = self._pooling.down(self._mean[None])[0]
-        self._thing = tracking.extreme(mean, sums["darkest"], sums["brightest"])
-        self._tracker = None
-        if self._tracks and sums["count"] > 0:
-            variance = np.maximum(sums["squares"] / count - offset**2, 0.0)
-            self._tracker = tracking.Tracker(mean, variance, sums["change"] / count, self._floor())
+    def _prepare(self) -> None:
+        """Derives from the solution what encoding needs."""
+        mean = self._arrays["mean"]
+        self._pooled_mean = self._pooling.down(mean[None])[0]
+        self._tracker = tracking.Tracker(mean, self._arrays["gain"]) if self._tracks else None
 
     def _checked(self, frames: np.ndarray) -> np.ndarray:
         array = np.asarray(frames)
         if array.shape[1:] != self._frame_shape or array.dtype != np.uint8:
+            expected = ", ".join(str(side) for side in self._frame_shape)
             raise ValueError(
-                f"frames are {array.shape} {array.dtype}, expected [N, *{self._frame_shape}] uint8"
+                f"frames are {array.shape} {array.dtype}, expected [N, {expected}] uint8: build "
+                "PCAVision with the shape of the environment's observations"
             )
         return array
+
+
+def _principal(covariance: np.ndarray, weights: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """Returns whitening projections on principal components of weighted values.
+
+    Args:
+        covariance: `[D, D]`.
+        weights: `[D]`, what each value is multiplied by.
+        count: of components.
+
+    Returns:
+        `[D, count]`, zero where nothing varies any more, and the share of variance explained.
+    """
+    values, vectors = np.linalg.eigh(weights[:, None] * covariance * weights)
+    values = np.maximum(values[::-1], 0.0)
+    chosen = vectors[:, ::-1][:, :count]
+    # The sign of an eigenvector is arbitrary; its largest part is made positive.
+    chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(count)])
+    # Below the rounding of the sums there is nothing to see, and nothing to divide by.
+    alive = values[:count] > max(values[0] * 1e-9, 1e-12)
+    inverse = np.where(alive, 1.0 / np.sqrt(np.where(alive, values[:count], 1.0)), 0.0)
+    explained = float(values[:count].sum()) / max(float(values.sum()), 1e-12)
+    return weights[:, None] * chosen * inverse, explained

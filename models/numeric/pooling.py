@@ -22,7 +22,7 @@ def cell_size(frame_shape: tuple[int, int, int], most_values: int) -> int:
 
 
 class Pooling:
-    """Averages over cells of `side` x `side` pixels; rows and columns that fill no cell are left out.
+    """Averages over cells of `side` x `side` pixels, and leaves out edges that fill no cell.
 
     Args:
         frame_shape: H, W, C.
@@ -49,7 +49,7 @@ class Pooling:
         return cells.reshape(len(frames), -1)
 
     def up(self, values: Float) -> Float:
-        """Returns frames whose cells are flat, `[N, size]` to `[N, H, W, C]`; edges are repeated."""
+        """Returns `[N, size]` as frames `[N, H, W, C]` with flat cells; edges are repeated."""
         height, width, _ = self._frame_shape
         rows = np.minimum(np.arange(height) // self._side, self.shape[0] - 1)
         columns = np.minimum(np.arange(width) // self._side, self.shape[1] - 1)

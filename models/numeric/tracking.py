@@ -1,10 +1,11 @@
 """Where the most surprising thing of a frame is: the ball, in games that have one.
 
-A pixel that changes often although it varies little is one that something small passes over. The
-ratio of the two makes a surprise of each pixel's deviation from its mean: large where the ball is,
-small on paddles, which are where they usually are, and on scores and bricks, which stay as they
-are once they have changed. The centroid of the largest surprise is linear in the ball's position;
-no linear map of the frame with few outputs is, as each ball pixel has next to no variance.
+A pixel's surprise is m (x - mean)^2 / variance, where m is the share of its variance that changes
+from one frame to the next. Something that is there in a share q of the frames surprises by about
+1/q: the ball much, paddles little, because they are where they usually are, scores and bricks not
+at all, because they stay as they are once they have changed. The centroid of the squared surprise
+is linear in the ball's position; no linear map of the frame with few outputs is, as each ball
+pixel has next to no variance.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from models.interfaces import Float, Frames
 SIZE = 3
 """Values of a track: x, y and presence."""
 
-_SPREAD = 0.7
-"""Standard deviation of the blur of the statistics, in pixels: few samples pass over each pixel."""
-_FULL_SURPRISE = 4.0
-"""Surprise at which presence is one half; a ball's is about 40, a paddle's about 2."""
-_CORE = 0.7
-"""Share of a frame's largest surprise above which pixels belong to the thing."""
+_MIN_VARIANCE = 1e-4
+"""Variance below which nothing has passed over a pixel often enough to know it."""
+_FULL_SURPRISE = 25.0
+"""Surprise at which presence is one half: one pixel five standard deviations off its mean."""
 _UNIFORM_STD = 3.0**-0.5
 """Standard deviation of a coordinate that is uniform from -1 to 1."""
 
@@ -31,20 +30,15 @@ class Tracker:
 
     Args:
         mean: `[H, W, C]`, each pixel's mean, from 0 to 1.
-        variance: `[H, W, C]`.
-        change: `[H, W, C]`, mean squared difference of successive frames.
-        floor: variance below which a pixel counts as constant.
+        gain: `[H, W, C]` from `surprise_gain`; where all is zero, nothing is ever present.
     """
 
-    def __init__(
-        self, mean: np.ndarray, variance: np.ndarray, change: np.ndarray, floor: float
-    ) -> None:
+    def __init__(self, mean: Float, gain: Float) -> None:
         height, width, _ = mean.shape
-        gain = np.sqrt(_blurred(change)) / (_blurred(variance) + floor)
-        self._mean = mean.astype(np.float32)
-        self._gain = gain.astype(np.float32)
+        self._mean = mean
+        self._gain = gain
         y, x = np.meshgrid(_coordinates(height), _coordinates(width), indexing="ij")
-        self._places = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+        self._places = np.stack([np.ones(x.size), x.ravel(), y.ravel()], axis=1).astype(np.float32)
         self._sides = np.array([width, height])
 
     def locate(self, frames: Float) -> Float:
@@ -53,15 +47,15 @@ class Tracker:
         x and y have variance one for a thing that is anywhere with equal probability, and fade to
         zero with its presence; presence is from -1 to 1.
         """
-        surprise = np.abs((frames - self._mean) * self._gain).max(axis=3)
-        surprise = surprise.reshape(len(frames), -1)
-        largest = surprise.max(axis=1, keepdims=True)
-        presence = largest**4 / (largest**4 + np.float32(_FULL_SURPRISE**4))
-        core = surprise - np.float32(_CORE) * largest
-        np.maximum(core, 0.0, out=core)
-        total = core.sum(axis=1, keepdims=True) + np.float32(1e-12)
-        place = (core @ self._places) / total * presence / np.float32(_UNIFORM_STD)
-        return np.concatenate([place, 2.0 * presence - 1.0], axis=1)
+        surprise = frames - self._mean
+        np.square(surprise, out=surprise)
+        surprise *= self._gain
+        surprise = sum(surprise[..., c] for c in range(1, surprise.shape[3])) + surprise[..., 0]
+        np.square(surprise, out=surprise)
+        moments = surprise.reshape(len(frames), -1) @ self._places
+        total = moments[:, :1] + np.float32(_FULL_SURPRISE**2)
+        place = moments[:, 1:] / total / np.float32(_UNIFORM_STD)
+        return np.concatenate([place, 2.0 * moments[:, :1] / total - 1.0], axis=1)
 
     def draw(self, frames: Float, tracks: Float, thing: Float) -> None:
         """Paints the thing into frames, in place, where tracks say that it is present.
@@ -79,6 +73,18 @@ class Tracker:
             frames[row][spot] = thing[spot]
 
 
+def surprise_gain(variance: np.ndarray, change: np.ndarray, floor: float) -> Float:
+    """Returns how surprising a unit of deviation is at each pixel, `[H, W, C]`.
+
+    Args:
+        variance: `[H, W, C]`, of values from 0 to 1.
+        change: `[H, W, C]`, mean squared difference of successive frames.
+        floor: variance below which a pixel counts as constant, > 0.
+    """
+    spread = np.maximum(variance, max(floor, _MIN_VARIANCE))
+    return (np.minimum(change / (2.0 * spread), 1.0) / spread).astype(np.float32)
+
+
 def extreme(mean: np.ndarray, darkest: Frames, brightest: Frames) -> Float:
     """Returns of each pixel the value ever seen that is farthest from its mean, from 0 to 1."""
     low, high = darkest / np.float32(255.0), brightest / np.float32(255.0)
@@ -87,17 +93,3 @@ def extreme(mean: np.ndarray, darkest: Frames, brightest: Frames) -> Float:
 
 def _coordinates(count: int) -> np.ndarray:
     return np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros(1)
-
-
-def _blurred(image: np.ndarray) -> np.ndarray:
-    """Returns `[H, W, C]` blurred by a Gaussian, whose weights at the border sum to one too."""
-    return np.einsum("ih,hwc,jw->ijc", *_around(image), optimize=True)
-
-
-def _around(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    kernels = []
-    for count in image.shape[:2]:
-        distance = np.subtract.outer(np.arange(count), np.arange(count)) / _SPREAD
-        kernel = np.exp(-0.5 * distance**2)
-        kernels.append(kernel / kernel.sum(axis=1, keepdims=True))
-    return kernels[0], image, kernels[1]

@@ -46,9 +46,10 @@ def test_a_missing_package_exits_with_4(
     monkeypatch.delitem(sys.modules, "baselines.ppo", raising=False)
     monkeypatch.delitem(sys.modules, "baselines.vec_env", raising=False)
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
-    arguments = ["ppo", "--task", "lunarlander", "--steps", "10", "--out", str(tmp_path)]
+    arguments = ["ppo", "--task", "lunarlander", "--steps", "1", "--out", str(tmp_path)]
     assert main(arguments) == 4
     assert "pip install stable-baselines3" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "nothing is written"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1e3", "x", ""])

@@ -89,10 +89,10 @@ def test_dreams_begin_in_reality_and_are_reproducible() -> None:
     rng = np.random.default_rng(0)
     frames = np.zeros((20, 16, 16, 1), np.uint8)
     frames[np.arange(20), np.arange(20) % 16, 5] = 255
-    vision = PCAVision((16, 16, 1), 8)
+    vision = PCAVision((16, 16, 1), 4)
     vision.update(frames, np.roll(frames, 1, axis=0), rng)
     vision.finish()
-    memory = EchoMemory(8, 4, hidden_size=16, seed=0)
+    memory = EchoMemory(4, 4, hidden_size=16, seed=0)
     actions = ACTION.encode(rng.integers(0, 4, 19))
 
     def dream(seed: int) -> np.ndarray:
