@@ -18,7 +18,7 @@ from models.numeric.blas import for_each, single_threaded, thread_budget
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
-ROWS_PER_BLOCK = 512
+ROWS_PER_BLOCK = 1024
 """A hidden layer of such a block stays in the L2 cache; fixed, so results are for any threads."""
 
 MIN_ROWS_TO_THREAD = 4096

@@ -256,7 +256,7 @@ class EchoMemory:
         margin = RANGE_MARGIN * (now["high"] - now["low"])
         low, high = now["low"] - margin, now["high"] + margin
         return Prediction(
-            np.clip(sampled, low[:z], high[:z]),
+            np.clip(sampled, low[:z], high[:z]).astype(np.float32, copy=False),
             np.clip(y[:, z], now["low"][z], now["high"][z]),
             sigmoid(y[:, z + 1]),
         )

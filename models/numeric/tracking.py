@@ -50,12 +50,14 @@ class Tracker:
         surprise = frames - self._mean
         np.square(surprise, out=surprise)
         surprise *= self._gain
-        surprise = sum(surprise[..., c] for c in range(1, surprise.shape[3])) + surprise[..., 0]
-        np.square(surprise, out=surprise)
-        moments = surprise.reshape(len(frames), -1) @ self._places
+        summed = surprise[..., 0]
+        for channel in range(1, surprise.shape[3]):
+            summed = summed + surprise[..., channel]
+        moments = np.square(summed).reshape(len(frames), -1) @ self._places
         total = moments[:, :1] + np.float32(_FULL_SURPRISE**2)
         place = moments[:, 1:] / total / np.float32(_UNIFORM_STD)
-        return np.concatenate([place, 2.0 * moments[:, :1] / total - 1.0], axis=1)
+        presence = moments[:, :1] / total
+        return np.concatenate([place, 2.0 * presence - 1.0], axis=1).astype(np.float32, copy=False)
 
     def draw(self, frames: Float, tracks: Float, thing: Float) -> None:
         """Paints the thing into frames, in place, where tracks say that it is present.
