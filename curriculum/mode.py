@@ -93,7 +93,9 @@ def decide(states: Mapping[str, str], needs: TaskNeeds, requested: str = "auto")
     return Decision(None, requested, tuple(reasons), missing)
 
 
-def step_down(decision: Decision, needs: TaskNeeds, states: Mapping[str, str], reason: str) -> Decision:
+def step_down(
+    decision: Decision, needs: TaskNeeds, states: Mapping[str, str], reason: str
+) -> Decision:
     """Chooses the next usable mode below a decision's, after the stages failed in it.
 
     Returns:
@@ -113,7 +115,9 @@ def _lacking(states: Mapping[str, str], needs: TaskNeeds, mode: Mode) -> tuple[s
     return tuple(c for c in needs.of(mode) if states.get(c, "missing") not in USABLE_STATES)
 
 
-def _reason(mode: Mode, states: Mapping[str, str], lacking: tuple[str, ...], simulatable: bool) -> str:
+def _reason(
+    mode: Mode, states: Mapping[str, str], lacking: tuple[str, ...], simulatable: bool
+) -> str:
     if not simulatable:
         return f"{mode} is not possible: this environment has no numpy re-creation"
     found = ", ".join(f"{c} is {states.get(c, 'missing')}" for c in lacking)

@@ -44,7 +44,7 @@ class Policy(Protocol):
 
 
 Recorder = Callable[[np.ndarray, np.ndarray, np.ndarray, Step], None]
-"""Is told each step: live slots `[L]`, observations `[N, ...]` before it, actions `[L, ...]`, the step."""
+"""Is told each step: live slots `[L]`, observations `[N, ...]` before, actions `[L, ...]`, it."""
 
 
 class RandomPolicy:

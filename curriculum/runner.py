@@ -1,4 +1,4 @@
-"""The walk: tasks in order, rounds in a task, stages in a round; the only place that knows the order.
+"""The walk: tasks in order, rounds in a task, stages in a round; only this file knows the order.
 
 A failed stage is retried, then the task steps down one mode and goes on with what still fits. A
 missed target is no failure: it is recorded, and the walk continues.
@@ -22,11 +22,11 @@ from curriculum.progress import Listener, silent
 from curriculum.records.commit import read_json, write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
+from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, StageResult
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
-from curriculum.records.verdict import Verdict, judge, not_run
 
 STAGES: tuple[Stage, ...] = (collect, vision, encode, memory, controller, evaluate)
 STAGE_NAMES = tuple(stage.NAME for stage in STAGES)

@@ -21,7 +21,7 @@ def generator(root: int, *path: int | str) -> np.random.Generator:
 
     Args:
         root: the run's seed, >= 0.
-        path: names and counters, outermost first: task, round, stage, generation, candidate, episode.
+        path: names and counters, outermost first: task, round, stage, generation, episode.
     """
     return np.random.Generator(np.random.PCG64(_sequence(root, path)))
 

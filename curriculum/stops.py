@@ -1,4 +1,4 @@
-"""Where a run may stop: barriers that commit when it is time and end the run when it was asked to."""
+"""Where a run may stop: barriers that commit when it is time and end the run when asked to."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Barrier:
 
 @contextmanager
 def signals_to(barrier: Barrier) -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into a stop at the next barrier, a second Ctrl-C into one now."""
+    """Turns Ctrl-C or SIGTERM into a stop at the next barrier, a second Ctrl-C into one now."""
     seen: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -40,14 +40,16 @@ BUILTIN: dict[str, dict[str, Any]] = {
         "env": {"simulation": "carracing", "frame_skip": 4, "grayscale": False},
     },
 }
-"""What the four tasks are where a configuration says nothing else; keys are those of `TaskConfig`."""
+"""What the four tasks are where a configuration says nothing else; keys as in `TaskConfig`."""
 
 DEFAULT_ORDER = tuple(BUILTIN)
 
 
 def needs_of(task: TaskConfig) -> TaskNeeds:
     """Names the components a task needs, from its environment id and what its agent sees."""
-    world_model = ("torch", "vae", "mdnrnn") if task.observation == "pixels" else ("torch", "mdnrnn")
+    world_model = (
+        ("torch", "vae", "mdnrnn") if task.observation == "pixels" else ("torch", "mdnrnn")
+    )
     if task.controller.type == "original":
         world_model += ("controller",)
     return TaskNeeds(

@@ -109,7 +109,7 @@ class Vision(Protocol):
         ...
 
     def posterior(self, observations: np.ndarray) -> tuple[Float, Float]:
-        """Returns mean and log variance, `[N, Z]` each (log variance very low if V is not random)."""
+        """Returns mean and log variance, `[N, Z]` each (a very low variance if V is not random)."""
         ...
 
     def decode(self, latents: Float) -> np.ndarray:
@@ -179,7 +179,7 @@ class Controller(Protocol):
     num_parameters: int
 
     def get_parameters(self) -> Float:
-        """Returns a flat copy, `[P]` float32: per layer the weights `[in, out]` row-major, then the bias."""
+        """Returns a flat copy, `[P]` float32: per layer weights `[in, out]` by rows, then bias."""
         ...
 
     def set_parameters(self, parameters: np.ndarray) -> None:
@@ -187,7 +187,7 @@ class Controller(Protocol):
         ...
 
     def act(self, features: Float) -> np.ndarray:
-        """Greedy actions for `[N, F]`: `[N]` int64 (discrete) or `[N, A]` float32 inside the bounds."""
+        """Greedy actions for `[N, F]`: `[N]` int64 (discrete) or `[N, A]` float32 in the bounds."""
         ...
 
     def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
@@ -224,7 +224,7 @@ class Solver(Protocol):
         ...
 
     def statistics(self) -> Metrics:
-        """Convergence: at least `sigma`, `axis_ratio`, `fitness_mean`, `fitness_best`, `fitness_std`."""
+        """Convergence: at least sigma, axis_ratio, fitness_mean, fitness_best, fitness_std."""
         ...
 
     def state(self) -> State: ...

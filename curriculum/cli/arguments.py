@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of `python -m curriculum`."""
     parser = argparse.ArgumentParser(
         prog="python -m curriculum",
-        description="Learn world models on a curriculum of games; steps down instead of falling over.",
+        description="Learns world models on a curriculum of games; steps down, does not fall over.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -112,18 +112,26 @@ def _add_run(commands) -> None:
     what.add_argument("--mode", choices=MODES, help="force a mode; exits 4 if it cannot be had")
     what.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where torch computes")
     where = run.add_argument_group("where and how long")
-    where.add_argument("--run-dir", metavar="D", help="directory of this run (default: runs/<name>)")
+    where.add_argument(
+        "--run-dir", metavar="D", help="directory of this run (default: runs/<name>)"
+    )
     where.add_argument(
         "--resume",
         choices=("auto", "never"),
         default="auto",
         help="auto goes on with a run that is there, never refuses to (default: auto)",
     )
-    where.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …")
+    where.add_argument(
+        "--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …"
+    )
     numbers = run.add_argument_group("configuration")
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
     numbers.add_argument(
-        "--set", action="append", default=[], dest="sets", metavar="K=V",
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="K=V",
         help="set any key, e.g. --set vae.beta=0.1 or --set tasks.pong.target=10",
     )
     for option in SHORTCUTS:
@@ -137,10 +145,14 @@ def _add_run(commands) -> None:
             continue
         key = SHORTCUTS[option]
         flag = "--" + option.replace("_", "-")
-        numbers.add_argument(flag, type=positive, metavar="N", dest=option, help=f"same as --set {key}=N")
+        numbers.add_argument(
+            flag, type=positive, metavar="N", dest=option, help=f"same as --set {key}=N"
+        )
     shown = run.add_argument_group("what to show")
     shown.add_argument(
-        "--save-videos", action="store_true", default=None,
+        "--save-videos",
+        action="store_true",
+        default=None,
         help="GIFs of the agent; strips of reconstruction and dream as PNG",
     )
     shown.add_argument("--dry-run", action="store_true", help="show what would run, write nothing")
@@ -178,10 +190,12 @@ def _add_playing(commands) -> None:
         "evaluate",
         "play_commands",
         "score a run's agents again, on fresh seeds",
-        description="Score the agents of a run on seeds that neither training nor its own evaluation used.",
+        description="Scores a run's agents on seeds that neither training nor its evaluation used.",
     )
     evaluate.add_argument("run", metavar="RUN", help="a run directory")
-    evaluate.add_argument("--episodes", type=positive, default=100, metavar="N", help="default: 100")
+    evaluate.add_argument(
+        "--episodes", type=positive, default=100, metavar="N", help="default: 100"
+    )
     evaluate.add_argument("--tasks", type=names, metavar="A,B", help="only these tasks")
     evaluate.add_argument("--seed", type=int, default=1, metavar="N", help="of the episodes")
     evaluate.add_argument("--sampled", action="store_true", help="draw actions instead of the best")
@@ -189,7 +203,9 @@ def _add_playing(commands) -> None:
 
     play = _command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
     play.add_argument("run", metavar="RUN", help="a run directory")
-    play.add_argument("--task", metavar="T", help="which task (default: the first that was learned)")
+    play.add_argument(
+        "--task", metavar="T", help="which task (default: the first that was learned)"
+    )
     play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
     play.add_argument("--gif", metavar="F", help="write the episode to this file")
     play.add_argument("--seed", type=int, default=1, metavar="N", help="of the episode")

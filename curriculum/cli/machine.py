@@ -120,7 +120,9 @@ def hardware(device: str) -> dict[str, Any]:
 def _cpu_name(open_file: Callable[..., Any] = open) -> str:
     try:
         with open_file("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+            names = [
+                line.partition(":")[2].strip() for line in file if line.startswith("model name")
+            ]
     except OSError:
         return platform.processor()
     return names[0] if names else platform.processor()

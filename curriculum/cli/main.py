@@ -1,4 +1,4 @@
-"""The command line: parses, dispatches to one module per group of commands, maps errors to exit codes.
+"""The command line: parses, hands over to one module per group of commands, maps errors to codes.
 
 Parsing imports nothing heavy; a command's module is imported only when it runs.
 """

@@ -58,7 +58,10 @@ def play(args: argparse.Namespace) -> ExitCode:
         seed = env_seed(args.seed, task.name, "play")
         played = film(ctx, seed, gif=Path(args.gif) if args.gif else None)
     where = "its dream" if args.dream else ctx.spec.env_id
-    print(f"{task.name} ({ctx.backend.mode}) in {where}: score {played.score:.1f}, {played.steps} steps")
+    print(
+        f"{task.name} ({ctx.backend.mode}) in {where}: "
+        f"score {played.score:.1f}, {played.steps} steps"
+    )
     if args.gif:
         print(f"written: {args.gif}")
     return ExitCode.OK
@@ -75,9 +78,13 @@ def _opened(args: argparse.Namespace) -> Iterator[tuple[Runner, Config]]:
     probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
     machine: Machine = machine_from(config, probes)
     barrier = Barrier(commit_seconds=float("inf"))
-    display = make_display(config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False))
+    display = make_display(
+        config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
+    )
     with display, signals_to(barrier):
-        runner = Runner(config, rundir, Ledger(Path(os.devnull)), machine, barrier, display.on_progress)
+        runner = Runner(
+            config, rundir, Ledger(Path(os.devnull)), machine, barrier, display.on_progress
+        )
         try:
             yield runner, config
         finally:

@@ -72,7 +72,9 @@ def dry_run(
     if args.json:
         print(json.dumps(plan, indent=2))
         return ExitCode.OK
-    print(f"would run in {directory}, seed {config.seed}, {plan['workers']} workers, nothing written")
+    print(
+        f"would run in {directory}, seed {config.seed}, {plan['workers']} workers, nothing written"
+    )
     for entry in plan["tasks"]:
         print(f"  {entry['task']}: {entry['env_id']}, target {entry['target']:g}, {entry['mode']}")
         for reason in entry["reasons"]:

@@ -28,9 +28,7 @@ QUICK: dict[str, Any] = {
     **_QUICK_SECTIONS,
     # A task with budgets of its own in the file gets the quick ones too.
     "tasks": {
-        "lunarlander": {
-            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller")
-        }
+        "lunarlander": {name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller")}
     },
 }
 

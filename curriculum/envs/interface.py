@@ -29,14 +29,18 @@ class ActionSpec:
         if self.kind == "discrete":
             return np.eye(self.size, dtype=np.float32)[np.asarray(actions, dtype=np.int64)]
         low, high = self._bounds()
-        return (2.0 * (np.asarray(actions, np.float32) - low) / (high - low) - 1.0).astype(np.float32)
+        return (2.0 * (np.asarray(actions, np.float32) - low) / (high - low) - 1.0).astype(
+            np.float32
+        )
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Inverts `encode`: `[N]` int64, or `[N, size]` float32 in environment units."""
         if self.kind == "discrete":
             return np.argmax(encoded, axis=-1).astype(np.int64)
         low, high = self._bounds()
-        return (low + (np.asarray(encoded, np.float32) + 1.0) * 0.5 * (high - low)).astype(np.float32)
+        return (low + (np.asarray(encoded, np.float32) + 1.0) * 0.5 * (high - low)).astype(
+            np.float32
+        )
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Draws one uniform action: int64 scalar array, or `[size]` float32."""

@@ -1,4 +1,4 @@
-"""Stage collect: episodes for V and M, at random first, later by the controller that was learned."""
+"""Stage collect: episodes for V and M, at random first, later by the learned controller."""
 
 from __future__ import annotations
 

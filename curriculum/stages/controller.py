@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.rollout import Episode
 from curriculum.records.sequences import Latents
+from curriculum.rollout import Episode
 from curriculum.stages.dreams import dream_starts
 from curriculum.stages.evaluate import mean_score, play
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
@@ -156,9 +156,7 @@ class Search:
         generation = self._solver.generation
         seeds = ctx.env_seeds("fitness", generation, count=settings.rollouts_per_candidate)
         units = [
-            FitnessUnit(
-                part, tuple(seeds), settings.max_steps_per_rollout, settings.train_in_dream
-            )
+            FitnessUnit(part, tuple(seeds), settings.max_steps_per_rollout, settings.train_in_dream)
             for part in np.array_split(candidates, self._num_units(len(candidates)))
         ]
         results: list[Fitness] = ctx.pool.map(
@@ -178,7 +176,7 @@ class Search:
         return min(candidates, -(-episodes // together))
 
     def _check(self, number: int) -> None:
-        """Plays fresh real episodes with the mean; what beats the best so far is confirmed first."""
+        """Plays fresh real episodes with the mean; a new best is confirmed first."""
         mean = self._space.expand(self._solver.mean()[None])[0]
         first = self._play(mean, "check", number)
         score = mean_score(first)
@@ -263,4 +261,3 @@ def _initial_controller(ctx: StageContext, features: int) -> Controller:
         previous = ctx.completed(NAME, ctx.round - 1).arrays["parameters"]
         controller.set_parameters(previous)
     return controller
-

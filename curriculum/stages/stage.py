@@ -53,7 +53,7 @@ class Stage(Protocol):
     """One step of the pipeline inside a task; implemented by the modules of this folder."""
 
     @property
-    def NAME(self) -> str:  # noqa: N802 - a module's constant
+    def NAME(self) -> str:
         """The stage's name."""
         ...
 
@@ -178,9 +178,7 @@ class StageContext:
 
     def num_features(self, vision: Vision, memory: Memory) -> int:
         """Returns F, the length of the vector that the controller reads."""
-        return num_features(
-            self.task.controller.features, vision.latent_size, memory.hidden_size
-        )
+        return num_features(self.task.controller.features, vision.latent_size, memory.hidden_size)
 
     def work(self, **learned: Any) -> WorkSpec:
         """Describes this stage's work for worker processes; `learned` are the states of V and M."""

@@ -102,7 +102,7 @@ class CollectUnit:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded episode: observations `[T+1, ...]`, environment actions `[T, ...]`, rewards `[T]`."""
+    """One recorded episode: observations `[T+1, ...]`, actions `[T, ...]`, rewards `[T]`."""
 
     seed: int
     observations: np.ndarray
@@ -200,7 +200,7 @@ def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
 
 
 def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
-    """Plays every candidate's episodes; named `curriculum.stages.work:measure_fitness` to the pool."""
+    """Plays every candidate's episodes; `curriculum.stages.work:measure_fitness` to the pool."""
     candidates, rollouts = len(unit.parameters), len(unit.seeds)
     task = bench.spec.task
     env: VectorEnv

@@ -1,4 +1,4 @@
-"""The house of the project: imports go downwards, light files stay light, files and folders small."""
+"""The house of the project: imports go down, light files stay light, files and folders small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A torch that hangs, crashes or lies: the run ends in bounded time, in GYM_ONLY, with the reason."""
+"""A torch that hangs, crashes or lies: the run ends soon, in GYM_ONLY, with the reason."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.diagnostics.fake_torch import EXPECTED_STATES, FAKES, write_fake_torch
-
 from tests.cli.conftest import ROOT
+from tests.diagnostics.fake_torch import EXPECTED_STATES, FAKES, write_fake_torch
 
 pytestmark = [pytest.mark.gym, pytest.mark.slow]
 

@@ -95,7 +95,8 @@ def test_a_plugin_registers_an_environment_by_one_call(
 ) -> None:
     (tmp_path / "line_plugin.py").write_text(PLUGIN, encoding="utf-8")
     text = (
-        f"name: plugged\ncurriculum: {{tasks: [line], workers: {workers}, plugins: [line_plugin]}}\n"
+        "name: plugged\n"
+        f"curriculum: {{tasks: [line], workers: {workers}, plugins: [line_plugin]}}\n"
         + BUDGETS
         + "tasks:\n  line: {env_id: Line-v0, observation: state, target: 0}\n"
     )

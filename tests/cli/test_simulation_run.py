@@ -160,3 +160,30 @@ def test_json_on_stdout_is_nothing_but_json(curriculum, tiny: Path) -> None:
     result = json.loads(done.out)
     assert result["exit_code"] == done.code == 3
     assert result["verdicts"][0]["mode"] == "SIMULATION"
+
+
+def test_a_run_killed_in_its_search_goes_on_as_if_it_had_not_been(curriculum, tiny: Path) -> None:
+    args = ["run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "40"]
+    args += ["--set", "curriculum.commit_seconds=1"]
+    scores = []
+    for name in ("whole", "killed"):
+        run = tiny.parent / name
+        if name == "killed":
+            process = subprocess.Popen(
+                [sys.executable, "-m", "curriculum", *args, "--run-dir", str(run)],
+                cwd=tiny.parent,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            commits = run / "tasks/lunarlander/SIMULATION/round-00/controller/commits"
+            end = time.monotonic() + 60
+            while not commits.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.02)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+            assert not events(run, "verdict")
+        assert curriculum(*args, "--run-dir", str(run)).code == 3
+        done = {e["stage"]: e for e in events(run, "stage_done")}
+        scores.append((done["evaluate"]["facts"]["scores"], done["controller"]["env_steps"]))
+    assert scores[0] == scores[1]

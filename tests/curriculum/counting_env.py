@@ -1,4 +1,4 @@
-"""A tiny exact environment: episode length and rewards are functions of the seed and the actions."""
+"""A tiny exact environment: episode length and rewards follow from the seed and the actions."""
 
 from __future__ import annotations
 

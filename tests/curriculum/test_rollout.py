@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,6 @@ from curriculum.rollout import (
 from curriculum.seeds import generator
 from curriculum.stages.work import _Tape
 from tests.curriculum.counting_env import CountingEnv
-
 
 ACTION = ActionSpec("discrete", 3)
 
@@ -45,7 +46,8 @@ def test_every_seed_is_played_once_whatever_the_batch(seeds: list[int], num_envs
     episodes = run_episodes(CountingEnv(num_envs), Always(2), seeds)
     lengths = [2 + seed % 5 for seed in seeds]
     assert episodes == [
-        Episode(seed, 2.0 * length, length, True) for seed, length in zip(seeds, lengths, strict=True)
+        Episode(seed, 2.0 * length, length, True)
+        for seed, length in zip(seeds, lengths, strict=True)
     ]
 
 
@@ -83,7 +85,7 @@ def test_a_sticky_random_policy_repeats_its_action_as_often_as_asked() -> None:
     slots = np.array([0])
     policy.begin(slots, slots)
     actions = [int(policy.act(np.zeros((1, 2)), slots)[0]) for _ in range(4000)]
-    repeated = np.mean([a == b for a, b in zip(actions, actions[1:], strict=False)])
+    repeated = np.mean([a == b for a, b in itertools.pairwise(actions)])
     assert repeated == pytest.approx(0.75 + 0.25 / 3, abs=0.02)
 
 

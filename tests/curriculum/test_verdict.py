@@ -18,7 +18,12 @@ USED = {"env_steps": 10, "dream_steps": 5, "seconds": 1.5}
 
 def facts(score: float) -> dict:
     scores = [score - 1, score + 1]
-    return {"score": score, "interval": [score - 1, score + 1], "scores": scores, "policy": "greedy"}
+    return {
+        "score": score,
+        "interval": [score - 1, score + 1],
+        "scores": scores,
+        "policy": "greedy",
+    }
 
 
 @pytest.mark.parametrize(
