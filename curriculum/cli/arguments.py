@@ -170,9 +170,11 @@ def _add_inspection(commands) -> None:
     validate = _command(
         commands, "validate", "inspect_commands", "check a configuration and show what it means"
     )
-    validate.add_argument("config", metavar="CONFIG")
-    validate.add_argument("--set", action="append", default=[], dest="sets", metavar="K=V")
-    validate.add_argument("--preset", choices=("quick", "full"))
+    validate.add_argument("config", metavar="CONFIG", help="YAML file")
+    validate.add_argument(
+        "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
+    )
+    validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
     validate.add_argument("--full", action="store_true", help="print the resolved configuration")
 
     tasks = _command(commands, "tasks", "inspect_commands", "list the tasks and their targets")

@@ -52,13 +52,14 @@ FULL: dict[str, Any] = {
     "evaluate": {"episodes": 100},
     "tasks": {
         "lunarlander": {
-            "collect": {"num_random_rollouts": 144, "max_steps_per_rollout": 400},
+            "collect": {"num_random_rollouts": 96, "max_steps_per_rollout": 400},
             "mdnrnn": {"max_steps": 500},
             "controller": {
-                "population_size": 24,
-                "rollouts_per_candidate": 6,
+                "population_size": 64,
+                "generations": 200,
+                "rollouts_per_candidate": 3,
                 "check_every": 5,
-                "check_episodes": 72,
+                "check_episodes": 96,
             },
         },
     },
