@@ -15,7 +15,7 @@ BUILTIN: dict[str, dict[str, Any]] = {
         "env_id": "PongNoFrameskip-v4",
         "observation": "pixels",
         "target": 18.0,
-        "simulation_target": 5.0,
+        "simulation_target": 1.0,
         "env": {"simulation": "pong", "frame_skip": 4, "grayscale": True},
     },
     "lunarlander": {
@@ -29,7 +29,7 @@ BUILTIN: dict[str, dict[str, Any]] = {
         "env_id": "BreakoutNoFrameskip-v4",
         "observation": "pixels",
         "target": 300.0,
-        "simulation_target": 30.0,
+        "simulation_target": 20.0,
         "env": {"simulation": "breakout", "frame_skip": 4, "grayscale": True},
     },
     "carracing": {

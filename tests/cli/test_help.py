@@ -25,7 +25,9 @@ def test_every_command_explains_every_option(curriculum, command: str) -> None:
 def test_help_names_every_command_and_every_exit_code(curriculum) -> None:
     done = curriculum("--help")
     assert all(command in done.out for command in COMMANDS)
-    told = {int(number) for number in re.findall(r"\b(\d+) [A-Za-z]", EPILOG.split("exit codes:")[1])}
+    told = {
+        int(number) for number in re.findall(r"\b(\d+) [A-Za-z]", EPILOG.split("exit codes:")[1])
+    }
     assert {int(code) for code in ExitCode} <= told
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("| exit code | meaning |")[1].split("\n\n")[0]
