@@ -11,13 +11,13 @@ import difflib
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,7 @@ def _located(module: str) -> list[Any]:
     """Finds a module's file without importing it or its parents, with its size and date."""
     top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = _spec_in_a_fresh_interpreter(top)
     except (ImportError, ValueError) as error:
         return [f"{type(error).__name__}: {error}"]
     if spec is None:
@@ -220,6 +220,13 @@ def _located(module: str) -> list[Any]:
     files = [Path(spec.origin)] if spec.origin else []
     files += [p for i in inner for p in (i.with_suffix(".py"), i / "__init__.py")]
     return [*map(str, folders), *map(_stamp, files)]
+
+
+def _spec_in_a_fresh_interpreter(top: str) -> ModuleSpec | None:
+    """Asks the finders themselves: `find_spec` would answer for what this process has loaded."""
+    importlib.invalidate_caches()
+    specs = (finder.find_spec(top, None) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)
 
 
 def _stamp(path: Path) -> list[Any]:

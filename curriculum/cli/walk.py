@@ -6,7 +6,8 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,8 @@ def walk(
     barrier = Barrier(config.curriculum.commit_seconds, args.max_time)
     display = make_display(config, quiet=args.quiet, json=args.json)
     ledger = Ledger(rundir.ledger_path)
-    with signals_to(barrier), display:
+    with signals_to(barrier), display, _tensorboard(config, rundir, ledger):
         ledger.subscribe(display.on_event)
-        _attach_tensorboard(config, rundir, ledger)
         _record_start(config, machine, rundir, ledger)
         runner = Runner(
             config,
@@ -120,11 +120,20 @@ def walk(
     return code
 
 
-def _attach_tensorboard(config: Config, rundir: RunDir, ledger: Ledger) -> None:
-    if config.curriculum.tensorboard:
-        from curriculum.show.tensorboard import TensorBoardWriter
+@contextmanager
+def _tensorboard(config: Config, rundir: RunDir, ledger: Ledger) -> Iterator[None]:
+    """Writes the ledger's numbers for TensorBoard too, where the configuration asks for it."""
+    if not config.curriculum.tensorboard:
+        yield
+        return
+    from curriculum.show.tensorboard import TensorBoardWriter
 
-        ledger.subscribe(TensorBoardWriter(rundir.tensorboard_dir).on_event)
+    writer = TensorBoardWriter(rundir.tensorboard_dir)
+    ledger.subscribe(writer.on_event)
+    try:
+        yield
+    finally:
+        writer.close()
 
 
 def _media(config: Config) -> Callable[[StageContext], None] | None:

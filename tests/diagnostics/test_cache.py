@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -127,8 +129,10 @@ def test_a_remembered_result_is_not_probed_again_but_volatile_ones_are(probes: P
 
 
 def test_a_fake_torch_and_a_mended_one_are_noticed_at_once(
-    probes: Probes, torch_folder: Path
+    probes: Probes, torch_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What this process has loaded says nothing about what a fresh one would find.
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
     package = torch_folder / "torch"
     package.mkdir()
     (package / "__init__.py").write_text("import os; os._exit(0)\n")
