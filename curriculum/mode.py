@@ -99,10 +99,14 @@ def step_down(
     """Chooses the next usable mode below a decision's, after the stages failed in it.
 
     Returns:
-        A decision whose last reason is `reason`; its mode is None when nothing is left below.
+        A decision whose last reason is `reason`; its mode is None when nothing is left below, or
+        when the mode was forced: what was asked for is never replaced.
     """
     if decision.mode is None:
         return decision
+    if decision.requested != "auto":
+        failed = f"{decision.mode} was forced and failed: {reason}"
+        return Decision(None, decision.requested, (*decision.reasons, failed), decision.missing)
     reasons = (*decision.reasons, f"{decision.mode} was given up: {reason}")
     for mode in LADDER[LADDER.index(decision.mode) + 1 :]:
         simulatable = mode is not Mode.SIMULATION or needs.simulated

@@ -274,7 +274,7 @@ class Runner:
 
 def exit_code(verdicts: Sequence[Verdict], chosen: Sequence[str]) -> ExitCode:
     """Returns the exit code of a walk that came to its end."""
-    if evaluate.NAME not in chosen:
+    if evaluate.NAME not in chosen and all(v.mode is not None for v in verdicts):
         return ExitCode.OK
     return ExitCode.OK if all(v.met for v in verdicts) else ExitCode.TARGET_MISSED
 

@@ -20,7 +20,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from curriculum.config.loading import load_config
 from curriculum.envs.contract import MakeVectorEnv, check_vector_env
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
 from curriculum.errors import ConfigError, CurriculumError, RunIOError
@@ -28,6 +27,7 @@ from curriculum.records.commit import CommitStore
 from curriculum.records.data import Dataset
 from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
+from curriculum.tasks import load_config
 from diagnostics.json_report import write_json
 
 Level = Literal["ok", "fixed", "warning", "error"]

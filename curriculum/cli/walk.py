@@ -111,6 +111,9 @@ def walk(
             verdicts = runner.walk()
         except Stopped as e:
             return _stopped(e, rundir, ledger)
+        except KeyboardInterrupt:
+            _say_resume("stopped at once; the last commit is valid", rundir)
+            raise
         finally:
             runner.close()
         code = exit_code(verdicts, stages)
@@ -162,11 +165,19 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
 
 
 def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
-    command = f"python -m curriculum resume {shlex.quote(str(rundir.path))}"
+    command = _resume_command(rundir)
     ledger.append("run_stopped", reason=str(stop), exit_code=int(stop.exit_code), resume=command)
     write_report(rundir.path, ledger.events())
-    print(f"{stop}; everything is committed. Go on with:\n  {command}", file=sys.stderr)
+    _say_resume(f"{stop}; everything is committed", rundir)
     return stop.exit_code
+
+
+def _resume_command(rundir: RunDir) -> str:
+    return f"python -m curriculum resume {shlex.quote(str(rundir.path))}"
+
+
+def _say_resume(what: str, rundir: RunDir) -> None:
+    print(f"{what}. Go on with:\n  {_resume_command(rundir)}", file=sys.stderr)
 
 
 def _print_result(

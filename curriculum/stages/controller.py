@@ -45,7 +45,10 @@ def run(ctx: StageContext) -> StageResult:
     search = Search(ctx, ctx.num_features(vision, memory), memory.hidden_size)
     search.resume()
     while not search.over:
-        search.generation()
+        if search.check_due:
+            search.check()
+        else:
+            search.generation()
     return search.finish()
 
 
@@ -62,6 +65,7 @@ class Counters:
 
     env_steps: int = 0
     dream_steps: int = 0
+    checked: int = 0
     best_check: float = -np.inf
     confirmed: bool = False
     checks: list[list[float]] = field(default_factory=list)
@@ -85,9 +89,16 @@ class Search:
 
     @property
     def over(self) -> bool:
-        """Whether the target is confirmed or the generations are spent."""
+        """Whether the target is confirmed, or the generations are spent and checked."""
         spent = self._solver.generation >= self._settings.generations
-        return self._counters.confirmed or spent
+        return self._counters.confirmed or (spent and not self.check_due)
+
+    @property
+    def check_due(self) -> bool:
+        """Whether the mean of this generation has to play fresh real episodes before the next."""
+        number, every = self._solver.generation, self._settings.check_every
+        last = number >= self._settings.generations
+        return number > self._counters.checked and (last or (every > 0 and number % every == 0))
 
     def resume(self) -> None:
         """Continues from this stage's newest commit, if there is one."""
@@ -104,7 +115,7 @@ class Search:
         self._counters = Counters(**saved)
 
     def generation(self) -> None:
-        """One ask, one evaluation of all candidates, one tell, and a check where one is due."""
+        """One ask, one evaluation of all candidates, one tell."""
         candidates = self._space.expand(self._solver.ask())
         scores, steps = self._measure(candidates)
         fitness = scores.mean(axis=1)
@@ -117,10 +128,6 @@ class Search:
         else:
             self._counters.env_steps += steps
         self._report(fitness)
-        number = self._solver.generation
-        every = self._settings.check_every
-        if (every and number % every == 0) or number >= self._settings.generations:
-            self._check(number)
         self._ctx.barrier.reached(self.save)
 
     def finish(self) -> StageResult:
@@ -175,34 +182,36 @@ class Search:
         episodes = candidates * self._settings.rollouts_per_candidate
         return min(candidates, -(-episodes // together))
 
-    def _check(self, number: int) -> None:
+    def check(self) -> None:
         """Plays fresh real episodes with the mean; a new best is confirmed first."""
+        number = self._solver.generation
         mean = self._space.expand(self._solver.mean()[None])[0]
-        first = self._play(mean, "check", number)
-        score = mean_score(first)
+        played = self._play(mean, "check", number)
+        score = mean_score(played)
         if score > self._counters.best_check:
-            second = self._play(mean, "confirm", number)
-            score = mean_score([*first, *second])
+            played += self._play(mean, "confirm", number)
+            score = mean_score(played)
             if score > self._counters.best_check:
                 self._counters.best_check = score
                 self._parameters = mean.astype(np.float32)
         margin = self._settings.stop_margin * abs(self._target)
         self._counters.confirmed = self._counters.best_check >= self._target + margin
         self._counters.checks.append([float(number), score])
+        self._counters.env_steps += sum(e.steps for e in played)
+        self._counters.checked = number
         self._ctx.record("check", generation=number, score=score, target=self._target)
+        self._ctx.barrier.reached(self.save)
 
     def _play(self, parameters: np.ndarray, *path: int | str) -> list[Episode]:
         seeds = self._ctx.env_seeds(*path, count=self._settings.check_episodes)
-        episodes = play(
+        return play(
             self._ctx,
             parameters,
             seeds,
             sampled=False,
-            # The search is between two states worth saving: a stop here goes back to the last.
-            on_more=lambda played: self._ctx.barrier.may_stop(lambda: None),
+            # Nothing of a check is counted before it is over, so it can be played again.
+            on_more=lambda played: self._ctx.barrier.may_stop(self.save),
         )
-        self._counters.env_steps += sum(e.steps for e in episodes)
-        return episodes
 
     def _report(self, fitness: np.ndarray) -> None:
         number = self._solver.generation

@@ -17,7 +17,7 @@ from curriculum.agent import num_features
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import StageFailure
+from curriculum.errors import ConfigError, NoCheckpoint, StageFailure
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Progress
 from curriculum.records.commit import Commit, CommitStore
@@ -138,17 +138,25 @@ class StageContext:
         """Returns the final commit of another stage.
 
         Raises:
-            StageFailure: it never finished, or nothing of it verifies.
+            ConfigError: it never finished.
+            NoCheckpoint: it did, but nothing of it verifies any more.
         """
         there = self.at(stage, round)
-        commit = there.store.latest(lambda text: there.record("commit_rejected", reason=text))
-        if commit is None or not commit.complete:
-            raise StageFailure(
-                f"stage {self.stage} needs the result of stage {stage}, which is not there: "
-                f"run the stages in order, or leave --stage away",
-                {"missing": stage, "directory": str(there.directory)},
+        damaged: list[str] = []
+        commit = there.store.latest(damaged.append)
+        for text in damaged:
+            there.record("commit_rejected", reason=text)
+        if commit is not None and commit.complete:
+            return commit
+        if damaged:
+            raise NoCheckpoint(
+                f"the result of stage {stage} is damaged: {damaged[0]}; remove {there.directory} "
+                f"to have it done again"
             )
-        return commit
+        raise ConfigError(
+            f"{self.task.name}: stage {self.stage} needs the result of stage {stage}, which is not "
+            f"in {there.directory}: run the stages in order, or leave --stage away"
+        )
 
     def data(self) -> Dataset:
         """Opens the collected data of all rounds up to this one."""

@@ -187,3 +187,20 @@ def test_a_run_killed_in_its_search_goes_on_as_if_it_had_not_been(curriculum, ti
         done = {e["stage"]: e for e in events(run, "stage_done")}
         scores.append((done["evaluate"]["facts"]["scores"], done["controller"]["env_steps"]))
     assert scores[0] == scores[1]
+
+
+def test_a_stage_without_those_before_it_is_a_usage_error(curriculum, tiny: Path) -> None:
+    done = curriculum("run", "tiny.yaml", "--tasks", "lunarlander", "--stage", "memory")
+    assert done.code == 2
+    assert "run the stages in order" in done.err
+    assert not events(tiny.parent / "runs" / "tiny", "stepped_down")
+
+
+def test_a_damaged_result_is_named_and_ends_with_its_own_code(curriculum, finished: Path) -> None:
+    stage = finished / "tasks/lunarlander/SIMULATION/round-00/controller"
+    for state in stage.glob("commits/*/state.safetensors"):
+        state.write_bytes(state.read_bytes()[:-1])
+    for command in (("evaluate", "--episodes", "1"), ("play",)):
+        done = curriculum(command[0], str(finished), *command[1:])
+        assert done.code == 5, done.err
+        assert "damaged" in done.err and str(stage) in done.err

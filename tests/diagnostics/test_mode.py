@@ -64,3 +64,14 @@ def test_stepping_down_is_strict_recorded_and_ends(found, task, requested, reaso
         )
         decision = lower
     assert step_down(decision, task, found, reason) == decision
+
+
+def test_a_forced_mode_that_fails_in_the_run_is_not_replaced() -> None:
+    from curriculum.mode import Decision, Mode, TaskNeeds, step_down
+
+    needs = TaskNeeds(("gymnasium",), ("torch",))
+    states = dict.fromkeys(("gymnasium", "torch", "controller_cpu"), "ok")
+    forced = step_down(Decision(Mode.FULL, "FULL", ()), needs, states, "it broke")
+    assert forced.mode is None and "it broke" in forced.reasons[-1]
+    free = step_down(Decision(Mode.FULL, "auto", ()), needs, states, "it broke")
+    assert free.mode is Mode.GYM_ONLY

@@ -130,3 +130,10 @@ def test_the_installation_itself_keeps_its_contracts(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no"):
         review(tmp_path, tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["default", "quick", "simulation"])
+def test_shipped_configurations_are_sound(tmp_path: Path, name: str) -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    code, findings = review(tmp_path, configs / f"{name}.yaml")
+    assert code == 0, findings
