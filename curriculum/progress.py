@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
+"""The steps of the pipeline inside a task, in their order."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -42,8 +42,6 @@ BUILTIN: dict[str, dict[str, Any]] = {
 }
 """What the four tasks are where a configuration says nothing else; keys as in `TaskConfig`."""
 
-DEFAULT_ORDER = tuple(BUILTIN)
-
 
 def needs_of(task: TaskConfig) -> TaskNeeds:
     """Names the components a task needs, from its environment id and what its agent sees."""

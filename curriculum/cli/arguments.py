@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
+from curriculum.progress import STAGES
+
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 
 SHORTCUTS = {

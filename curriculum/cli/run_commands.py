@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from curriculum.cli.arguments import SHORTCUTS, STAGES
+from curriculum.cli.arguments import SHORTCUTS
 from curriculum.config.loading import dump
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
+from curriculum.progress import STAGES
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import load_config
 

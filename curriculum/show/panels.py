@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from curriculum.mode import LADDER
-from curriculum.show.state import STAGES, Rung, RunState
+from curriculum.progress import STAGES
+from curriculum.show.state import Rung, RunState
 from curriculum.show.words import duration, facts, number, outcome, plain, short, speed
 
 BEST = str(LADDER[0])

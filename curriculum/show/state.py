@@ -13,7 +13,6 @@ from curriculum.mode import LADDER
 from curriculum.progress import Progress
 from curriculum.show.words import duration, finite, plain
 
-STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 MIN_WINDOW_S = 15.0
 """Seconds that a rate looks back at least."""
 

@@ -40,3 +40,10 @@ def test_help_names_every_command_and_every_exit_code(curriculum) -> None:
 )
 def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert duration(text) == seconds
+
+
+def test_the_stages_that_can_be_named_are_those_the_runner_walks() -> None:
+    from curriculum.progress import STAGES
+    from curriculum.runner import STAGE_NAMES
+
+    assert STAGES == STAGE_NAMES

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curriculum.config.schema import Config
-from curriculum.progress import Progress
-from curriculum.show.state import STAGES, Estimate, Rung, RunState
+from curriculum.progress import STAGES, Progress
+from curriculum.show.state import Estimate, Rung, RunState
 
 
 class Clock:
