@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from baselines.results import BaselineResult
     from curriculum.config.schema import TaskConfig
     from curriculum.envs.interface import VectorEnv
+    from curriculum.records.ledger import Ledger
 
 EPILOG = """\
 examples:
@@ -51,11 +52,12 @@ def play_random(args: argparse.Namespace) -> ExitCode:
     from baselines import random_agent
     from baselines.results import open_ledger
 
-    task = _task(args)
+    task, workers = _task(args)
+    ledger = open_ledger(args.out, "random", task.name, args.seed)
     result = random_agent.play_random(
         task,
-        lambda n: _make_env(task, n),
-        open_ledger(args.out, "random", task.name, args.seed),
+        lambda n: _make_env(task, n, workers, ledger),
+        ledger,
         episodes=args.episodes,
         seed=args.seed,
         machine=_machine("cpu"),
@@ -67,7 +69,7 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines ppo`."""
     from baselines.results import open_ledger
 
-    task = _task(args)
+    task, workers = _task(args)
     try:
         from baselines.ppo import Plan
         from baselines.ppo import train_ppo as train
@@ -84,10 +86,11 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
         evaluations=args.evaluations,
         device=args.device,
     )
+    ledger = open_ledger(args.out, "ppo", task.name, args.seed)
     result = train(
         task,
-        lambda n: _make_env(task, n),
-        open_ledger(args.out, "ppo", task.name, args.seed),
+        lambda n: _make_env(task, n, workers, ledger),
+        ledger,
         plan,
         machine=_machine(args.device),
         tell=lambda step, score: print(f"{step:>10,} steps: {score:.1f}", flush=True),
@@ -165,23 +168,32 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _task(args: argparse.Namespace) -> TaskConfig:
+def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
+    """Returns the task, and how many processes may hold its environments."""
+    from curriculum.config.schema import CurriculumConfig
     from curriculum.tasks import builtin_tasks, load_config
 
-    known = load_config(args.config).tasks if args.config else builtin_tasks()
-    tasks = {task.name: task for task in known}
+    config = load_config(args.config) if args.config else None
+    walk = config.curriculum if config else CurriculumConfig()
+    tasks = {task.name: task for task in (config.tasks if config else builtin_tasks())}
     if args.task not in tasks:
         close = difflib.get_close_matches(args.task.lower(), tasks, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"there is no task {args.task!r}: there are {', '.join(tasks)}{meant}")
-    return tasks[args.task]
+    return tasks[args.task], walk.env_workers
 
 
-def _make_env(task: TaskConfig, num_envs: int) -> VectorEnv:
+def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> VectorEnv:
     from curriculum.backends.parts import real_env
 
+    def on_event(facts: dict[str, Any]) -> None:
+        ledger.append(facts["event"], **{k: v for k, v in facts.items() if k != "event"})
+
+    def notice(text: str) -> None:
+        print(text, file=sys.stderr)
+
     try:
-        return real_env(task, num_envs, lambda text: print(text, file=sys.stderr))
+        return real_env(task, num_envs, notice, workers=workers, on_event=on_event)
     except ImportError as e:
         raise ComponentMissing(
             f"{task.env_id} needs a package that cannot be imported ({e}): "

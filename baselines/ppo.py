@@ -22,6 +22,7 @@ from baselines.results import BaselineResult, describe, finish
 from baselines.vec_env import FrameStack, TrainingVecEnv
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec
+from curriculum.envs.learning import Ended
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import Ledger
 from curriculum.rollout import Episode, run_episodes
@@ -220,16 +221,17 @@ def _training_env(
 ) -> VecEnv:
     steps = 0
 
-    def on_episode(episode: Episode) -> None:
+    def on_episode(episode: Ended) -> None:
         nonlocal steps
         steps += episode.steps
         ledger.append("episode", steps_in_episodes=steps, score=episode.score, steps=episode.steps)
 
     env: VecEnv = TrainingVecEnv(
         make_env(recipe.num_envs),
-        lambda slot, number: env_seed(seed, task.name, "ppo", "train", slot, number),
+        lambda slot: env_seed(seed, task.name, "ppo", "train", slot),
         frame_stack=recipe.frame_stack,
         clip_rewards=recipe.clip_rewards,
+        end_on_life_loss=recipe.end_on_life_loss,
         on_episode=on_episode,
     )
     if recipe.normalise_rewards:

@@ -32,6 +32,7 @@ class Recipe:
         num_envs: environments stepped together.
         frame_stack: observations joined into one.
         clip_rewards: learn from the sign of rewards; scores are never clipped.
+        end_on_life_loss: learn as if a lost life ended the game; scores are of whole games.
         normalise_rewards: learn from rewards divided by the deviation of returns.
         gamma: discount.
         settings: arguments of SB3's PPO.
@@ -43,6 +44,7 @@ class Recipe:
     num_envs: int
     frame_stack: int
     clip_rewards: bool
+    end_on_life_loss: bool
     normalise_rewards: bool
     gamma: float
     settings: Mapping[str, float | int | bool | Callable[[float], float]]
@@ -62,6 +64,7 @@ STATE = Recipe(
     num_envs=16,
     frame_stack=1,
     clip_rewards=False,
+    end_on_life_loss=False,
     normalise_rewards=False,
     gamma=0.999,
     settings={
@@ -77,12 +80,13 @@ STATE = Recipe(
 PIXELS_DISCRETE = Recipe(
     source=(
         "rl-baselines3-zoo hyperparams/ppo.yml, atari; different here: 64x64 frames instead of "
-        "84x84, and an episode is a whole game instead of a life"
+        "84x84"
     ),
     policy="CnnPolicy",
     num_envs=8,
     frame_stack=4,
     clip_rewards=True,
+    end_on_life_loss=True,
     normalise_rewards=False,
     gamma=0.99,
     settings={
@@ -106,6 +110,7 @@ PIXELS_CONTINUOUS = Recipe(
     num_envs=8,
     frame_stack=2,
     clip_rewards=False,
+    end_on_life_loss=False,
     normalise_rewards=True,
     gamma=0.99,
     settings={

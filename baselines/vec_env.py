@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
-from curriculum.rollout import Episode
+from curriculum.envs.export.vector import action_space, observation_space
+from curriculum.envs.interface import EnvSpec, VectorEnv
+from curriculum.envs.learning import Ended, EpisodeStatistics, lesson_of
 
-SeedOf = Callable[[int, int], int]
-"""Maps a slot and the number of its episode to a seed."""
+SeedOf = Callable[[int], int]
+"""Maps a slot to the seed of its first episode."""
 
 
 class FrameStack:
@@ -46,10 +47,11 @@ class TrainingVecEnv(VecEnv):
 
     Args:
         env: the batch.
-        seed_of: seeds of the episodes.
+        seed_of: seeds of the first episodes; the others follow from them.
         frame_stack: observations joined into one.
         clip_rewards: show the learner only the sign of a reward, as DQN did (Mnih et al. 2015).
-        on_episode: is told each finished episode with its true score.
+        end_on_life_loss: end an episode of the learner at a lost life, while the game plays on.
+        on_episode: is told each finished game with its true score.
     """
 
     def __init__(
@@ -59,47 +61,48 @@ class TrainingVecEnv(VecEnv):
         *,
         frame_stack: int = 1,
         clip_rewards: bool = False,
-        on_episode: Callable[[Episode], None] | None = None,
+        end_on_life_loss: bool = False,
+        on_episode: Callable[[Ended], None] | None = None,
     ) -> None:
         self.render_mode = None
-        super().__init__(
-            env.num_envs,
-            observation_space(env.spec, frame_stack),
-            action_space(env.spec.action),
-        )
+        channels = env.spec.shape[-1] * frame_stack
+        stacked = replace(env.spec, shape=(*env.spec.shape[:-1], channels))
+        super().__init__(env.num_envs, observation_space(stacked), action_space(env.spec.action))
         self._env = env
-        self._seed_of = seed_of
+        self._first_seeds = [seed_of(slot) for slot in range(env.num_envs)]
         self._clip = clip_rewards
+        self._end_on_life_loss = end_on_life_loss
         self._on_episode = on_episode
         self._stack = FrameStack(env.num_envs, frame_stack, env.spec)
-        self._episodes = np.zeros(env.num_envs, np.int64)
-        self._scores = np.zeros(env.num_envs)
-        self._lengths = np.zeros(env.num_envs, np.int64)
-        self._actions = np.zeros(0)
+        self._statistics = EpisodeStatistics(env.num_envs)
+        self._slots = np.arange(env.num_envs)
 
     def reset(self) -> np.ndarray:
-        slots = np.arange(self.num_envs)
-        return self._begin(slots)
+        self._statistics.clear()
+        return self._begin(self._slots, self._env.reset(self._first_seeds))
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = actions
+        self._env.send(actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        step = self._env.step(self._actions)
-        self._scores += step.rewards
-        self._lengths += 1
-        stacked = self._stack.push(step.observations, np.arange(self.num_envs))
-        over = step.terminated | step.truncated
+        step = self._env.recv()
+        for episode in self._statistics.add(step):
+            if self._on_episode is not None:
+                self._on_episode(episode)
+        seen = lesson_of(step, clip_rewards=self._clip, end_on_life_loss=self._end_on_life_loss)
+        stacked = self._stack.push(step.observations, self._slots)
+        over = seen.terminated | seen.truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        ended = np.flatnonzero(over)
-        for slot in ended.tolist():
+        for slot in np.flatnonzero(over).tolist():
             infos[slot]["terminal_observation"] = stacked[slot].copy()
-            infos[slot]["TimeLimit.truncated"] = bool(step.truncated[slot])
-            self._tell(slot, bool(step.terminated[slot]))
-        if ended.size:
-            stacked[ended] = self._begin(ended)
-        rewards = np.sign(step.rewards) if self._clip else step.rewards
-        return stacked, rewards, over, infos
+            infos[slot]["TimeLimit.truncated"] = bool(seen.truncated[slot])
+        observations = step.observations
+        games = np.flatnonzero(step.terminated | step.truncated)
+        if games.size:
+            observations = self._env.reset(None, games.tolist())
+        if over.any():
+            stacked[over] = self._begin(np.flatnonzero(over), observations)
+        return stacked, seen.rewards, over, infos
 
     def close(self) -> None:
         self._env.close()
@@ -118,35 +121,7 @@ class TrainingVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))
 
-    def _begin(self, slots: np.ndarray) -> np.ndarray:
-        """Starts the next episode of some slots and returns their stacks."""
-        counts = self._episodes[slots].tolist()
-        seeds = [self._seed_of(s, n) for s, n in zip(slots.tolist(), counts, strict=True)]
-        observations = self._env.reset(seeds, slots.tolist())[slots]
-        self._episodes[slots] += 1
-        self._scores[slots] = 0.0
-        self._lengths[slots] = 0
+    def _begin(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """Starts the stacks of some slots with their rows of `observations` `[N, ...]`."""
         self._stack.begin(slots)
-        return self._stack.push(observations, slots)
-
-    def _tell(self, slot: int, terminated: bool) -> None:
-        if self._on_episode is not None:
-            seed = self._seed_of(slot, int(self._episodes[slot]) - 1)
-            length = int(self._lengths[slot])
-            self._on_episode(Episode(seed, float(self._scores[slot]), length, terminated))
-
-
-def observation_space(spec: EnvSpec, frame_stack: int) -> spaces.Box:
-    """Returns the space of stacked observations."""
-    shape: Sequence[int] = (*spec.shape[:-1], spec.shape[-1] * frame_stack)
-    if spec.observation == "pixels":
-        return spaces.Box(0, 255, shape, np.uint8)
-    return spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-
-def action_space(action: ActionSpec) -> spaces.Space:
-    """Returns the action space."""
-    if action.kind == "discrete":
-        return spaces.Discrete(action.size)
-    low, high = np.array(action.low, np.float32), np.array(action.high, np.float32)
-    return spaces.Box(low, high, dtype=np.float32)
+        return self._stack.push(observations[slots], slots)

@@ -226,10 +226,11 @@ def run_episodes(
     policy.begin(slots, slots.copy())
     actions = _still(env)
     while (live := np.flatnonzero(playing >= 0)).size:
-        chosen = policy.act(observations[live], live)
-        policy.acted(chosen, live)
-        actions[live] = chosen
-        step = env.step(actions)
+        actions[live] = policy.act(observations[live], live)
+        taken = env.send(actions)[live]
+        # While the environments work, so does M.
+        policy.acted(taken, live)
+        step = env.recv()
         episodes = playing[live]
         scores[episodes] += step.rewards[live]
         steps[episodes] += 1
@@ -238,7 +239,7 @@ def run_episodes(
         if recorder is not None:
             ends = step.truncated.copy()
             ends[live] = truncated
-            recorder(live, observations, chosen, step._replace(truncated=ends))
+            recorder(live, observations, taken, step._replace(truncated=ends))
         observations = step.observations
         over = live[step.terminated[live] | truncated]
         if over.size:

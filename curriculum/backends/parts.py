@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,15 @@ from models.normaliser import StateVision
 from models.pca import PCAVision
 
 
-def real_env(task: TaskConfig, num_envs: int, notice: Notice) -> VectorEnv:
-    """Builds a task's real environments."""
+def real_env(
+    task: TaskConfig,
+    num_envs: int,
+    notice: Notice,
+    *,
+    workers: int = 0,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> VectorEnv:
+    """Builds a task's real environments, in this process unless workers are asked for."""
     from curriculum.envs.registry import make_env
 
     env = task.env
@@ -34,7 +42,9 @@ def real_env(task: TaskConfig, num_envs: int, notice: Notice) -> VectorEnv:
         continuous=env.continuous,
         max_episode_steps=env.max_episode_steps,
         kwargs=env.kwargs,
+        workers=workers,
         notice=notice,
+        on_event=on_event,
     )
 
 

@@ -70,6 +70,12 @@ class CurriculumConfig:
     workers: int = key(
         -1, "worker processes for episodes; -1 one per core, 0 none", low=-1, high=256
     )
+    env_workers: int = key(
+        -1,
+        "processes for environments that a learner steps together; -1 as measured, 0 none",
+        low=-1,
+        high=256,
+    )
     save_videos: bool = key(
         False, "write GIFs of the agent and PNG strips of reconstruction and dream"
     )

@@ -25,6 +25,7 @@ HARMLESS = frozenset(
         "curriculum.unit_deadline_seconds",
         "curriculum.commit_seconds",
         "curriculum.workers",
+        "curriculum.env_workers",
         "curriculum.save_videos",
         "curriculum.tensorboard",
     }

@@ -31,11 +31,20 @@ def resize_area(frame: Frames, height: int, width: int) -> Frames:
     if (rows, columns) == (height, width):
         return np.array(frame)
     cells = rows * columns
-    exact = np.float32 if cells * 255 < _EXACT_IN_FLOAT32 else np.float64
     by_rows = _overlaps(rows, height) @ frame.reshape(rows, -1).astype(np.float32)
-    strips = by_rows.reshape(height, columns, channels).astype(exact, copy=False)
-    sums = (_overlaps(columns, width).astype(exact, copy=False) @ strips).astype(np.int64)
-    return ((sums + cells // 2) // cells).astype(np.uint8)
+    # Colour by colour, so that each product is one of plain matrices.
+    strips = by_rows.reshape(height, columns, channels).transpose(2, 0, 1)
+    if cells * 255 < _EXACT_IN_FLOAT32:
+        planes = np.ascontiguousarray(strips).reshape(-1, columns) @ _overlaps(columns, width).T
+        planes += cells // 2
+        # A quotient that is no whole number is farther from the next one than it is rounded.
+        planes /= cells
+    else:
+        wide = strips.astype(np.float64).reshape(-1, columns)
+        sums = (wide @ _overlaps(columns, width).T.astype(np.float64)).astype(np.int64)
+        planes = (sums + cells // 2) // cells
+    small = planes.astype(np.uint8).reshape(channels, height, width)
+    return np.ascontiguousarray(small.transpose(1, 2, 0))
 
 
 def luminance(frame: Frames) -> Frames:

@@ -1,21 +1,28 @@
 """Atari games on ale-py's native vector environment, reset by the caller.
 
-What the native one does by default and this does not: it clips rewards, resets by itself (an
-environment that ends is played on unseen while it is parked here), repeats actions with
+What the native one does by default and this does not: it clips rewards, repeats actions with
 probability 0 whatever the id says, and presses FIRE only at a reset, so that a Breakout without
 a ball would wait for one until the frame limit.
+
+The native one cannot be kept from resetting, so it does that in the step that ends an episode
+(Gymnasium's `AutoresetMode.SAME_STEP`), in its own threads while others play. The next episode is
+ready when the caller goes on to it without a seed. A seed is different: it reloads the ROM, 0.1 s
+and more of one core, because only so are the emulator's own random numbers independent of what was
+played before. A parked game is played on unseen.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv as NativeEnv
+from gymnasium.vector import AutoresetMode
 
-from curriculum.envs.contract import checked_actions, checked_rows
+from curriculum.envs.contract import Halves, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import ConfigError
 
@@ -31,6 +38,7 @@ _ALWAYS: dict[str, Any] = {
     "use_fire_reset": True,
     "episodic_life": False,
     "reward_clipping": False,
+    "autoreset_mode": AutoresetMode.SAME_STEP,
 }
 
 
@@ -49,7 +57,8 @@ class AtariVectorEnv:
         noop_max: up to so many frames pass before an episode's first observation.
         max_episode_steps: steps after which an episode is truncated; 0 is 108,000 frames.
         full_action_space: all 18 actions instead of those the game knows.
-        num_threads: native threads; 0 is one per core, at most one per environment.
+        num_threads: native threads, at most one per environment; 0 is as many as
+            `OMP_NUM_THREADS` says, else one per core.
 
     Raises:
         ConfigError: ale-py has no such ROM.
@@ -84,7 +93,7 @@ class AtariVectorEnv:
             noop_max=noop_max,
             max_num_frames_per_episode=frames,
             full_action_space=full_action_space,
-            num_threads=num_threads,
+            num_threads=min(num_envs, num_threads or _default_threads()),
             **_ALWAYS,
         )
         names = [action.name for action in self._native.ale.get_action_set()]
@@ -92,66 +101,93 @@ class AtariVectorEnv:
         shape = (_SIZE, _SIZE, 1 if grayscale else 3)
         steps = -(-frames // frame_skip)
         action = ActionSpec("discrete", len(names))
-        self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps)
+        replaces = self._fire is not None
+        self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps, replaces)
         self.num_envs = num_envs
-        self._started = False
+        self._halves = Halves(env_id)
+        self._seeded = np.zeros(num_envs, np.bool_)
         self._live = np.zeros(num_envs, np.bool_)
         self._lives = np.zeros(num_envs, np.int64)
         self._press_fire = np.zeros(num_envs, np.bool_)
-        self._observations = np.zeros((num_envs, *shape), np.uint8)
+        self._native_shape = (num_envs, *shape)
+        self._observations = np.zeros(self._native_shape, np.uint8)
+        self._ready = np.zeros(num_envs, np.bool_)
+        self._first = self._observations
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Starts new episodes; see `VectorEnv.reset`.
 
-        A seed reloads the ROM, about 0.1 s of one core: only so are the emulator's own random
-        numbers independent of what was played before.
+        Without seeds it costs nothing for games that ended in the last step. One that was parked
+        longer has played on unseen, so its sequence of episodes depends on how long that was.
 
         Raises:
-            ValueError: seeds and indices do not fit.
+            ValueError: seeds and indices do not fit, or a game goes on that was never seeded.
         """
+        self._halves.refuse_within_step("reset")
         rows = checked_rows(self.num_envs, seeds, indices)
         if not rows.size:
             return self._observations
-        native_seeds = np.full(self.num_envs, _UNSEEDED)
-        native_seeds[rows] = [_native_seed(seed) for seed in seeds]
         named = np.zeros(self.num_envs, np.bool_)
         named[rows] = True
-        # The native environment wants to be reset as a whole before it is reset in parts.
-        mask = named if self._started else np.ones_like(named)
-        pixels, info = self._open.reset(seed=native_seeds[mask], options={"reset_mask": mask})
-        self._started = True
+        if seeds is not None:
+            native_seeds = np.full(self.num_envs, _UNSEEDED)
+            native_seeds[rows] = [_native_seed(seed) for seed in seeds]
+            self._restart(named, native_seeds)
+        else:
+            self._go_on(named)
         self._live |= named
+        self._ready &= ~named
         self._press_fire &= ~named
-        self._lives = np.where(named, info["lives"], self._lives)
-        self._observations = self._seen(pixels, named)
         return self._observations
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`.
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Has the native threads play; see `VectorEnv.send`.
 
         Raises:
             ValueError: a wrong shape, or an action that does not exist.
         """
         chosen = checked_actions(self.spec, self.num_envs, actions)
-        live = self._live.copy()
+        if self._press_fire.any():
+            chosen = np.where(self._press_fire, self._fire or 0, chosen)
+        self._halves.send(chosen)
+        if self._live.any():
+            self._open.send(chosen)
+        return chosen
+
+    def recv(self) -> Step:
+        """Waits for the native threads; see `VectorEnv.recv`."""
+        self._halves.recv()
+        live = self._live
         if not live.any():
             nothing = np.zeros(self.num_envs, np.bool_)
-            return Step(self._observations, nothing.astype(np.float32), nothing, nothing.copy())
-        chosen = np.where(self._press_fire & live, self._fire or 0, chosen)
-        pixels, rewards, terminated, truncated, info = self._open.step(chosen)
+            still = nothing.astype(np.float32)
+            return Step(self._observations, still, nothing, nothing.copy(), nothing.copy())
+        pixels, rewards, terminated, truncated, info = self._open.recv()
         terminated = live & terminated
         truncated = live & truncated & ~terminated
-        if self._fire is not None:
-            self._press_fire = live & (info["lives"] < self._lives)
+        over = terminated | truncated
+        lost = live & ~over & (info["lives"] < self._lives)
         self._lives = info["lives"].astype(np.int64)
-        self._live = live & ~(terminated | truncated)
-        self._observations = self._seen(pixels, live)
-        return Step(
-            self._observations,
-            np.where(live, rewards, 0).astype(np.float32),
-            terminated,
-            truncated,
-        )
+        if self._fire is not None:
+            self._press_fire = lost
+        fresh = pixels.reshape(self._native_shape)
+        self._ready, self._first = over, fresh
+        if over.any():
+            fresh = fresh.copy()
+            fresh[over] = info["final_obs"].reshape(self._native_shape)[over]
+        self._observations = self._seen(fresh, live)
+        self._live = live & ~over
+        earned = rewards.astype(np.float32)
+        if not live.all():
+            earned[~live] = 0.0
+        return Step(self._observations, earned, terminated, truncated, lost)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all environments; see `VectorEnv.step`."""
+        self.send(actions)
+        return self.recv()
 
     def close(self) -> None:
         """Ends the native threads; may be called twice."""
@@ -165,12 +201,33 @@ class AtariVectorEnv:
             raise RuntimeError(f"{self.spec.env_id} is closed: build a new one")
         return self._native
 
-    def _seen(self, pixels: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    def _go_on(self, named: np.ndarray) -> None:
+        """Shows the first frames of episodes that have begun natively, and begins the others."""
+        if not self._seeded[named].all():
+            raise ValueError(f"{self.spec.env_id}: give each game a seed before it goes on")
+        late = named & ~self._ready
+        self._observations = self._seen(self._first, named & self._ready)
+        if late.any():
+            self._restart(late, np.full(self.num_envs, _UNSEEDED))
+
+    def _restart(self, named: np.ndarray, native_seeds: np.ndarray) -> None:
+        # The native environment wants to be reset as a whole before it is reset in parts.
+        mask = named if self._seeded.any() else np.ones_like(named)
+        pixels, info = self._open.reset(seed=native_seeds[mask], options={"reset_mask": mask})
+        self._seeded |= named
+        self._lives = np.where(named, info["lives"], self._lives)
+        self._observations = self._seen(pixels.reshape(self._native_shape), named)
+
+    def _seen(self, fresh: np.ndarray, changed: np.ndarray) -> np.ndarray:
         """Returns observations `[N, 64, 64, C]`, the last ones where nothing changed."""
-        fresh = pixels.reshape(self._observations.shape)
         if changed.all():
             return fresh
         return np.where(changed[:, None, None, None], fresh, self._observations)
+
+
+def _default_threads() -> int:
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else os.cpu_count() or 1
 
 
 def _native_seed(seed: int) -> int:

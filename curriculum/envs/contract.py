@@ -9,32 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step, VectorEnv
+from curriculum.seeds import following_seed
 
 MakeVectorEnv = Callable[[int], VectorEnv]
 """Builds a batch of so many environments."""
 
 
 def checked_rows(
-    num_envs: int, seeds: Sequence[int], indices: Sequence[int] | None
+    num_envs: int, seeds: Sequence[int] | None, indices: Sequence[int] | None
 ) -> NDArray[np.intp]:
-    """Returns which environments a reset names, `[len(seeds)]`.
+    """Returns which environments a reset names, in the order of its seeds.
 
     Raises:
         ValueError: seeds and indices differ in number, a seed is negative, or an index names no
             environment or one twice.
     """
     rows = np.asarray(range(num_envs) if indices is None else indices, np.intp).reshape(-1)
-    if len(seeds) != rows.size or len(set(rows.tolist())) != rows.size:
+    given = rows.size if seeds is None else len(seeds)
+    if given != rows.size or len(set(rows.tolist())) != rows.size:
         raise ValueError(
-            f"reset got {len(seeds)} seeds for environments {rows.tolist()}; give one seed per "
+            f"reset got {given} seeds for environments {rows.tolist()}; give one seed per "
             "environment and name each once"
         )
     if rows.size and not (rows.min() >= 0 and rows.max() < num_envs):
         raise ValueError(
             f"reset got environments {rows.tolist()}; they must lie in 0..{num_envs - 1}"
         )
-    if any(seed < 0 for seed in seeds):
-        raise ValueError(f"reset got seeds {list(seeds)}; they must not be negative")
+    if any(seed < 0 for seed in seeds or ()):
+        raise ValueError(f"reset got seeds {list(seeds or ())}; they must not be negative")
     return rows
 
 
@@ -50,7 +52,7 @@ def checked_actions(spec: EnvSpec, num_envs: int, actions: np.ndarray) -> np.nda
     shape = (num_envs,) if space.kind == "discrete" else (num_envs, space.size)
     if given.shape != shape:
         raise ValueError(f"{spec.env_id}: actions must be {shape}, got {given.shape}")
-    if not np.isfinite(given).all():
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
         raise ValueError(f"{spec.env_id}: actions must be finite, got {given}")
     if space.kind == "continuous":
         return np.clip(given, space.low, space.high).astype(np.float32)
@@ -60,6 +62,75 @@ def checked_actions(spec: EnvSpec, num_envs: int, actions: np.ndarray) -> np.nda
             f"{given.min()}..{given.max()}"
         )
     return given.astype(np.int64)
+
+
+class SeedBook:
+    """Which seed the next episode of each environment gets.
+
+    Args:
+        num_envs: N.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self._seeds: list[int | None] = [None] * num_envs
+        self._turns = [0] * num_envs
+
+    def take(self, rows: NDArray[np.intp], seeds: Sequence[int] | None) -> list[int]:
+        """Returns the seeds of a reset, in the order of `rows`; None goes on from the last.
+
+        Raises:
+            ValueError: an environment is to go on that was never given a seed.
+        """
+        if seeds is not None:
+            for row, seed in zip(rows.tolist(), seeds, strict=True):
+                self._seeds[row], self._turns[row] = int(seed), 0
+            return [int(seed) for seed in seeds]
+        return [self._following(row) for row in rows.tolist()]
+
+    def _following(self, row: int) -> int:
+        seed = self._seeds[row]
+        if seed is None:
+            raise ValueError(f"environment {row} was never given a seed: reset it with one first")
+        self._turns[row] += 1
+        return following_seed(seed, self._turns[row])
+
+
+class Halves:
+    """Keeps the two halves of a step in their order.
+
+    Args:
+        env_id: whose steps these are, for the messages.
+    """
+
+    def __init__(self, env_id: str) -> None:
+        self._env_id = env_id
+        self._sent: np.ndarray | None = None
+
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Notes and returns the actions of a step that starts.
+
+        Raises:
+            RuntimeError: the step before was not received.
+        """
+        self.refuse_within_step("send")
+        self._sent = actions
+        return actions
+
+    def recv(self) -> np.ndarray:
+        """Returns the actions of the step that ends.
+
+        Raises:
+            RuntimeError: no step was started.
+        """
+        if self._sent is None:
+            raise RuntimeError(f"{self._env_id}: recv without send: start a step first")
+        actions, self._sent = self._sent, None
+        return actions
+
+    def refuse_within_step(self, what: str) -> None:
+        """Raises RuntimeError between `send` and `recv`."""
+        if self._sent is not None:
+            raise RuntimeError(f"{self._env_id}: {what} before recv: receive the step first")
 
 
 @dataclass(frozen=True)
@@ -88,7 +159,8 @@ def check_vector_env(
     """
     trial = _Trial(make_env, steps, shared_noise)
     found: list[str] = []
-    for check in (_check_shapes, _check_seeds, _check_parking, _check_refusals):
+    checks = (_check_shapes, _check_seeds, _check_going_on, _check_parking, _check_refusals)
+    for check in checks:
         found.extend(check(trial))
     return list(dict.fromkeys(found))
 
@@ -132,7 +204,8 @@ def _wrong_observations(env: VectorEnv, observations: np.ndarray, source: str) -
 
 def _wrong_step(env: VectorEnv, step: Step) -> Iterator[str]:
     yield from _wrong_observations(env, step.observations, "step")
-    expected = {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_}
+    flags = dict.fromkeys(("terminated", "truncated", "life_lost"), np.bool_)
+    expected = {"rewards": np.float32, **flags}
     for name, dtype in expected.items():
         value = getattr(step, name)
         if value.shape != (env.num_envs,) or value.dtype != dtype:
@@ -144,6 +217,8 @@ def _wrong_step(env: VectorEnv, step: Step) -> Iterator[str]:
         yield "step returns rewards that are not finite"
     if (step.terminated & step.truncated).any():
         yield "step returns terminated and truncated together: the end of a game comes first"
+    if (step.life_lost & (step.terminated | step.truncated)).any():
+        yield "step returns life_lost at the end of an episode: it means that the game goes on"
 
 
 def _play(env: VectorEnv, row: int, actions: list[np.ndarray]) -> list[tuple[bytes, ...]]:
@@ -180,6 +255,34 @@ def _check_seeds(trial: _Trial) -> Iterator[str]:
     alone.close()
 
 
+def _check_going_on(trial: _Trial) -> Iterator[str]:
+    env = trial.make_env(2)
+    actions = _actions(env.spec.action, 2, trial.steps)
+    sequences = [_episodes_in_a_row(env, actions) for _ in range(2)]
+    if sequences[0] != sequences[1]:
+        yield "equal seeds and actions give other episodes where reset goes on without seeds"
+    env.reset([4, 5])
+    for batch in actions:
+        as_given = np.array_equal(env.send(batch), checked_actions(env.spec, 2, batch))
+        if not as_given and not env.spec.replaces_actions:
+            yield "send takes other actions than it is given, and its spec does not say so"
+        env.recv()
+    env.close()
+
+
+def _episodes_in_a_row(env: VectorEnv, actions: list[np.ndarray]) -> list[tuple[bytes, ...]]:
+    """Plays from a seeded start and starts ended episodes again without seeds."""
+    seen: list[tuple[bytes, ...]] = [(env.reset([4, 5]).tobytes(),)]
+    for batch in actions:
+        seen.append((env.send(batch).tobytes(),))
+        step = env.recv()
+        seen.append(tuple(np.ascontiguousarray(part).tobytes() for part in step))
+        over = np.flatnonzero(step.terminated | step.truncated).tolist()
+        if over:
+            seen.append((env.reset(None, over).tobytes(),))
+    return [*seen, (env.reset(None).tobytes(),)]
+
+
 def _check_parking(trial: _Trial) -> Iterator[str]:
     env = trial.make_env(3)
     actions = _actions(env.spec.action, 3, trial.steps)
@@ -204,7 +307,7 @@ def _check_parking(trial: _Trial) -> Iterator[str]:
 def _stirred(before: np.ndarray, step: Step, parked: NDArray[np.bool_]) -> Iterator[str]:
     if not np.array_equal(before[parked], step.observations[parked]):
         yield "a parked environment's observation changes: it must stay the last one"
-    if step.rewards[parked].any() or (step.terminated | step.truncated)[parked].any():
+    if step.rewards[parked].any() or any(flags[parked].any() for flags in step[2:]):
         yield "a parked environment gives a reward or a flag: reward 0 and no flag are expected"
 
 
@@ -222,10 +325,27 @@ def _check_refusals(trial: _Trial) -> Iterator[str]:
     else:
         bad["an action that is not a number"] = lambda: env.step(np.full_like(good, np.nan))
     for what, act in bad.items():
-        try:
-            act()
-        except ValueError:
-            continue
-        yield f"{what} is accepted: raise ValueError"
-    env.step(good)
+        if not _refused(act, ValueError):
+            yield f"{what} is accepted: raise ValueError"
+    yield from _wrong_order(env, good)
     env.close()
+
+
+def _wrong_order(env: VectorEnv, good: np.ndarray) -> Iterator[str]:
+    if not _refused(env.recv, RuntimeError):
+        yield "recv without send is accepted: raise RuntimeError"
+    taken = env.send(good)
+    if taken.shape != good.shape or taken.dtype != good.dtype:
+        yield f"send returns actions {taken.shape} {taken.dtype}, got {good.shape} {good.dtype}"
+    for what, act in {"reset": lambda: env.reset([1, 2]), "send": lambda: env.send(good)}.items():
+        if not _refused(act, RuntimeError):
+            yield f"{what} between send and recv is accepted: raise RuntimeError"
+    env.recv()
+
+
+def _refused(act: Callable[[], object], error: type[Exception]) -> bool:
+    try:
+        act()
+    except error:
+        return True
+    return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curriculum.envs.contract import checked_actions, checked_rows
+from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import StageFailure
 from models.interfaces import Float, Memory
@@ -97,6 +97,8 @@ class DreamVectorEnv:
         self._state = np.array(memory.initial_state(num_envs), np.float32)
         self._live = np.zeros(num_envs, np.bool_)
         self._seeds = [0] * num_envs
+        self._book = SeedBook(num_envs)
+        self._halves = Halves(env_id)
         self._ages = np.zeros(num_envs, np.int64)
         self._noise = np.random.default_rng(0)
 
@@ -104,35 +106,46 @@ class DreamVectorEnv:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
         return self._memory.hidden(self._state)
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Starts new dreams; see `VectorEnv.reset`.
 
         Raises:
             ValueError: seeds and indices do not fit.
         """
+        self._halves.refuse_within_step("reset")
         rows = checked_rows(self.num_envs, seeds, indices)
         if not rows.size:
             return self._latents
+        seeds = self._book.take(rows, seeds)
         count = len(self._starts.latents)
         places = [int(np.random.default_rng([_PLACES, seed]).integers(count)) for seed in seeds]
         self._latents, self._state = self._latents.copy(), self._state.copy()
         self._latents[rows] = self._starts.latents[places]
         self._state[rows] = self._starts.states[places]
         for row, seed in zip(rows.tolist(), seeds, strict=True):
-            self._seeds[row] = int(seed)
+            self._seeds[row] = seed
         self._ages[rows] = 0
         self._live[rows] = True
         self._noise = np.random.default_rng([_NOISE, *self._seeds, *self._ages.tolist()])
         return self._latents
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all dreams; see `VectorEnv.step`.
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Notes the actions; see `VectorEnv.send`.
 
         Raises:
             ValueError: a wrong shape, or an action that does not exist.
+        """
+        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
+
+    def recv(self) -> Step:
+        """Steps all dreams; see `VectorEnv.recv`.
+
+        Raises:
             StageFailure: M imagined something that is not finite.
         """
-        chosen = checked_actions(self.spec, self.num_envs, actions)
+        chosen = self._halves.recv()
         live = self._live
         encoded = self.spec.action.encode(chosen)
         state = self._memory.step(self._state, self._latents, encoded)
@@ -147,7 +160,13 @@ class DreamVectorEnv:
         self._state = np.where(live[:, None], state, self._state)
         self._live = live & ~(terminated | truncated)
         rewards = np.where(live, imagined.rewards, 0.0).astype(np.float32)
-        return Step(self._latents, rewards, terminated, truncated)
+        no_lives = np.zeros(self.num_envs, np.bool_)
+        return Step(self._latents, rewards, terminated, truncated, no_lives)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all dreams; see `VectorEnv.step`."""
+        self.send(actions)
+        return self.recv()
 
     def close(self) -> None:
         """Has nothing to release; M is its owner's."""

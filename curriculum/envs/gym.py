@@ -3,111 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from curriculum.envs.area import luminance, resize_area
-from curriculum.envs.contract import checked_actions, checked_rows
+from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import ConfigError, StageFailure
 
 Notice = Callable[[str], None]
-Advance = Callable[[gymnasium.Env, Any, int], tuple[Any, float, bool, bool]]
-"""Holds an action for some frames: observation, summed reward, terminated, truncated."""
 
 _SIZE = 64
 _PRACTICALLY_INFINITE = 1e6
 
 
+class SingleEnv(Protocol):
+    """One environment as a batch plays it."""
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Starts an episode and returns its first observation, a new array each time."""
+        ...
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
+        """Holds an action for the frames of a step, or until the episode ends.
+
+        Args:
+            action: int64 scalar, or `[A]` float32 in environment units.
+
+        Returns:
+            The observation, a new array each time, summed reward, terminated, truncated.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases everything."""
+        ...
+
+
 class GymVectorEnv:
-    """N Gymnasium environments stepped one by one (`curriculum.envs.interface.VectorEnv`).
+    """N environments stepped one by one (`curriculum.envs.interface.VectorEnv`).
 
     Args:
-        env_id: the name it goes by.
-        envs: N equal environments.
-        observation: `pixels` (the observation if it is an image, else what `render` draws,
-            resized to 64 by 64) or `state` (the observation, flattened to float32).
-        frame_skip: frames an action is held.
-        grayscale: one channel instead of three (pixels).
-        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `envs`.
-        top_rows: rows of the image that are kept; 0 is all.
-        advance: how an action is held.
-        notice: is told where continuous actions had to be given bounds.
-
-    Raises:
-        ConfigError: the spaces cannot be used.
+        spec: what they look like from outside.
+        singles: N equal environments.
+        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `singles`.
     """
 
     def __init__(
-        self,
-        env_id: str,
-        envs: Sequence[gymnasium.Env],
-        observation: str,
-        *,
-        frame_skip: int = 1,
-        grayscale: bool = True,
-        max_episode_steps: int = 0,
-        top_rows: int = 0,
-        advance: Advance | None = None,
-        notice: Notice | None = None,
+        self, spec: EnvSpec, singles: Sequence[SingleEnv], max_episode_steps: int = 0
     ) -> None:
-        action, self._native_action = _actions_of(env_id, envs[0].action_space, notice)
-        shape, self._see = _sight(env_id, envs[0], observation, grayscale, top_rows)
-        self.spec = EnvSpec(
-            env_id,
-            "pixels" if observation == "pixels" else "state",
-            shape,
-            action,
-            frames_per_step=frame_skip,
-            max_episode_steps=max_episode_steps or _own_limit(envs[0], frame_skip),
-        )
-        self.num_envs = len(envs)
-        self._envs = tuple(envs)
-        self._advance = advance or hold
+        self.spec = spec
+        self.num_envs = len(singles)
+        self._singles = tuple(singles)
         self._limit = max_episode_steps or np.iinfo(np.int64).max
         self._closed = False
         self._live = np.zeros(self.num_envs, np.bool_)
         self._steps = np.zeros(self.num_envs, np.int64)
-        dtype = np.uint8 if observation == "pixels" else np.float32
-        self._observations = np.zeros((self.num_envs, *shape), dtype)
+        dtype = np.uint8 if spec.observation == "pixels" else np.float32
+        self._observations = np.zeros((self.num_envs, *spec.shape), dtype)
+        self._seeds = SeedBook(self.num_envs)
+        self._halves = Halves(spec.env_id)
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Starts new episodes; see `VectorEnv.reset`.
 
         Raises:
             ValueError: seeds and indices do not fit.
         """
+        self._halves.refuse_within_step("reset")
         rows = checked_rows(self.num_envs, seeds, indices)
         observations = self._observations.copy()
-        for row, seed in zip(rows.tolist(), seeds, strict=True):
-            native, _ = self._envs[row].reset(seed=int(seed))
-            observations[row] = self._see(self._envs[row], native)
+        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
+            observations[row] = self._singles[row].reset(seed)
         self._live[rows] = True
         self._steps[rows] = 0
         self._observations = observations
         return observations
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`.
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Notes the actions; see `VectorEnv.send`.
 
         Raises:
             ValueError: a wrong shape, or an action that does not exist.
+        """
+        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
+
+    def recv(self) -> Step:
+        """Steps all environments; see `VectorEnv.recv`.
+
+        Raises:
             StageFailure: an environment gave a reward that is not finite.
         """
-        chosen = checked_actions(self.spec, self.num_envs, actions)
+        chosen = self._halves.recv()
         observations = self._observations.copy()
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, np.bool_)
         truncated = np.zeros(self.num_envs, np.bool_)
         for row in np.flatnonzero(self._live).tolist():
-            env, action = self._envs[row], self._native_action(chosen[row])
-            native, rewards[row], terminated[row], truncated[row] = self._advance(
-                env, action, self.spec.frames_per_step
-            )
-            observations[row] = self._see(env, native)
+            observations[row], rewards[row], terminated[row], truncated[row] = self._singles[
+                row
+            ].step(chosen[row])
         if not np.isfinite(rewards).all():
             raise StageFailure(
                 f"{self.spec.env_id} gave a reward that is not finite",
@@ -118,14 +119,96 @@ class GymVectorEnv:
         truncated &= ~terminated
         self._live &= ~(terminated | truncated)
         self._observations = observations
-        return Step(observations, rewards.astype(np.float32), terminated, truncated)
+        no_lives = np.zeros(self.num_envs, np.bool_)
+        return Step(observations, rewards.astype(np.float32), terminated, truncated, no_lives)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all environments; see `VectorEnv.step`."""
+        self.send(actions)
+        return self.recv()
 
     def close(self) -> None:
         """Closes every environment; may be called twice."""
         if not self._closed:
-            for env in self._envs:
-                env.close()
+            for single in self._singles:
+                single.close()
         self._closed = True
+
+
+@dataclass(frozen=True)
+class View:
+    """How an environment of Gymnasium is seen and acted on.
+
+    Attributes:
+        spec: what it looks like from outside.
+        see: makes an observation of one of the environment's own.
+        native_action: makes one of the environment's own actions.
+    """
+
+    spec: EnvSpec
+    see: Callable[[gymnasium.Env, Any], np.ndarray]
+    native_action: Callable[[np.ndarray], Any]
+
+
+def view_of(
+    env_id: str,
+    env: gymnasium.Env,
+    observation: str,
+    *,
+    frame_skip: int = 1,
+    grayscale: bool = True,
+    max_episode_steps: int = 0,
+    top_rows: int = 0,
+    notice: Notice | None = None,
+) -> View:
+    """Returns how an environment is seen and acted on.
+
+    Args:
+        env_id: the name it goes by.
+        env: one of the environments.
+        observation: `pixels` (the observation if it is an image, else what `render` draws,
+            resized to 64 by 64) or `state` (the observation, flattened to float32).
+        frame_skip: frames an action is held.
+        grayscale: one channel instead of three (pixels).
+        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `env`.
+        top_rows: rows of the image that are kept; 0 is all.
+        notice: is told where continuous actions had to be given bounds.
+
+    Raises:
+        ConfigError: the spaces cannot be used.
+    """
+    action, native_action = _actions_of(env_id, env.action_space, notice)
+    shape, see = _sight(env_id, env, observation, grayscale, top_rows)
+    kind = "pixels" if observation == "pixels" else "state"
+    limit = max_episode_steps or _own_limit(env, frame_skip)
+    return View(EnvSpec(env_id, kind, shape, action, frame_skip, limit), see, native_action)
+
+
+class GymSingle:
+    """Any environment of Gymnasium as a batch plays it (`SingleEnv`).
+
+    Args:
+        env: the environment.
+        view: how it is seen and acted on.
+    """
+
+    def __init__(self, env: gymnasium.Env, view: View) -> None:
+        self._env = env
+        self._view = view
+
+    def reset(self, seed: int) -> np.ndarray:
+        native, _ = self._env.reset(seed=seed)
+        return self._view.see(self._env, native)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
+        frames = self._view.spec.frames_per_step
+        native, reward, terminated, truncated = hold(
+            self._env, self._view.native_action(action), frames
+        )
+        return self._view.see(self._env, native), reward, terminated, truncated
+
+    def close(self) -> None:
+        self._env.close()
 
 
 def hold(env: gymnasium.Env, action: Any, frames: int) -> tuple[Any, float, bool, bool]:

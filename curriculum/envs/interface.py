@@ -2,7 +2,10 @@
 
 The semantics are Gymnasium's `AutoresetMode.DISABLED`: nothing resets by itself, so each episode
 has the seed that its place in the run gives it. An environment whose episode has ended is parked:
-`step` returns its last observation, reward 0 and both flags False until `reset` names it.
+`step` returns its last observation, reward 0 and all flags False until `reset` names it.
+
+A step has two halves, so that environments and networks can work at the same time: `send` starts
+it and `recv` waits for it. `recv` without `send`, and `reset` between them, are RuntimeErrors.
 """
 
 from __future__ import annotations
@@ -65,6 +68,8 @@ class EnvSpec:
         frames_per_step: environment frames one `step` advances.
         max_episode_steps: steps after which an episode is truncated; None where it is the
             environment's own affair.
+        replaces_actions: whether `send` may take other actions than it is given, beyond keeping
+            them inside their bounds.
     """
 
     env_id: str
@@ -73,16 +78,19 @@ class EnvSpec:
     action: ActionSpec
     frames_per_step: int = 1
     max_episode_steps: int | None = None
+    replaces_actions: bool = False
 
 
 class Step(NamedTuple):
     """One step of a batch: observations `[N, ...]`, rewards `[N]` float32 (true and unclipped),
-    terminated and truncated `[N]` bool (never both)."""
+    terminated and truncated `[N]` bool (never both), and where a life was lost while the game goes
+    on `[N]` bool."""
 
     observations: np.ndarray
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    life_lost: NDArray[np.bool_]
 
 
 @runtime_checkable
@@ -92,12 +100,16 @@ class VectorEnv(Protocol):
     spec: EnvSpec
     num_envs: int
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Starts new episodes.
 
         Args:
             seeds: one non-negative seed per environment to reset; equal seeds and equal actions
-                give equal episodes, whatever was played before.
+                give equal episodes, whatever was played before. None goes on from the seed that
+                an environment was last given: the same first seed and the same actions since
+                give the same sequence of episodes.
             indices: which environments, all of them if None.
 
         Returns:
@@ -105,8 +117,24 @@ class VectorEnv(Protocol):
         """
         ...
 
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Starts a step of all environments.
+
+        Args:
+            actions: `[N]` int64 or `[N, A]` float32 in environment units.
+
+        Returns:
+            The actions really taken, which differ where an environment needs another one, as a
+            game that waits for FIRE does, or where one was outside its bounds.
+        """
+        ...
+
+    def recv(self) -> Step:
+        """Waits for the step that `send` started."""
+        ...
+
     def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments: actions `[N]` int64 or `[N, A]` float32 in environment units."""
+        """Steps all environments: `send`, then `recv`."""
         ...
 
     def close(self) -> None:

@@ -9,22 +9,30 @@ Ids that a package or a plugin registers with Gymnasium need no call at all.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import statistics
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from curriculum.envs import lunar_lander
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.interface import VectorEnv
-from curriculum.envs.lunar_lander import lunar_lander_kwargs
 from curriculum.errors import ComponentMissing, ConfigError
 
 if TYPE_CHECKING:
     import gymnasium
+
+    from curriculum.envs.gym import SingleEnv, View
 
 Notice = Callable[[str], None]
 Make = Callable[..., "gymnasium.Env"]
@@ -35,6 +43,8 @@ _GYMNASIUM = 'pip install "gymnasium[box2d]"'
 _ALE = "pip install ale-py"
 _GYMNASIUM_WARNING = re.compile("(?:WARN|ERROR): ([^\x1b]+)")
 _BOX2D = ("LunarLander", "CarRacing", "BipedalWalker")
+_WORTH_WORKERS_S = 1e-3
+_MEASURED_STEPS = 25
 _ATARI_KWARGS = {
     "frameskip": "frame_skip",
     "repeat_action_probability": "repeat_action_probability",
@@ -61,27 +71,14 @@ def registered() -> Mapping[str, Make]:
     return MappingProxyType(_REGISTERED)
 
 
-def make_env(
-    env_id: str,
-    observation: str,
-    num_envs: int,
-    *,
-    frame_skip: int = 1,
-    grayscale: bool = True,
-    repeat_action_probability: float = 0.0,
-    noop_max: int = 30,
-    continuous: bool = False,
-    max_episode_steps: int = 0,
-    kwargs: Mapping[str, Any] = MappingProxyType({}),
-    notice: Notice | None = None,
-) -> VectorEnv:
-    """Builds a batch of real environments.
+@dataclass(frozen=True)
+class Order:
+    """What a batch of real environments is built from; picklable, so that workers can build it.
 
-    Args:
+    Attributes:
         env_id: an Atari id, a custom one, or any of Gymnasium's; old and misspelled ids are
             mapped to installed ones.
         observation: `pixels` or `state`.
-        num_envs: N.
         frame_skip: frames an action is held; for `ALE/*-v5` 1 means the id's own 4.
         grayscale: one channel instead of three (pixels).
         repeat_action_probability: sticky actions of Atari; 0 means the id's own, which is 0.25
@@ -91,28 +88,108 @@ def make_env(
         max_episode_steps: steps after which an episode is truncated; 0 is the environment's own
             limit.
         kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
+    """
+
+    env_id: str
+    observation: str
+    frame_skip: int = 1
+    grayscale: bool = True
+    repeat_action_probability: float = 0.0
+    noop_max: int = 30
+    continuous: bool = False
+    max_episode_steps: int = 0
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_env(
+    env_id: str,
+    observation: str,
+    num_envs: int,
+    *,
+    workers: int = 0,
+    notice: Notice | None = None,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    **options: Any,
+) -> VectorEnv:
+    """Builds a batch of real environments.
+
+    Args:
+        env_id: see `Order`.
+        observation: see `Order`.
+        num_envs: N.
+        workers: supervised processes that hold the environments; 0 steps them in this process,
+            -1 decides by how long a step takes. Atari games have native threads instead.
         notice: is told, in one line each, what is not as it was asked for.
+        on_event: is told what happens to workers; see `WorkerVectorEnv`.
+        **options: the other attributes of `Order`.
 
     Raises:
         ConfigError: there is no such environment, or it cannot be built or used like this.
         ComponentMissing: a package is missing; the text names its pip line.
     """
-    if env_id not in _REGISTERED:
-        env_id = _resolved(env_id, notice)
-    options: dict[str, Any] = {
-        "frame_skip": frame_skip,
-        "grayscale": grayscale,
-        "max_episode_steps": max_episode_steps,
-    }
-    game = None if env_id in _REGISTERED else atari_game(env_id)
-    if game is not None:
-        sticky = repeat_action_probability or game.repeat_action_probability
-        options |= {"repeat_action_probability": sticky, "noop_max": noop_max}
-        return _make_atari(env_id, game, observation, num_envs, kwargs, options)
-    native = lunar_lander_kwargs(env_id, continuous)
-    if max_episode_steps and env_id not in _REGISTERED:
-        native["max_episode_steps"] = max_episode_steps * frame_skip
-    return _make_gym(env_id, observation, num_envs, {**native, **kwargs}, options, notice)
+    order = Order(env_id, observation, **options)
+    if order.env_id not in _REGISTERED:
+        order = replace(order, env_id=_resolved(order.env_id, notice))
+        game = atari_game(order.env_id)
+        if game is not None:
+            return _make_atari(order, game, num_envs)
+    if workers < 0:
+        workers = _measured_workers(order, num_envs, notice)
+    if not workers:
+        return _make_gym(order, num_envs, notice)
+    if notice:
+        _make_gym(order, 1, notice).close()
+    from curriculum.envs.workers import WorkerVectorEnv
+
+    known = _REGISTERED.get(order.env_id)
+    module = known.__module__ if known else ""
+    make = "curriculum.envs.registry:make_in_worker"
+    return WorkerVectorEnv(make, (order, module), num_envs, workers, on_event=on_event)
+
+
+def make_in_worker(order: Order, module: str, num_envs: int) -> VectorEnv:
+    """Builds a worker's share of a batch.
+
+    Args:
+        order: what is built.
+        module: where a custom environment registers itself as it is imported, or "".
+        num_envs: environments of this worker.
+    """
+    if module:
+        importlib.import_module(module)
+    return _make_gym(order, num_envs, None)
+
+
+def _measured_workers(order: Order, num_envs: int, notice: Notice | None) -> int:
+    """Returns how many workers pay off: messages cost about 0.1 ms, so small steps stay here."""
+    cores = os.cpu_count() or 1
+    known = _REGISTERED.get(order.env_id)
+    if cores == 1 or num_envs == 1 or (known and known.__module__ == "__main__"):
+        return 0
+    env = _make_gym(order, 1, None)
+    step_s = _step_seconds(env)
+    env.close()
+    workers = min(cores, num_envs) if step_s * num_envs > _WORTH_WORKERS_S else 0
+    if notice and workers:
+        notice(
+            f"{order.env_id}: {num_envs} environments in {workers} worker processes, as a step "
+            f"of one takes {step_s * 1e6:,.0f} us"
+        )
+    return workers
+
+
+def _step_seconds(env: VectorEnv) -> float:
+    """Returns the median time of a step."""
+    rng = np.random.default_rng(0)
+    env.reset([0])
+    seconds = []
+    for _ in range(_MEASURED_STEPS):
+        began = time.perf_counter()
+        step = env.step(env.spec.action.sample(rng)[None])
+        seconds.append(time.perf_counter() - began)
+        if (step.terminated | step.truncated)[0]:
+            env.reset([0])
+    return statistics.median(seconds)
 
 
 def _resolved(env_id: str, notice: Notice | None) -> str:
@@ -128,20 +205,14 @@ def _installed(env_id: str) -> Collection[str]:
     return {*gymnasium.registry, *_REGISTERED}
 
 
-def _make_atari(
-    env_id: str,
-    game: AtariGame,
-    observation: str,
-    num_envs: int,
-    kwargs: Mapping[str, Any],
-    options: dict[str, Any],
-) -> VectorEnv:
-    if observation != "pixels":
+def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
+    env_id = order.env_id
+    if order.observation != "pixels":
         raise ConfigError(
-            f"environment {env_id} was asked for its {observation}; an Atari game shows pixels "
-            "only: set observation: pixels"
+            f"environment {env_id} was asked for its {order.observation}; an Atari game shows "
+            "pixels only: set observation: pixels"
         )
-    unknown = sorted(set(kwargs) - set(_ATARI_KWARGS))
+    unknown = sorted(set(order.kwargs) - set(_ATARI_KWARGS))
     if unknown:
         raise ConfigError(
             f"environment {env_id} was given env.kwargs {', '.join(unknown)}; an Atari game takes "
@@ -149,33 +220,71 @@ def _make_atari(
         )
     with _needing(env_id, _ALE):
         from curriculum.envs.atari import AtariVectorEnv
-    if options["frame_skip"] == 1:
-        options["frame_skip"] = game.frame_skip
-    options |= {_ATARI_KWARGS[name]: value for name, value in kwargs.items()}
+    options: dict[str, Any] = {
+        "frame_skip": game.frame_skip if order.frame_skip == 1 else order.frame_skip,
+        "grayscale": order.grayscale,
+        "repeat_action_probability": order.repeat_action_probability
+        or game.repeat_action_probability,
+        "noop_max": order.noop_max,
+        "max_episode_steps": order.max_episode_steps,
+    }
+    options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
     return AtariVectorEnv(env_id, game.rom, num_envs, **options)
 
 
-def _make_gym(
-    env_id: str,
-    observation: str,
-    num_envs: int,
-    kwargs: dict[str, Any],
-    options: dict[str, Any],
-    notice: Notice | None,
-) -> VectorEnv:
+def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
+    env_id = order.env_id
     with _needing(env_id, _GYMNASIUM):
         from curriculum.envs import car_racing
-        from curriculum.envs.gym import GymVectorEnv, is_image
+        from curriculum.envs.gym import is_image, view_of
 
+    kwargs = _native_kwargs(order)
     first = _one(env_id, kwargs, notice)
-    if observation == "pixels" and not is_image(first.observation_space):
+    if order.observation == "pixels" and not is_image(first.observation_space):
         first.close()
         kwargs = kwargs | {"render_mode": "rgb_array"}
         first = _one(env_id, kwargs, notice)
     envs = [first, *(_one(env_id, kwargs, None) for _ in range(num_envs - 1))]
-    if env_id == car_racing.NAME and observation == "pixels":
-        options |= {"top_rows": car_racing.TRACK_ROWS, "advance": car_racing.hold_drawing_last}
-    return GymVectorEnv(env_id, envs, observation, notice=notice, **options)
+    racing = env_id == car_racing.NAME and env_id not in _REGISTERED
+    view = view_of(
+        env_id,
+        first,
+        order.observation,
+        frame_skip=order.frame_skip,
+        grayscale=order.grayscale,
+        max_episode_steps=order.max_episode_steps,
+        top_rows=car_racing.TRACK_ROWS if racing else 0,
+        notice=notice,
+    )
+    return _batch(order, envs, view, notice)
+
+
+def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice | None) -> VectorEnv:
+    """Returns the fastest way to play environments that shows what they show, bit for bit."""
+    from curriculum.envs import car_racing
+    from curriculum.envs.gym import GymSingle, GymVectorEnv
+
+    kind = "" if order.env_id in _REGISTERED else f"{order.env_id} {order.observation}"
+    if kind == f"{lunar_lander.NAME} state":
+        landers = lunar_lander.fast_landers(view.spec, envs, order.max_episode_steps, notice)
+        if landers is not None:
+            return landers
+    singles: list[SingleEnv] = [GymSingle(env, view) for env in envs]
+    if kind == f"{car_racing.NAME} pixels":
+        look: dict[str, Any] = {"grayscale": order.grayscale, "top_rows": car_racing.TRACK_ROWS}
+        frames = order.frame_skip
+        singles = [
+            car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
+            for env in envs
+        ]
+    return GymVectorEnv(view.spec, singles, order.max_episode_steps)
+
+
+def _native_kwargs(order: Order) -> dict[str, Any]:
+    native = lunar_lander.lunar_lander_kwargs(order.env_id, order.continuous)
+    if order.max_episode_steps and order.env_id not in _REGISTERED:
+        native["max_episode_steps"] = order.max_episode_steps * order.frame_skip
+    return {**native, **order.kwargs}
 
 
 def _one(env_id: str, kwargs: Mapping[str, Any], notice: Notice | None) -> gymnasium.Env:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import selectors
-import signal
-import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -13,15 +10,13 @@ from types import TracebackType
 from typing import Any
 
 from curriculum.errors import StageFailure
+from curriculum.pool.interpreter import FROM_OUTSIDE, end_all
 from curriculum.pool.process import WorkerProcess
 from curriculum.pool.worker import Bench, dumps, loads
 
 Event = dict[str, Any]
 
-# Ends that say nothing about the unit: the kernel out of memory, a person, a batch system.
-_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 _START_S = 60.0
-_GRACE_S = 1.0
 _TICK_S = 1.0
 _MAX_STARTS = 3
 
@@ -45,9 +40,11 @@ class Pool:
         init_args: its arguments; `refresh` replaces them.
         deadline_s: time for one unit, building the context included, before its worker is killed.
         max_attempts: how often a unit is tried before `UnitFailed`.
-        on_event: is told `worker_died`, `worker_hung`, `worker_not_started`, `unit_failed` and
-            `pool_serial`, as JSON-compatible dictionaries with an `event`.
+        on_event: is told `worker_died`, `worker_hung`, `worker_not_started`, `worker_recycled`,
+            `unit_failed` and `pool_serial`, as JSON-compatible dictionaries with an `event`.
         threads_per_worker: limit for OpenMP and BLAS threads in a worker.
+        recycle_growth_bytes: a worker whose memory has grown by more since its first unit was
+            done is replaced before it gets another, because environments leak.
     """
 
     def __init__(
@@ -59,6 +56,7 @@ class Pool:
         max_attempts: int = 3,
         on_event: Callable[[Event], None] | None = None,
         threads_per_worker: int = 1,
+        recycle_growth_bytes: int = 1 << 30,
     ) -> None:
         if workers < 0 or max_attempts < 1 or threads_per_worker < 1 or not deadline_s > 0:
             raise ValueError(
@@ -71,6 +69,7 @@ class Pool:
         self._max_attempts = max_attempts
         self._emit: Callable[[Event], None] = on_event or (lambda event: None)
         self._threads = threads_per_worker
+        self._recycle_growth_bytes = recycle_growth_bytes
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._bench: Bench | None = None
@@ -157,7 +156,7 @@ class Pool:
         for worker in [w for w in self._workers if w.unit is not None]:
             if worker.deadline <= now:
                 self._lost(job, worker, hung=True)
-            elif worker.process.poll() is not None:
+            elif worker.interpreter.process.poll() is not None:
                 self._lost(job, worker, hung=False)
 
     def _hand_out(self, job: _Job) -> None:
@@ -174,9 +173,10 @@ class Pool:
     def _idle(self) -> WorkerProcess | None:
         """Returns a worker without a unit, started if need be; None if there is no room for one."""
         for worker in [w for w in self._workers if w.unit is None]:
-            if worker.process.poll() is None:
+            if worker.interpreter.process.poll() is not None:
+                self._lost(None, worker, hung=False)
+            elif not self._recycled(worker):
                 return worker
-            self._lost(None, worker, hung=False)
         if len(self._workers) >= self._size:
             return None
         try:
@@ -187,6 +187,15 @@ class Pool:
         self._workers.append(worker)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         return worker
+
+    def _recycled(self, worker: WorkerProcess) -> bool:
+        """Ends an idle worker that has grown too much; says whether it did."""
+        grown = worker.grown_bytes()
+        if grown <= self._recycle_growth_bytes:
+            return False
+        self._stop([worker])
+        self._emit({"event": "worker_recycled", "grown_bytes": grown})
+        return True
 
     def _watch(self, worker: WorkerProcess) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outbox else 0)
@@ -222,7 +231,7 @@ class Pool:
     def _lost(self, job: _Job | None, worker: WorkerProcess, hung: bool) -> None:
         """Clears away a worker that died or hangs, and decides what becomes of its unit."""
         self._stop([worker])
-        end = _describe_end(worker.process.returncode)
+        end = worker.interpreter.describe_end()
         facts = {"unit": worker.unit, "log": worker.last_words}
         if hung:
             seconds = self._deadline_s if worker.ready else min(self._deadline_s, _START_S)
@@ -233,7 +242,7 @@ class Pool:
         if not worker.ready:
             job.again(worker.unit)
             self._not_started(end)
-        elif not hung and -worker.process.returncode in _FROM_OUTSIDE:
+        elif not hung and -worker.interpreter.process.returncode in FROM_OUTSIDE:
             job.again(worker.unit)
             job.killed[worker.unit] += 1
             if job.killed[worker.unit] >= self._max_attempts:
@@ -281,15 +290,9 @@ class Pool:
                 self._failed(job, number, *content)
 
     def _stop(self, workers: list[WorkerProcess]) -> None:
-        """Ends workers: TERM to their process groups, a short grace together, then KILL."""
+        """Ends workers and forgets them."""
+        end_all([worker.interpreter for worker in workers])
         for worker in workers:
-            worker.signal(signal.SIGTERM)
-        end = time.monotonic() + _GRACE_S
-        for worker in workers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(max(0.0, end - time.monotonic()))
-            worker.signal(signal.SIGKILL)
-            worker.process.wait()
             self._workers.remove(worker)
             self._selector.unregister(worker.socket)
             worker.release()
@@ -331,9 +334,3 @@ def _checked(name: str) -> str:
     if not (module and colon and function):
         raise ValueError(f"a pool's function is named 'package.module:function', got {name!r}")
     return name
-
-
-def _describe_end(code: int) -> str:
-    if code >= 0:
-        return f"exited with code {code}"
-    return f"was killed by {signal.Signals(-code).name}"

@@ -31,9 +31,9 @@ class Bench:
         """Returns the message that tells the unit's result or error."""
         try:
             if not self._built and self._initializer:
-                self._context = _resolve(self._initializer)(*self._init_args)
+                self._context = resolve(self._initializer)(*self._init_args)
             self._built = True
-            return dumps(("done", _resolve(function)(self._context, unit)))
+            return dumps(("done", resolve(function)(self._context, unit)))
         except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
             return dumps(("error", f"{type(e).__name__}: {e}", traceback.format_exc()))
 
@@ -50,10 +50,7 @@ def serve(fd: int) -> None:
     Args:
         fd: the worker's end of the socket.
     """
-    # Ctrl-C is the parent's to handle. On SIGTERM the log shows where the worker was.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGTERM, chain=True)
+    handle_signals()
     os.set_inheritable(fd, False)
     connection = socket.socket(fileno=fd)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -68,6 +65,13 @@ def serve(fd: int) -> None:
         else:
             function, unit = content
             _post(connection, bench.answer(function, unit))
+
+
+def handle_signals() -> None:
+    """Leaves Ctrl-C to the parent, and has the log show where the worker was at its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, chain=True)
 
 
 def _listen(connection: socket.socket, inbox: queue.SimpleQueue[bytes]) -> None:
@@ -93,6 +97,7 @@ def loads(data: bytes) -> Any:
     return ForkingPickler.loads(data)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _resolve(name: str) -> Callable[..., Any]:
+def resolve(name: str) -> Callable[..., Any]:
+    """Returns the function named `package.module:function`."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)

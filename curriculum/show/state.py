@@ -299,6 +299,10 @@ _HANDLERS: dict[str, Callable[[RunState, Event], None]] = {
     "update_refused": RunState._trouble,
     "worker_died": RunState._trouble,
     "worker_hung": RunState._trouble,
+    "env_worker_died": RunState._trouble,
+    "env_worker_hung": RunState._trouble,
+    "env_worker_raised": RunState._trouble,
+    "env_episodes_cut": RunState._trouble,
     "unit_failed": RunState._trouble,
     "pool_serial": RunState._trouble,
 }

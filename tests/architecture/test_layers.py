@@ -65,6 +65,7 @@ MAY_BE_HEAVY = (
     "curriculum.backends.full",
     "baselines.ppo",
     "baselines.vec_env",
+    "diagnostics.bench.rivals",
 )
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
 MAX_LINES, MAX_FILES = 400, 12

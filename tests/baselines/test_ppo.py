@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
+import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
 
@@ -21,9 +22,10 @@ from baselines.results import load_results, open_ledger
 from baselines.vec_env import FrameStack, TrainingVecEnv
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
+from curriculum.envs.learning import Ended
 from curriculum.envs.simulation import make_simulation
-from curriculum.rollout import Episode
 from curriculum.tasks import builtin_tasks
+from tests.curriculum.counting_env import CountingEnv
 
 pytestmark = pytest.mark.torch
 LANDER = TaskConfig("lunarlander", "LunarLander-v3", "state", 200.0)
@@ -35,8 +37,8 @@ def simulated(num_envs: int, max_steps: int = 0) -> VectorEnv:
     )
 
 
-def seed_of(slot: int, number: int) -> int:
-    return 1000 * slot + number
+def seed_of(slot: int) -> int:
+    return 1000 * slot
 
 
 def quick(recipe: Recipe) -> Recipe:
@@ -46,31 +48,60 @@ def quick(recipe: Recipe) -> Recipe:
 
 
 def test_scores_seeds_and_resets_are_ours() -> None:
-    told: list[Episode] = []
+    told: list[Ended] = []
     env = TrainingVecEnv(simulated(3), seed_of, clip_rewards=True, on_episode=told.append)
+    ours = simulated(3)
     observations = env.reset()
-    np.testing.assert_array_equal(observations, simulated(3).reset([0, 1000, 2000]))
+    np.testing.assert_array_equal(observations, ours.reset([0, 1000, 2000]))
     rng = np.random.default_rng(0)
     while len(told) < 7:
-        observations, rewards, dones, infos = env.step(rng.integers(0, 4, 3))
-        assert set(np.unique(rewards)) <= {-1.0, 0.0, 1.0}, "the learner sees signs"
-        for slot in np.flatnonzero(dones):
-            last = infos[slot]["terminal_observation"]
-            assert not np.array_equal(last, observations[slot]), "the next episode has begun"
+        actions = rng.integers(0, 4, 3)
+        observations, rewards, dones, infos = env.step(actions)
+        step = ours.step(actions)
+        np.testing.assert_array_equal(rewards, np.sign(step.rewards))
+        for slot in np.flatnonzero(dones).tolist():
+            np.testing.assert_array_equal(
+                infos[slot]["terminal_observation"], step.observations[slot]
+            )
+            np.testing.assert_array_equal(ours.reset(None, [slot])[slot], observations[slot])
     assert min(e.score for e in told) < -50, "the ledger sees true scores"
-    assert all(e.seed in (seed_of(s, n) for s in range(3) for n in range(9)) for e in told)
-    assert len({e.seed for e in told}) == len(told)
     env.close()
 
 
-def test_a_time_limit_is_told_from_an_end() -> None:
-    env = TrainingVecEnv(simulated(2, max_steps=5), seed_of)
+def test_a_lost_life_ends_the_learners_episode_and_not_the_game() -> None:
+    told: list[Ended] = []
+    game = CountingEnv(1, life=2)
+    env = TrainingVecEnv(
+        game, lambda slot: 3, end_on_life_loss=True, frame_stack=2, on_episode=told.append
+    )
     env.reset()
-    for _ in range(4):
-        assert not env.step(np.zeros(2, np.int64))[2].any()
-    _, _, dones, infos = env.step(np.zeros(2, np.int64))
-    assert dones.all() and all(info["TimeLimit.truncated"] for info in infos)
-    env.close()
+    stacks, dones, infos = [], [], []
+    for _ in range(5):
+        stacked, _, done, info = env.step(np.ones(1, np.int64))
+        stacks.append(stacked[0].tolist())
+        dones.append(bool(done[0]))
+        infos.append(info[0].get("TimeLimit.truncated"))
+    assert dones == [False, True, False, False, True]
+    assert infos == [None, False, None, None, False]
+    assert stacks[1] == [0, 0, 3, 2], "the game plays on, and the stack begins anew"
+    assert told == [Ended(0, 6.0, 5, True)], "score and length are those of the whole game"
+
+
+@pytest.mark.parametrize(("limit", "worth"), [(3, 1.0 + 0.9 * 5.0), (100, 1.0)])
+def test_ppo_counts_what_follows_a_time_limit_and_nothing_after_an_end(
+    limit: int, worth: float
+) -> None:
+    env = TrainingVecEnv(CountingEnv(1, limit=limit), lambda slot: 1 if limit > 3 else 4)
+    model = PPO("MlpPolicy", env, n_steps=4, batch_size=4, n_epochs=1, gamma=0.9, device="cpu")
+    with torch.no_grad():
+        for parameter in model.policy.value_net.parameters():
+            parameter.zero_()
+        model.policy.value_net.bias.fill_(5.0)
+        model.policy.action_net.weight.zero_()
+        model.policy.action_net.bias.copy_(torch.tensor([0.0, 1e6, 0.0]))
+    _, callback = model._setup_learn(4)
+    model.collect_rollouts(env, callback, model.rollout_buffer, 4)
+    np.testing.assert_allclose(model.rollout_buffer.rewards[:, 0], [1.0, 1.0, worth, 1.0])
 
 
 def test_stacks_hold_the_last_frames_and_forget_at_a_reset() -> None:

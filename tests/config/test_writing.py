@@ -112,6 +112,7 @@ OTHER_VALUES = {
     "curriculum.unit_deadline_seconds": "9",
     "curriculum.commit_seconds": "9",
     "curriculum.workers": "9",
+    "curriculum.env_workers": "9",
     "curriculum.save_videos": "true",
     "curriculum.tensorboard": "true",
 }

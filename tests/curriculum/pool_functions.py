@@ -131,5 +131,14 @@ def touch_and_sleep(context: None, mark: str) -> None:
     time.sleep(600)
 
 
+_KEPT: list[bytes] = []
+
+
+def leaks(context: None, number: int) -> int:
+    """Forgets nothing, as some compiled packages do."""
+    _KEPT.append(os.urandom(16 << 20))
+    return number * 10
+
+
 def unpicklable(context: None, unit: Any) -> Any:
     return lambda: None

@@ -231,6 +231,14 @@ def test_idle_worker_that_was_killed_is_replaced(events: list[dict[str, Any]]) -
     assert events[0]["unit"] is None
 
 
+def test_worker_that_grows_is_replaced_between_units(events: list[dict[str, Any]]) -> None:
+    with Pool(1, on_event=events.append, recycle_growth_bytes=40 << 20) as pool:
+        assert pool.map("pool_functions:leaks", range(8)) == [10 * i for i in range(8)]
+    # 16 MiB a unit after the first one: the fourth unit's end is the first beyond 40 MiB.
+    assert names(events) == ["worker_recycled"]
+    assert events[0]["grown_bytes"] > 40 << 20
+
+
 def test_children_of_a_dead_worker_go_with_it(tmp_path: Path) -> None:
     with Pool(1) as pool:
         assert pool.map(MISBEHAVE, misdeeds(tmp_path, "orphan")) == [0, 10, 20, 30]

@@ -62,6 +62,24 @@ def test_a_cut_episode_is_truncated_and_not_terminated(
         assert episode.terminated == (natural <= max_steps)
 
 
+def test_policies_learn_what_was_done_while_the_environments_work() -> None:
+    env = CountingEnv(1, life=2)
+
+    class Logged(Always):
+        def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+            super().acted(actions, slots)
+            env.log.append("acted")
+
+    policy = Logged(1)
+    recorded: list[int] = []
+    (episode,) = run_episodes(
+        env, policy, [3], recorder=lambda live, seen, actions, step: recorded.extend(actions)
+    )
+    assert env.log == ["send", "acted", "recv"] * 5
+    assert recorded == np.concatenate(policy.told).tolist() == [1, 1, 2, 1, 1]
+    assert episode.score == 6.0
+
+
 def test_every_episode_begins_in_exactly_one_slot() -> None:
     policy = Always(0)
     run_episodes(CountingEnv(3), policy, list(range(10)))

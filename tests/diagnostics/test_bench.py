@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from curriculum.envs.interface import Step
 from curriculum.errors import ConfigError
 from diagnostics import bench
+from diagnostics.bench import envs, growth, measuring
+from diagnostics.bench.measuring import Case, NotMeasured, measure
+from diagnostics.bench.table import show_figures, show_growths
+from tests.curriculum.counting_env import CountingEnv
 
 
 def run(tmp_path: Path, *suites: str, repeats: int = 1) -> dict:
@@ -19,7 +26,7 @@ def run(tmp_path: Path, *suites: str, repeats: int = 1) -> dict:
 
 @pytest.mark.parametrize("suite", ["controller", "dream"])
 def test_every_figure_is_a_median_between_its_extremes(tmp_path: Path, suite: str, monkeypatch):
-    monkeypatch.setattr(bench, "MIN_SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.01)
     figures = run(tmp_path, suite, repeats=3)["figures"]
     assert figures
     for figure in figures:
@@ -28,7 +35,7 @@ def test_every_figure_is_a_median_between_its_extremes(tmp_path: Path, suite: st
 
 
 def test_controllers_are_measured_side_by_side_with_their_parameters(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "MIN_SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.01)
     figures = run(tmp_path, "controller")["figures"]
     assert {f["implementation"] for f in figures} >= {"numpy"}
     names = " ".join(f["name"] for f in figures)
@@ -36,11 +43,89 @@ def test_controllers_are_measured_side_by_side_with_their_parameters(tmp_path, m
 
 
 def test_a_rate_is_items_per_second() -> None:
-    import time
-
-    case = bench.Case("s", "n", "i", "items", 10, lambda: time.sleep(0.02))
-    (figure,) = bench.measure([case], 3)
+    case = Case("s", "n", "i", "items", 10, lambda: time.sleep(0.02))
+    (figure,) = measure([case], 3)
     assert 350 < figure.median < 500
+
+
+def test_a_group_is_compared_turn_by_turn_and_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def case(name: str, seconds: float, **more) -> Case:
+        def work() -> None:
+            order.append(name)
+            time.sleep(seconds)
+
+        close = partial(order.append, f"{name} closed")
+        return Case("s", "n", name, "items", 1, work, calls=1, close=close, **more)
+
+    wanted = {"slow": 2.0, "absent": 1.0, "slower": 9.0}
+    group = [case("fast", 0.01, wanted=wanted), case("slow", 0.03), case("slower", 0.05)]
+    figures = measure(group, 2)
+    names = ["fast", "slow", "slower"]
+    assert order == names * 3 + [f"{name} closed" for name in names]
+    ratios = {ratio.to: ratio.median for ratio in figures[0].ratios}
+    assert ratios == {"slow": pytest.approx(3, rel=0.3), "slower": pytest.approx(5, rel=0.3)}
+    show_figures(figures, ["a thing: pip install it"], None)
+    shown = capsys.readouterr().out
+    assert "reached" in shown and "MISSED" in shown and "pip install it" in shown
+
+
+def test_a_group_that_fails_is_closed_too() -> None:
+    closed: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        measure([Case("s", "n", "i", "x", 1, fail, close=lambda: closed.append(1))], 1)
+    assert closed == [1]
+
+
+def test_what_is_missing_is_named_and_the_simulations_are_measured_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "MIN_SECONDS", 0.01)
+    monkeypatch.setattr(envs, "find_spec", lambda name: None)
+    report = run(tmp_path, "env")
+    assert {f["name"] for f in report["figures"]} == {
+        f"simulated {name}" for name in ("pong", "lunarlander", "breakout", "carracing")
+    }
+    assert len(report["not_measured"]) == 5
+    assert "LunarLander needs gymnasium, Box2D" in " ".join(report["not_measured"])
+
+
+@pytest.mark.slow
+@pytest.mark.gym
+def test_lunar_lander_is_measured_beside_its_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("stable_baselines3")
+    pytest.importorskip("Box2D")
+    monkeypatch.setattr(envs, "LANDER_STEPS", 20)
+    monkeypatch.setattr(envs, "LANDER_ENVS", 32)
+    groups = [group for group in envs._lunar_lander() if not isinstance(group, NotMeasured)]
+    assert len(groups) == 2
+    figures = {f.implementation: f for f in measure(groups[0], 3)}
+    for case in groups[1]:
+        case.close()
+    assert "DummyVecEnv of SB3" in figures
+    assert figures["ours, in process"].ratios[0].median > 1
+
+
+class Leaking(CountingEnv):
+    """Keeps something of every step."""
+
+    def recv(self) -> Step:
+        self.log.append("x" * 2**17 + str(len(self.log)))
+        return super().recv()
+
+
+@pytest.mark.parametrize(("leaks", "verdict"), [(False, "within noise"), (True, "GROWS")])
+def test_growth_is_seen(leaks: bool, verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    env = Leaking(4) if leaks else CountingEnv(4)
+    found = growth.grow("counting", env, steps=4000, warm_up=400)
+    assert found.steps == 4000 and found.within_noise is not leaks
+    show_growths([found], None)
+    assert verdict in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("suites", "repeats"), [(("nope",), 1), ((), 0)])

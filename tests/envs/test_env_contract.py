@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curriculum.envs.contract import check_vector_env, checked_actions, checked_rows
+from curriculum.envs.contract import (
+    Halves,
+    SeedBook,
+    check_vector_env,
+    checked_actions,
+    checked_rows,
+)
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step, VectorEnv
 from curriculum.envs.registry import make_env
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
@@ -51,19 +57,26 @@ class Walk:
         self._places = np.zeros((num_envs, 2), np.float32)
         self._ages = np.zeros(num_envs, np.int64)
         self._live = np.zeros(num_envs, np.bool_)
+        self._seeds = SeedBook(num_envs)
+        self._halves = Halves("walk")
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
+        self._halves.refuse_within_step("reset")
         rows = checked_rows(self.num_envs, seeds, indices)
         self._places = self._places.copy()
-        for row, seed in zip(rows.tolist(), seeds, strict=True):
+        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
             self._streams[row] = np.random.default_rng(seed)
             self._places[row] = self._streams[row].standard_normal(2)
         self._ages[rows], self._live[rows] = 0, True
         return self._places
 
-    def step(self, actions: np.ndarray) -> Step:
-        chosen = checked_actions(self.spec, self.num_envs, actions)
-        live = self._live.copy()
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
+
+    def recv(self) -> Step:
+        chosen, live = self._halves.recv(), self._live.copy()
         self._places = self._places.copy()
         for row in np.flatnonzero(live):
             self._places[row] += chosen[row] - 1 + self._streams[row].standard_normal(2)
@@ -72,65 +85,104 @@ class Walk:
         truncated = live & ~terminated & (self._ages >= 9)
         self._live = live & ~(terminated | truncated)
         rewards = np.where(live, self._places[:, 0], 0).astype(np.float32)
-        return Step(self._places, rewards, terminated, truncated)
+        return Step(self._places, rewards, terminated, truncated, np.zeros_like(live))
+
+    def step(self, actions: np.ndarray) -> Step:
+        self.send(actions)
+        return self.recv()
 
     def close(self) -> None:
         """Has nothing to release."""
 
 
 class Deaf(Walk):
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         super().reset(seeds, indices)
         self._places = self._places + np.random.default_rng().standard_normal(2, np.float32)
         return self._places
 
 
 class Crowded(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        step = super().step(actions)
+    def recv(self) -> Step:
+        step = super().recv()
         return step._replace(rewards=np.where(step.rewards, step.rewards.sum(), 0))
 
 
 class Restless(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        step = super().step(actions)
+    def recv(self) -> Step:
+        step = super().recv()
         return step._replace(rewards=step.rewards + np.float32(1))
 
 
 class Reviving(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        step = super().step(actions)
+    def recv(self) -> Step:
+        step = super().recv()
         over = np.flatnonzero(step.terminated | step.truncated)
         return step._replace(observations=self.reset([0] * over.size, over.tolist()))
 
 
 class Overwriting(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        kept, step = self._places, super().step(actions)
+    def recv(self) -> Step:
+        kept, step = self._places, super().recv()
         kept[:] = step.observations
         self._places = kept
         return step._replace(observations=kept)
 
 
 class Twofold(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        step = super().step(actions)
+    def recv(self) -> Step:
+        step = super().recv()
         return step._replace(truncated=step.truncated | step.terminated)
 
 
 class Wide(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        return super().step(actions)._replace(rewards=np.zeros(self.num_envs))
+    def recv(self) -> Step:
+        return super().recv()._replace(rewards=np.zeros(self.num_envs))
 
 
 class Boundless(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        return super().step(np.clip(actions, 0, 2))
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        return super().send(np.clip(actions, 0, 2))
+
+
+class Hasty(Walk):
+    def recv(self) -> Step:
+        if self._halves._sent is None:
+            self.send(np.zeros(self.num_envs, np.int64))
+        return super().recv()
+
+
+class Hoarding(Walk):
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        self._halves = Halves("walk")
+        return super().send(actions)
+
+
+class Drifting(Walk):
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
+        if seeds is None:
+            seeds = np.random.default_rng().integers(2**31, size=len(indices or "12")).tolist()
+        return super().reset(seeds, indices)
+
+
+class Wilful(Walk):
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        return super().send(2 - np.asarray(actions))
+
+
+class Dying(Walk):
+    def recv(self) -> Step:
+        step = super().recv()
+        return step._replace(life_lost=step.terminated)
 
 
 class Infinite(Walk):
-    def step(self, actions: np.ndarray) -> Step:
-        step = super().step(actions)
+    def recv(self) -> Step:
+        step = super().recv()
         return step._replace(rewards=step.rewards / np.float32(0.0))
 
 
@@ -158,6 +210,11 @@ def test_a_right_environment_passes() -> None:
         (Boundless, "action that does not exist"),
         (Infinite, "not finite"),
         (Mislabelled, "its spec promises"),
+        (Hasty, "recv without send"),
+        (Hoarding, "send between send and recv"),
+        (Drifting, "goes on without seeds"),
+        (Dying, "life_lost at the end"),
+        (Wilful, "takes other actions"),
     ],
 )
 def test_each_broken_promise_is_found(saboteur: type[Walk], complaint: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -13,8 +15,9 @@ from gymnasium import spaces
 from curriculum.envs import registry
 from curriculum.envs.area import luminance, resize_area
 from curriculum.envs.contract import check_vector_env
-from curriculum.envs.gym import GymVectorEnv
+from curriculum.envs.gym import GymSingle, GymVectorEnv, view_of
 from curriculum.envs.registry import make_env, register_env, registered
+from curriculum.envs.workers import WorkerVectorEnv
 from curriculum.errors import ComponentMissing, ConfigError, StageFailure
 
 pytestmark = pytest.mark.gym
@@ -72,6 +75,12 @@ def counter(num_envs: int = 1, observation: str = "state", **options) -> GymVect
     return env
 
 
+def batch(env_id: str, envs: list[gymnasium.Env], observation: str, **options: Any) -> GymVectorEnv:
+    """A batch of environments that are not registered."""
+    view = view_of(env_id, envs[0], observation, **options)
+    return GymVectorEnv(view.spec, [GymSingle(env, view) for env in envs])
+
+
 def test_one_call_registers_a_custom_environment() -> None:
     env = counter(2, kwargs={"length": 3})
     assert env.spec.env_id == "Counter"
@@ -111,12 +120,12 @@ def test_the_limit_counts_steps_of_several_frames() -> None:
 
 def test_actions_reach_the_environment_in_its_own_form() -> None:
     native = Counter()
-    env = GymVectorEnv("counter", [native], "state")
+    env = batch("counter", [native], "state")
     env.reset([0])
     env.step(np.array([2]))
     assert native.actions == [7]
     box = Counter(action_space=spaces.Box(-2, 3, (2, 2), np.float64))
-    env = GymVectorEnv("counter", [box], "state")
+    env = batch("counter", [box], "state")
     env.reset([0])
     env.step(np.array([[-2, -1, 0, 3]], np.float32))
     np.testing.assert_array_equal(box.actions[0], [[-2, -1], [0, 3]])
@@ -126,7 +135,7 @@ def test_actions_reach_the_environment_in_its_own_form() -> None:
 def test_actions_without_bounds_get_some_and_a_notice() -> None:
     space = spaces.Box(np.array([-np.inf, 0, -1]), np.array([np.inf, np.inf, 1]), dtype=np.float64)
     notices: list[str] = []
-    env = GymVectorEnv("free", [Counter(action_space=space)], "state", notice=notices.append)
+    env = batch("free", [Counter(action_space=space)], "state", notice=notices.append)
     assert env.spec.action.low == (-1.0, 0.0, -1.0)
     assert env.spec.action.high == (1.0, 2.0, 1.0)
     assert len(notices) == 1
@@ -160,7 +169,7 @@ def test_image_observations_are_resized_and_coloured_as_asked() -> None:
 
     space = spaces.Box(0, 255, native.shape, np.uint8)
     colour, grey = (
-        GymVectorEnv("picture", [Picture(observation_space=space)], "pixels", grayscale=g)
+        batch("picture", [Picture(observation_space=space)], "pixels", grayscale=g)
         for g in (False, True)
     )
     expected = resize_area(native, 64, 64)
@@ -170,7 +179,7 @@ def test_image_observations_are_resized_and_coloured_as_asked() -> None:
 
 def test_grey_images_become_what_was_asked_for() -> None:
     flat = Counter(observation_space=spaces.Box(0, 255, (20, 20), np.uint8))
-    env = GymVectorEnv("flat", [flat], "pixels", grayscale=False)
+    env = batch("flat", [flat], "pixels", grayscale=False)
     assert env.reset([0]).shape == (1, 64, 64, 3)
 
 
@@ -179,7 +188,7 @@ def test_pixels_are_rendered_where_observations_are_none() -> None:
     env.reset([0])
     assert (env.step(np.array([0])).observations == 1).all()
     with pytest.raises(ConfigError, match="shows no pixels"):
-        GymVectorEnv("blind", [Counter()], "pixels")
+        batch("blind", [Counter()], "pixels")
 
 
 def test_a_reward_that_is_no_number_fails_the_stage() -> None:
@@ -227,3 +236,46 @@ def test_a_missing_package_is_named_with_its_pip_line(
         monkeypatch.delitem(sys.modules, loaded)
     with pytest.raises(ComponentMissing, match=r'pip install "gymnasium\[box2d\]"'):
         make_env(env_id or "LunarLander-v3", "state", 1)
+
+
+def test_a_measure_decides_whether_processes_pay_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.os, "cpu_count", lambda: 2)
+    seconds = 2e-3
+    monkeypatch.setattr(registry, "_step_seconds", lambda env: seconds)
+    notices: list[str] = []
+    slow = make_env("CartPole-v1", "state", 4, workers=-1, notice=notices.append)
+    assert isinstance(slow, WorkerVectorEnv)
+    assert any("2 worker processes" in text for text in notices)
+    slow.close()
+    seconds = 1e-5
+    quick = make_env("CartPole-v1", "state", 4, workers=-1, notice=notices.append)
+    assert isinstance(quick, GymVectorEnv)
+    single = make_env("CartPole-v1", "state", 1, workers=-1)
+    assert isinstance(single, GymVectorEnv), "one environment has nobody to share with"
+
+
+def test_a_step_is_timed() -> None:
+    env = make_env("CartPole-v1", "state", 1)
+    assert 1e-6 < registry._step_seconds(env) < 1e-2
+    env.close()
+
+
+def test_custom_environments_are_built_in_workers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far_plugin.py").write_text(
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "from curriculum.envs.registry import register_env\n"
+        "def make(**kwargs):\n    return CartPoleEnv(**kwargs)\n"
+        "register_env('Far', make)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("far_plugin")
+    here, there = (make_env("Far", "state", 3, workers=workers) for workers in (0, 2))
+    np.testing.assert_array_equal(here.reset([1, 2, 3]), there.reset([1, 2, 3]))
+    actions = np.array([0, 1, 0])
+    for _ in range(5):
+        for ours, theirs in zip(here.step(actions), there.step(actions), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    there.close()
+    monkeypatch.delitem(sys.modules, "far_plugin")

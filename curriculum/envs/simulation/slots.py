@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import EnvSpec, Step
 
 Rows = NDArray[np.intp]
@@ -102,26 +103,21 @@ class SimulatedEnv:
         self._steps = np.zeros(self.num_envs, np.int64)
         dtype = np.uint8 if self.spec.observation == "pixels" else np.float32
         self._observations = np.zeros((self.num_envs, *self.spec.shape), dtype)
+        self._seeds = SeedBook(self.num_envs)
+        self._halves = Halves(self.spec.env_id)
 
-    def reset(self, seeds: Sequence[int], indices: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Starts new episodes; see `VectorEnv.reset`.
 
         Raises:
-            ValueError: seeds and indices differ in number, or an index names no environment.
+            ValueError: seeds and indices do not fit.
         """
-        named = range(self.num_envs) if indices is None else indices
-        rows = np.asarray(named, dtype=np.intp).reshape(-1)
-        if len(seeds) != rows.size or len(set(rows.tolist())) != rows.size:
-            raise ValueError(
-                f"reset got {len(seeds)} seeds for environments {rows.tolist()}; give one seed per "
-                "environment and name each once"
-            )
-        if rows.size and not (rows.min() >= 0 and rows.max() < self.num_envs):
-            raise ValueError(
-                f"reset got environments {rows.tolist()}; they must lie in 0..{self.num_envs - 1}"
-            )
-        for row, seed in zip(rows.tolist(), seeds, strict=True):
-            self._streams.seed(row, int(seed))
+        self._halves.refuse_within_step("reset")
+        rows = checked_rows(self.num_envs, seeds, indices)
+        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
+            self._streams.seed(row, seed)
         if rows.size:
             self._game.begin(rows)
             self._steps[rows] = 0
@@ -129,13 +125,19 @@ class SimulatedEnv:
             self._look(np.sort(rows))
         return self._observations
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`.
+    def send(self, actions: np.ndarray) -> np.ndarray:
+        """Notes the actions; see `VectorEnv.send`.
 
         Raises:
             ValueError: actions of the wrong shape, outside the action space or not finite.
         """
-        chosen = self._checked(actions)
+        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
+
+    def recv(self) -> Step:
+        """Steps all environments; see `VectorEnv.recv`."""
+        chosen = self._halves.recv()
+        if self.spec.action.kind == "continuous":
+            chosen = chosen.astype(np.float64)
         running = self._live.copy()
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, np.bool_)
@@ -150,7 +152,13 @@ class SimulatedEnv:
         truncated = running & (self._steps >= self._limit)
         self._look(np.flatnonzero(self._live))
         self._live = running & ~truncated
-        return Step(self._observations, rewards.astype(np.float32), terminated, truncated)
+        no_lives = np.zeros(self.num_envs, np.bool_)
+        return Step(self._observations, rewards.astype(np.float32), terminated, truncated, no_lives)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps all environments; see `VectorEnv.step`."""
+        self.send(actions)
+        return self.recv()
 
     def close(self) -> None:
         """Has nothing to release."""
@@ -174,23 +182,3 @@ class SimulatedEnv:
             everything[rows] = seen
             seen = everything
         self._observations = seen
-
-    def _checked(self, actions: np.ndarray) -> np.ndarray:
-        space = self.spec.action
-        given = np.asarray(actions)
-        if space.kind == "discrete":
-            chosen, shape = given.astype(np.int64), (self.num_envs,)
-        else:
-            chosen, shape = given.astype(np.float64), (self.num_envs, space.size)
-        if chosen.shape != shape:
-            raise ValueError(f"{self.spec.env_id}: actions must be {shape}, got {given.shape}")
-        if space.kind == "discrete":
-            if chosen.min() < 0 or chosen.max() >= space.size:
-                raise ValueError(
-                    f"{self.spec.env_id}: actions must lie in 0..{space.size - 1}, got "
-                    f"{chosen.min()}..{chosen.max()}"
-                )
-            return chosen
-        if not np.isfinite(chosen).all():
-            raise ValueError(f"{self.spec.env_id}: actions must be finite, got {given}")
-        return np.clip(chosen, space.low, space.high)

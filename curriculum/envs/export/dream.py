@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from curriculum.envs.dream import DreamStarts, DreamVectorEnv
+from curriculum.envs.export.vector import action_space
 from curriculum.envs.interface import ActionSpec
 from models.interfaces import Float, Memory
 
@@ -44,7 +45,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     ) -> None:
         self.render_mode = render_mode
         self.observation_space = spaces.Box(-_LARGEST, _LARGEST, (memory.latent_size,), np.float32)
-        self.action_space = _space(action)
+        self.action_space = action_space(action)
         self._dream = DreamVectorEnv(
             memory, starts, action, 1, temperature=temperature, max_steps=max_steps
         )
@@ -70,10 +71,3 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             bool(step.truncated[0]),
             {},
         )
-
-
-def _space(action: ActionSpec) -> spaces.Space:
-    if action.kind == "discrete":
-        return spaces.Discrete(action.size)
-    low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
-    return spaces.Box(low, high, dtype=np.float32)

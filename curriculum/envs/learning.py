@@ -1,0 +1,71 @@
+"""What a learner sees of a step, and the true statistics of episodes beside it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curriculum.envs.interface import Step
+
+
+class Lesson(NamedTuple):
+    """A step as a learner sees it: rewards `[N]` float32, and where its episodes end `[N]` bool.
+
+    A terminated episode is worth nothing afterwards; a truncated one goes on unseen, so the value
+    of its last observation counts (Pardo et al. 2018, equation 6).
+    """
+
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+def lesson_of(step: Step, *, clip_rewards: bool = False, end_on_life_loss: bool = False) -> Lesson:
+    """Returns a step as a learner sees it.
+
+    Args:
+        step: as the environment gave it, which it stays.
+        clip_rewards: only the sign of rewards, as in DQN (Mnih et al. 2015).
+        end_on_life_loss: a lost life ends an episode for the learner while the game plays on.
+    """
+    rewards = np.sign(step.rewards) if clip_rewards else step.rewards
+    terminated = step.terminated | step.life_lost if end_on_life_loss else step.terminated
+    return Lesson(rewards, terminated, step.truncated)
+
+
+class Ended(NamedTuple):
+    """The true statistics of one finished episode."""
+
+    row: int
+    score: float
+    steps: int
+    terminated: bool
+
+
+class EpisodeStatistics:
+    """True scores and lengths of the episodes of a batch, whatever a learner is shown.
+
+    Args:
+        num_envs: N.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self._scores = np.zeros(num_envs)
+        self._steps = np.zeros(num_envs, np.int64)
+
+    def add(self, step: Step) -> list[Ended]:
+        """Takes a step of a batch in which no environment is parked; returns what ended."""
+        self._scores += step.rewards
+        self._steps += 1
+        ended = []
+        for row in np.flatnonzero(step.terminated | step.truncated).tolist():
+            score, steps = float(self._scores[row]), int(self._steps[row])
+            ended.append(Ended(row, score, steps, bool(step.terminated[row])))
+            self._scores[row], self._steps[row] = 0.0, 0
+        return ended
+
+    def clear(self) -> None:
+        """Forgets the episodes that have begun."""
+        self._scores[:], self._steps[:] = 0.0, 0

@@ -1,0 +1,154 @@
+"""The working side: a process that plays a batch of environments as its parent says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+
+from curriculum.envs.interface import EnvSpec, Step, VectorEnv
+from curriculum.envs.workers.record import Replay
+from curriculum.envs.workers.shared import SharedStep, map_step, reserve
+from curriculum.pool.worker import dumps, handle_signals, loads, resolve
+
+HEAD = struct.Struct("!cQ")
+"""What precedes every message: its kind, and the length of what follows."""
+
+BUILD, RESET, STEP, REPLAY, CLOSE = b"B", b"R", b"S", b"A", b"C"
+READY, SHOWN, TAKEN, STEPPED, REPLAYED, BUSY, RAISED = b"r", b"o", b"t", b"s", b"a", b"b", b"e"
+
+_BUSY_S = 0.2
+
+
+def serve(command_fd: int, lifeline_fd: int, memory_fd: int) -> None:
+    """Plays environments until told to close or until the parent is gone: a worker's body.
+
+    Args:
+        command_fd: the worker's end of the socket.
+        lifeline_fd: what can be read only when the parent is gone.
+        memory_fd: the shared memory.
+    """
+    handle_signals()
+    for fd in (command_fd, lifeline_fd, memory_fd):
+        os.set_inheritable(fd, False)
+    threading.Thread(target=_end_with_parent, args=(lifeline_fd,), daemon=True).start()
+    connection = socket.socket(fileno=command_fd)
+    try:
+        _Player(connection, memory_fd).play()
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
+        told = (f"{type(e).__name__}: {e}", traceback.format_exc(), _pickled(e))
+        _post(connection, RAISED, dumps(told))
+        # The parent reads that and ends this process.
+        connection.recv(1)
+
+
+def _end_with_parent(lifeline_fd: int) -> None:
+    os.read(lifeline_fd, 1)
+    os._exit(0)
+
+
+class _Player:
+    """The environments of one worker and its connection to the parent."""
+
+    def __init__(self, connection: socket.socket, memory_fd: int) -> None:
+        self._connection = connection
+        kind, content = self._next()
+        assert kind == BUILD, f"a worker is told first what to build, not {kind!r}"
+        make, args, rows, batch_size = content
+        self._env: VectorEnv = resolve(make)(*args, rows.stop - rows.start)
+        spec: EnvSpec = self._env.spec
+        reserve(memory_fd, spec, batch_size)
+        self._shared: SharedStep = map_step(memory_fd, spec, batch_size).part(rows)
+        os.close(memory_fd)
+        _post(connection, READY, dumps(spec))
+
+    def play(self) -> None:
+        """Does what the parent says until it says close."""
+        while True:
+            kind, content = self._next()
+            if kind == STEP:
+                self._step()
+            elif kind == RESET:
+                rows, seeds = content
+                self._show(self._env.reset(seeds, rows))
+                _post(self._connection, SHOWN)
+            elif kind == REPLAY:
+                _post(self._connection, REPLAYED, dumps(self._replay(content)))
+            else:
+                self._env.close()
+                return
+
+    def _next(self) -> tuple[bytes, Any]:
+        kind, length = HEAD.unpack(_read(self._connection, HEAD.size))
+        return kind, loads(_read(self._connection, length)) if length else None
+
+    def _step(self) -> None:
+        shared = self._shared
+        taken = self._env.send(shared.actions.copy())
+        if self._env.spec.replaces_actions:
+            shared.taken[:] = taken
+            _post(self._connection, TAKEN)
+        step = self._env.recv()
+        self._show(step.observations)
+        shared.rewards[:] = step.rewards
+        shared.terminated[:] = step.terminated
+        shared.truncated[:] = step.truncated
+        shared.life_lost[:] = step.life_lost
+        _post(self._connection, STEPPED)
+
+    def _show(self, observations: np.ndarray) -> None:
+        np.copyto(self._shared.observations, observations)
+
+    def _replay(self, replay: Replay) -> list[int]:
+        """Plays episodes again; returns the environments in which one ended, as none should."""
+        rows, begin = np.asarray(replay.rows), np.asarray(replay.begin)
+        actions = replay.actions.astype(self._shared.actions.dtype)
+        ended = np.zeros(self._env.num_envs, np.bool_)
+        observations: np.ndarray | None = None
+        told = time.monotonic()
+        for number in range(len(actions) + 1):
+            starting = np.flatnonzero(begin == number)
+            if starting.size:
+                seeds = [replay.seeds[i] for i in starting.tolist()]
+                observations = self._env.reset(seeds, rows[starting].tolist())
+            if number < len(actions):
+                step: Step = self._env.step(actions[number])
+                ended |= step.terminated | step.truncated
+                observations = step.observations
+            if time.monotonic() - told > _BUSY_S:
+                _post(self._connection, BUSY)
+                told = time.monotonic()
+        if observations is not None:
+            self._show(observations)
+        return np.flatnonzero(ended).tolist()
+
+
+def _read(connection: socket.socket, length: int) -> bytes:
+    data = connection.recv(length, socket.MSG_WAITALL)
+    while len(data) < length:
+        # A signal may cut even a wait for all short.
+        more = connection.recv(length - len(data), socket.MSG_WAITALL)
+        if not more:
+            os._exit(0)
+        data += more
+    return data
+
+
+def _post(connection: socket.socket, kind: bytes, content: bytes = b"") -> None:
+    connection.sendall(HEAD.pack(kind, len(content)) + content)
+
+
+def _pickled(error: BaseException) -> bytes:
+    """Returns an error as it can be sent to another process; empty if it cannot."""
+    try:
+        data = dumps(error)
+        loads(data)
+    except Exception:  # noqa: BLE001 - an error can be of any class; its text is sent anyway
+        return b""
+    return data

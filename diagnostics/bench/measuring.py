@@ -1,0 +1,135 @@
+"""Rates with medians: what is compared runs in turns, so that a noisy neighbour slows both."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+MIN_SECONDS = 0.2
+
+
+def _nothing() -> None:
+    """Closes what needs no closing."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure: `work()` does `items` of `unit`.
+
+    Attributes:
+        suite, name, implementation: where it stands in the table.
+        unit: what is counted.
+        items: how many of them one `work()` does.
+        work: the work.
+        target: wanted rate; 0 is none.
+        wanted: wanted ratios to other implementations of the same group.
+        calls: how often `work` is called in a run; 0 is as often as makes a run long enough.
+        close: releases what the case holds.
+    """
+
+    suite: str
+    name: str
+    implementation: str
+    unit: str
+    items: int
+    work: Callable[[], object]
+    target: float = 0.0
+    wanted: Mapping[str, float] = field(default_factory=dict)
+    calls: int = 0
+    close: Callable[[], object] = _nothing
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast as another implementation: median of the runs taken in turns."""
+
+    to: str
+    median: float
+    wanted: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured rate: median, lowest and highest of the runs, in `unit` per second."""
+
+    suite: str
+    name: str
+    implementation: str
+    unit: str
+    median: float
+    lowest: float
+    highest: float
+    runs: int
+    target: float
+    ratios: tuple[Ratio, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """What could not be measured here, in one line with its reason."""
+
+    text: str
+
+
+def by_name(cases: Iterable[Case]) -> list[list[Case]]:
+    """Returns groups of cases that go by the same name."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.name, []).append(case)
+    return list(groups.values())
+
+
+def measure(group: Sequence[Case], repeats: int) -> list[Figure]:
+    """Times the cases of a group in turns, each after a warm-up, and closes them.
+
+    Args:
+        group: cases that are compared with each other.
+        repeats: runs of each; one lasts at least 0.2 s, or as many calls as the case says.
+    """
+    try:
+        calls = [_calls_for(case) for case in group]
+        rates: list[list[float]] = [[] for _ in group]
+        for _ in range(repeats):
+            for case, count, found in zip(group, calls, rates, strict=True):
+                started = time.perf_counter()
+                for _ in range(count):
+                    case.work()
+                found.append(count * case.items / (time.perf_counter() - started))
+    finally:
+        for case in group:
+            case.close()
+    by_name = dict(zip((case.implementation for case in group), rates, strict=False))
+    return [_figure(case, found, by_name) for case, found in zip(group, rates, strict=True)]
+
+
+def _figure(case: Case, found: list[float], others: Mapping[str, list[float]]) -> Figure:
+    ratios = [
+        Ratio(name, statistics.median(a / b for a, b in zip(found, others[name], strict=True)), x)
+        for name, x in case.wanted.items()
+        if name in others
+    ]
+    return Figure(
+        case.suite,
+        case.name,
+        case.implementation,
+        case.unit,
+        statistics.median(found),
+        min(found),
+        max(found),
+        len(found),
+        case.target,
+        tuple(ratios),
+    )
+
+
+def _calls_for(case: Case) -> int:
+    """Warms up, and finds how many calls last long enough to be timed."""
+    case.work()
+    if case.calls:
+        return case.calls
+    started = time.perf_counter()
+    case.work()
+    seconds = max(time.perf_counter() - started, 1e-7)
+    return max(1, round(MIN_SECONDS / seconds))
