@@ -85,14 +85,21 @@ class SeedBook:
             for row, seed in zip(rows.tolist(), seeds, strict=True):
                 self._seeds[row], self._turns[row] = int(seed), 0
             return [int(seed) for seed in seeds]
-        return [self._following(row) for row in rows.tolist()]
+        following = [self.following(row) for row in rows.tolist()]
+        for row in rows.tolist():
+            self._turns[row] += 1
+        return following
 
-    def _following(self, row: int) -> int:
+    def following(self, row: int) -> int:
+        """Returns the seed that an environment goes on with, if it is asked to.
+
+        Raises:
+            ValueError: it was never given a seed.
+        """
         seed = self._seeds[row]
         if seed is None:
             raise ValueError(f"environment {row} was never given a seed: reset it with one first")
-        self._turns[row] += 1
-        return following_seed(seed, self._turns[row])
+        return following_seed(seed, self._turns[row] + 1)
 
 
 class Halves:

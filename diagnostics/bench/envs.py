@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from diagnostics.bench.rivals import Play
 
 CORES = os.cpu_count() or 1
-ATARI_ENVS, ATARI_STEPS = 32, 80
-RIVAL_ENVS, RIVAL_STEPS = 8, 60
-LANDER_ENVS, LANDER_STEPS = 256, 150
+ATARI_ENVS, RIVAL_ENVS, ATARI_STEPS, ATARI_CALLS = 64, 8, 10, 8
+LANDER_ENVS, LANDER_STEPS, LANDER_CALLS = 256, 30, 6
 RACING_FRAMES, RACING_SKIP = 1000, 4
 """A whole episode of CarRacing, so that each run holds one reset per environment."""
 
@@ -62,7 +61,7 @@ def _atari(name: str, rom: str) -> Iterator[Sequence[Case] | NotMeasured]:
     size = ours.spec.action.size
     actions = _discrete(size, ATARI_ENVS, ATARI_STEPS)
     title = f"{name}, 4 frames a step"
-    beside = partial(Case, "env", title, unit="steps")
+    beside = partial(Case, "env", title, unit="steps", calls=ATARI_CALLS)
     wanted = {"ale-py alone": 0.95}
     others = []
     if find_spec("cv2") is None or find_spec("stable_baselines3") is None:
@@ -75,9 +74,9 @@ def _atari(name: str, rom: str) -> Iterator[Sequence[Case] | NotMeasured]:
             made = wrapped_atari(env_id, RIVAL_ENVS, how == "Async")
             label = f"{how}VectorEnv, SB3 wrappers"
             wanted[label] = 2.0
-            play = steps_of(made, _discrete(size, RIVAL_ENVS, RIVAL_STEPS))
-            items = RIVAL_ENVS * RIVAL_STEPS
-            others.append(beside(label, items=items, work=play, calls=1, close=made.close))
+            play = steps_of(made, _discrete(size, RIVAL_ENVS, ATARI_STEPS))
+            items = RIVAL_ENVS * ATARI_STEPS
+            others.append(beside(label, items=items, work=play, close=made.close))
     items = ATARI_ENVS * ATARI_STEPS
     yield [
         beside(
@@ -85,16 +84,9 @@ def _atari(name: str, rom: str) -> Iterator[Sequence[Case] | NotMeasured]:
             items=items,
             work=_play(ours, actions),
             wanted=wanted,
-            calls=1,
             close=ours.close,
         ),
-        beside(
-            "ale-py alone",
-            items=items,
-            work=steps_of(bare, actions),
-            calls=1,
-            close=bare.close,
-        ),
+        beside("ale-py alone", items=items, work=steps_of(bare, actions), close=bare.close),
         *others,
     ]
 
@@ -123,7 +115,8 @@ def _overlap() -> Iterator[Sequence[Case]]:
             _begin_again(env, step.terminated | step.truncated)
 
     title = f"Pong with V and M, {ATARI_ENVS} games"
-    beside = partial(Case, "env", title, unit="steps", items=ATARI_ENVS * ATARI_STEPS, calls=1)
+    items = ATARI_ENVS * ATARI_STEPS
+    beside = partial(Case, "env", title, unit="steps", items=items, calls=ATARI_CALLS)
     yield [
         beside("M while they play", work=partial(play, True), wanted={"one after the other": 0}),
         beside("one after the other", work=partial(play, False), close=env.close),
@@ -188,7 +181,7 @@ def _landers(title: str, actions: Sequence[np.ndarray], ratio: float) -> list[Ca
     env = make_env("LunarLander-v3", "state", LANDER_ENVS, workers=CORES)
     here = make_env("LunarLander-v3", "state", LANDER_ENVS)
     items = LANDER_ENVS * LANDER_STEPS
-    beside = partial(Case, "env", title, unit="steps", items=items, calls=1)
+    beside = partial(Case, "env", title, unit="steps", items=items, calls=LANDER_CALLS)
     rival = "DummyVecEnv of SB3"
     cases = [
         beside(

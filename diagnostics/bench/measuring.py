@@ -25,7 +25,8 @@ class Case:
         work: the work.
         target: wanted rate; 0 is none.
         wanted: wanted ratios to other implementations of the same group.
-        calls: how often `work` is called in a run; 0 is as often as makes a run long enough.
+        calls: how often `work` is called in a run, in turns with the others of the group; 0 is as
+            often as makes a run long enough, one after the other, for what lives in caches.
         close: releases what the case holds.
     """
 
@@ -92,16 +93,29 @@ def measure(group: Sequence[Case], repeats: int) -> list[Figure]:
         calls = [_calls_for(case) for case in group]
         rates: list[list[float]] = [[] for _ in group]
         for _ in range(repeats):
-            for case, count, found in zip(group, calls, rates, strict=True):
-                started = time.perf_counter()
-                for _ in range(count):
-                    case.work()
-                found.append(count * case.items / (time.perf_counter() - started))
+            for found, case, count, seconds in zip(
+                rates, group, calls, _run(group, calls), strict=True
+            ):
+                found.append(count * case.items / seconds)
     finally:
         for case in group:
             case.close()
     by_name = dict(zip((case.implementation for case in group), rates, strict=False))
     return [_figure(case, found, by_name) for case, found in zip(group, rates, strict=True)]
+
+
+def _run(group: Sequence[Case], calls: Sequence[int]) -> list[float]:
+    """Returns the seconds that each case needed for its calls."""
+    seconds = [0.0] * len(group)
+    rounds = max((case.calls for case in group), default=0) or 1
+    for turn in range(rounds):
+        for number, case in enumerate(group):
+            count = calls[number] if not case.calls and turn == 0 else turn < case.calls
+            started = time.perf_counter()
+            for _ in range(count):
+                case.work()
+            seconds[number] += time.perf_counter() - started
+    return seconds
 
 
 def _figure(case: Case, found: list[float], others: Mapping[str, list[float]]) -> Figure:

@@ -57,13 +57,13 @@ def test_a_group_is_compared_turn_by_turn_and_closed(capsys: pytest.CaptureFixtu
             time.sleep(seconds)
 
         close = partial(order.append, f"{name} closed")
-        return Case("s", "n", name, "items", 1, work, calls=1, close=close, **more)
+        return Case("s", "n", name, "items", 1, work, calls=2, close=close, **more)
 
     wanted = {"slow": 2.0, "absent": 1.0, "slower": 9.0}
     group = [case("fast", 0.01, wanted=wanted), case("slow", 0.03), case("slower", 0.05)]
     figures = measure(group, 2)
     names = ["fast", "slow", "slower"]
-    assert order == names * 3 + [f"{name} closed" for name in names]
+    assert order == names * 5 + [f"{name} closed" for name in names]
     ratios = {ratio.to: ratio.median for ratio in figures[0].ratios}
     assert ratios == {"slow": pytest.approx(3, rel=0.3), "slower": pytest.approx(5, rel=0.3)}
     show_figures(figures, ["a thing: pip install it"], None)

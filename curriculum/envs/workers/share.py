@@ -173,6 +173,13 @@ class Share:
         self._live[rows] = True
         return self._shown()[rows]
 
+    def go_on(self, rows: list[int], seeds: list[int]) -> None:
+        """Takes over the episodes that the worker has begun by itself; they are shown already."""
+        self._record.begin(rows, seeds)
+        self._live[rows] = True
+        self._faults = 0
+        self._recycle(len(rows))
+
     def _launch(self) -> None:
         num_envs = self._progress.live.size
         build = (self._terms.make, self._terms.args, self.rows, num_envs)

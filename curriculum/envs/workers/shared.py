@@ -15,9 +15,15 @@ _ALIGNMENT = 64
 
 
 class SharedStep(NamedTuple):
-    """Actions and what came of them, `[N, ...]` each; a worker writes its own rows only."""
+    """Actions and what came of them, `[N, ...]` each; a worker writes its own rows only.
+
+    Where `following` is no negative number, a worker begins the next episode with that seed as
+    soon as one ends, and shows it in `beginnings`.
+    """
 
     actions: np.ndarray
+    following: np.ndarray
+    beginnings: np.ndarray
     taken: np.ndarray
     observations: np.ndarray
     rewards: np.ndarray
@@ -32,8 +38,7 @@ class SharedStep(NamedTuple):
 
 def unmapped() -> SharedStep:
     """Returns what takes the place of the arrays when the memory is to go."""
-    flags, rewards = np.zeros(0, np.bool_), np.zeros(0, np.float32)
-    return SharedStep(rewards, rewards, rewards, rewards, flags, flags, flags)
+    return SharedStep(**dict.fromkeys(SharedStep._fields, np.zeros(0, np.float32)))
 
 
 def new_memory() -> int:
@@ -83,9 +88,10 @@ def observation_array(spec: EnvSpec, num_envs: int) -> tuple[tuple[int, ...], np
 
 def _layout(spec: EnvSpec, num_envs: int) -> list[tuple[tuple[int, ...], np.dtype]]:
     actions = action_array(spec.action, num_envs)
-    rewards = ((num_envs,), np.dtype(np.float32))
-    flags = ((num_envs,), np.dtype(np.bool_))
-    return [actions, actions, observation_array(spec, num_envs), rewards, flags, flags, flags]
+    observations = observation_array(spec, num_envs)
+    seeds, rewards, flag = (((num_envs,), np.dtype(kind)) for kind in ("i8", "f4", "?"))
+    asked = [actions, seeds, observations]
+    return [*asked, actions, observations, rewards, flag, flag, flag]
 
 
 def _size_bytes(layout: list[tuple[tuple[int, ...], np.dtype]]) -> int:

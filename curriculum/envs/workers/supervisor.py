@@ -17,6 +17,9 @@ from curriculum.envs.workers.share import Event, Progress, Share, Terms
 from curriculum.envs.workers.shared import map_step, new_memory, unmapped
 from curriculum.errors import ConfigError, StageFailure
 
+_UNKNOWN = -1
+"""Stands where no seed is known that would follow."""
+
 
 class WorkerVectorEnv:
     """N environments in worker processes (`curriculum.envs.interface.VectorEnv`).
@@ -78,6 +81,8 @@ class WorkerVectorEnv:
             self.close()
             raise
         self._seeds = SeedBook(num_envs)
+        self._ahead = False
+        self._begun = np.zeros(num_envs, np.bool_)
         self._halves = Halves(self.spec.env_id)
 
     def _start(self) -> EnvSpec:
@@ -91,6 +96,7 @@ class WorkerVectorEnv:
             )
         progress = self._progress
         progress.shared = map_step(progress.memory_fd, specs[0], self.num_envs)
+        progress.shared.following[:] = _UNKNOWN
         progress.observations = progress.shared.observations.copy()
         return specs[0]
 
@@ -108,17 +114,47 @@ class WorkerVectorEnv:
             self._halves.refuse_within_step("reset")
             rows = checked_rows(self.num_envs, seeds, indices)
             taken = np.asarray(self._seeds.take(rows, seeds), object)
-            concerned: list[tuple[Share, np.ndarray]] = []
-            for share in self._shares:
-                own = (rows >= share.rows.start) & (rows < share.rows.stop)
-                if own.any():
-                    concerned.append((share, own))
-                    share.begin_reset((rows[own] - share.rows.start).tolist(), taken[own].tolist())
-            observations = self._progress.observations.copy()
-            for share, own in concerned:
-                observations[rows[own]] = share.end_reset()
-            self._progress.observations = observations
-        return observations
+            begun = self._begun[rows] & (seeds is None)
+            self._begun[rows] = False
+            self._progress.observations = self._progress.observations.copy()
+            self._go_on(rows[begun], taken[begun])
+            self._begin(rows[~begun], taken[~begun])
+            self._look_ahead(rows, going_on=seeds is None)
+        return self._progress.observations
+
+    def _begin(self, rows: np.ndarray, seeds: np.ndarray) -> None:
+        """Has workers begin episodes, all side by side."""
+        concerned: list[tuple[Share, np.ndarray]] = []
+        for share, own in self._owned(rows):
+            concerned.append((share, own))
+            share.begin_reset((rows[own] - share.rows.start).tolist(), seeds[own].tolist())
+        for share, own in concerned:
+            self._progress.observations[rows[own]] = share.end_reset()
+
+    def _go_on(self, rows: np.ndarray, seeds: np.ndarray) -> None:
+        """Shows episodes that workers have begun by themselves."""
+        self._progress.observations[rows] = self._progress.shared.beginnings[rows]
+        for share, own in self._owned(rows):
+            share.go_on((rows[own] - share.rows.start).tolist(), seeds[own].tolist())
+
+    def _owned(self, rows: np.ndarray) -> Iterator[tuple[Share, np.ndarray]]:
+        """Yields each worker that is concerned, and which of the rows are its own."""
+        for share in self._shares:
+            own = (rows >= share.rows.start) & (rows < share.rows.stop)
+            if own.any():
+                yield share, own
+
+    def _look_ahead(self, rows: np.ndarray, going_on: bool) -> None:
+        """Tells workers the seeds that follow, as long as the caller keeps going on."""
+        following = self._progress.shared.following
+        if not going_on:
+            following[:] = _UNKNOWN
+            self._ahead = False
+            return
+        ahead = rows.tolist() if self._ahead else range(self.num_envs)
+        for row in ahead:
+            following[row] = self._seeds.following(row)
+        self._ahead = True
 
     def send(self, actions: np.ndarray) -> np.ndarray:
         """Starts a step in all workers; see `VectorEnv.send`.
@@ -133,13 +169,16 @@ class WorkerVectorEnv:
             shared = self._progress.shared
             shared.actions[:] = chosen
             shared.taken[:] = chosen
+            self._begun[:] = False
             for share in self._shares:
                 share.begin_step(chosen[share.rows])
             if not self.spec.replaces_actions:
                 return chosen
             for share in self._shares:
                 share.wait_for_taken()
-            return shared.taken.copy()
+            # A parked environment may have begun an episode that its caller did not want yet.
+            live = self._progress.live.reshape(-1, *[1] * (chosen.ndim - 1))
+            return np.where(live, shared.taken, chosen)
 
     def recv(self) -> Step:
         """Waits for the step of all workers; see `VectorEnv.recv`.
@@ -152,10 +191,15 @@ class WorkerVectorEnv:
             self._halves.recv()
             for share in self._shares:
                 share.end_step()
-            _, _, *seen = self._progress.shared
-            step = Step(*(array.copy() for array in seen))
+            shared = self._progress.shared
+            seen = (shared.observations, shared.rewards)
+            flags = (shared.terminated, shared.truncated, shared.life_lost)
+            step = Step(*(array.copy() for array in (*seen, *flags)))
+            live = self._progress.live.copy()
             self._leave_parked(step)
-            self._progress.live &= ~(step.terminated | step.truncated)
+            over = step.terminated | step.truncated
+            self._begun = over & live & self._ahead
+            self._progress.live &= ~over
             self._progress.observations = step.observations
         return step
 
