@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from curriculum.backends.backend import Backend, import_plugins, load_backend
@@ -24,7 +25,7 @@ from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
-from curriculum.stages.stage import Stage, StageContext, StageResult
+from curriculum.stages.stage import Stage, StageContext, StageResult, reached
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
 
@@ -41,18 +42,44 @@ class Machine:
     workers: int = 0
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A stage that came to its end: what `result.json` holds."""
+
+    mode: str
+    seconds: float
+    result: StageResult
+
+    @classmethod
+    def read(cls, directory: Path) -> Finished | None:
+        """Returns what a stage left in its directory, or None if it has not finished."""
+        entry = read_json(directory / "result.json")
+        if entry is None:
+            return None
+        return cls(entry.get("mode", ""), entry["seconds"], StageResult(**entry["result"]))
+
+    def write(self, directory: Path) -> None:
+        """Leaves it in the stage's directory: from then on the stage is not run again."""
+        write_json(directory / "result.json", asdict(self))
+
+
 @dataclass
 class Used:
-    """What a task has used so far, over all its rounds."""
+    """What a task has used so far, over all its rounds and modes; each directory counts once."""
 
-    env_steps: int = 0
-    dream_steps: int = 0
-    seconds: float = 0.0
+    _stages: dict[Path, Finished] = field(default_factory=dict)
 
-    def add(self, result: StageResult, seconds: float) -> None:
-        self.env_steps += result.env_steps
-        self.dream_steps += result.dream_steps
-        self.seconds += seconds
+    def add(self, directory: Path, finished: Finished) -> None:
+        self._stages[directory] = finished
+
+    def totals(self) -> dict[str, Any]:
+        """Returns env_steps, dream_steps and seconds."""
+        stages = self._stages.values()
+        return {
+            "env_steps": sum(s.result.env_steps for s in stages),
+            "dream_steps": sum(s.result.dream_steps for s in stages),
+            "seconds": sum(s.seconds for s in stages),
+        }
 
 
 @dataclass
@@ -79,6 +106,8 @@ class Runner:
     stages: Sequence[str] = STAGE_NAMES
     after_task: Callable[[StageContext], None] | None = None
     _pool: Pool = field(init=False)
+    _told: set[tuple[Any, ...]] = field(init=False, default_factory=set)
+    """Places whose `stage_done` is in the ledger."""
 
     def __post_init__(self) -> None:
         import_plugins(self.config.curriculum.plugins)
@@ -96,6 +125,7 @@ class Runner:
             RunIOError: the disk refused.
         """
         verdicts: list[Verdict] = []
+        self._told = {_place(event) for event in self.ledger.events("stage_done")}
         for task in self.config.tasks:
             verdict = self._task(task)
             self.ledger.append("verdict", **asdict(verdict))
@@ -113,7 +143,7 @@ class Runner:
         needs = needs_of(task)
         decision = self._last_decision(task)
         self._record_decision(task, decision)
-        used = Used()
+        used = self._used_before(task)
         while decision.mode is not None:
             try:
                 return self._in_mode(task, decision, used)
@@ -141,6 +171,20 @@ class Runner:
                 decision = step_down(decision, needs, states, event["reason"])
         return decision
 
+    def _used_before(self, task: TaskConfig) -> Used:
+        """Returns what a task used in modes that an earlier process of this run has given up."""
+        used = Used()
+        for event in self.ledger.events("stepped_down"):
+            if event["task"] != task.name:
+                continue
+            for mode in ("REAL", event["mode"]):
+                of_mode = self.rundir.stage_dir(task.name, mode, 0, "").parent
+                for path in sorted(of_mode.glob("round-*/*/result.json")):
+                    finished = Finished.read(path.parent)
+                    if finished is not None:
+                        used.add(path.parent, finished)
+        return used
+
     def _in_mode(self, task: TaskConfig, decision: Decision, used: Used) -> Verdict:
         assert decision.mode is not None
         backend = self._load(task, decision)
@@ -155,7 +199,7 @@ class Runner:
                     results[stage.NAME] = result
             if evaluate.NAME not in results:
                 continue
-            verdict = judge(task, decision, results[evaluate.NAME].facts, asdict(used))
+            verdict = judge(task, decision, results[evaluate.NAME].facts, used.totals())
             if self.after_task is not None:
                 self.after_task(ctx.at(evaluate.NAME))
             if verdict.met:
@@ -206,34 +250,52 @@ class Runner:
     def _stage(self, stage: Stage, ctx: StageContext, used: Used) -> StageResult | None:
         """Runs one stage, or takes what it did before; None if it is not among the chosen ones."""
         ctx = ctx.at(stage.NAME)
-        done = read_json(ctx.directory / "result.json")
-        if done is not None:
-            ctx.record("stage_skipped", seconds=done["seconds"], result=done["result"]["summary"])
-            result = StageResult(**done["result"])
-            used.add(result, done["seconds"])
-            return result
-        if stage.NAME not in self.stages:
+        mode = ctx.backend.mode.value
+        finished = Finished.read(ctx.directory)
+        if finished is not None:
+            where = (ctx.task.name, finished.mode or mode, ctx.round, ctx.stage)
+            if where in self._told:
+                summary = finished.result.summary
+                ctx.record("stage_skipped", seconds=finished.seconds, result=summary)
+            else:
+                # Its process died after the result was on the disk, before it could be told.
+                self._tell(ctx, finished)
+        elif stage.NAME not in self.stages:
             return None
-        started = time.monotonic()
-        result = self._retried(stage, ctx)
-        seconds = time.monotonic() - started
-        used.add(result, seconds)
-        write_json(ctx.directory / "result.json", {"seconds": seconds, "result": asdict(result)})
-        ctx.record(
+        else:
+            started = time.monotonic()
+            result = self._retried(stage, ctx)
+            finished = Finished(mode, time.monotonic() - started, result)
+            finished.write(ctx.directory)
+            self._tell(ctx, finished)
+        used.add(ctx.directory, finished)
+        return finished.result
+
+    def _tell(self, ctx: StageContext, finished: Finished) -> None:
+        result = finished.result
+        event = self.ledger.append(
             "stage_done",
-            seconds=seconds,
+            task=ctx.task.name,
+            mode=finished.mode or ctx.backend.mode.value,
+            round=ctx.round,
+            stage=ctx.stage,
+            seconds=finished.seconds,
             result=result.summary,
             env_steps=result.env_steps,
             dream_steps=result.dream_steps,
             metrics=result.metrics,
             facts=result.facts,
         )
-        return result
+        self._told.add(_place(event))
 
     def _retried(self, stage: Stage, ctx: StageContext) -> StageResult:
+        """Runs a stage; attempts that failed before the process was killed are not given again."""
         retries = self.config.curriculum.max_retries
-        for attempt in range(retries + 1):
-            ctx.record("stage_started", attempt=attempt)
+        before = self._failures(ctx)
+        if len(before) > retries:
+            raise StageFailure(before[-1]["reason"], before[-1]["evidence"])
+        for attempt in range(len(before), retries + 1):
+            ctx.record("stage_started", attempt=attempt, resumed_at=_resumed_at(ctx))
             self.barrier.start_stage(self.config.curriculum.stage_deadline_seconds)
             try:
                 return _guarded(lambda: _run_verified(stage, ctx), f"stage {stage.NAME} failed")
@@ -248,6 +310,10 @@ class Runner:
                 if attempt == retries:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _failures(self, ctx: StageContext) -> list[dict[str, Any]]:
+        here = (ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage)
+        return [e for e in self.ledger.events("stage_failed") if _place(e) == here]
 
     def _record_decision(self, task: TaskConfig, decision: Decision) -> None:
         self.ledger.append(
@@ -277,6 +343,15 @@ def exit_code(verdicts: Sequence[Verdict], chosen: Sequence[str]) -> ExitCode:
     if evaluate.NAME not in chosen and all(v.mode is not None for v in verdicts):
         return ExitCode.OK
     return ExitCode.OK if all(v.met for v in verdicts) else ExitCode.TARGET_MISSED
+
+
+def _place(event: Mapping[str, Any]) -> tuple[Any, ...]:
+    return event["task"], event["mode"], event["round"], event["stage"]
+
+
+def _resumed_at(ctx: StageContext) -> dict[str, int] | None:
+    """Returns how far the newest whole commit had come; damaged ones are for the stage to tell."""
+    return reached(ctx.store.latest(lambda text: None))
 
 
 def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:

@@ -17,6 +17,10 @@ REASONS = {
 }
 
 
+WATCH_SECONDS = 2.0
+"""Time between two looks at what is watched."""
+
+
 class Barrier:
     """Decides at each safe point whether to commit, go on or stop.
 
@@ -25,7 +29,8 @@ class Barrier:
     Args:
         commit_seconds: time between commits.
         max_seconds: time after which the run commits and stops; None is never.
-        clock: seconds that only grow.
+        clock: seconds that only grow, whatever is done to the time of day.
+        watch: is called every few seconds and returns why the stage cannot go on, if so.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class Barrier:
         commit_seconds: float,
         max_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        watch: Callable[[], StageFailure | None] | None = None,
     ) -> None:
         self._clock = clock
         self._commit_seconds = commit_seconds
@@ -40,6 +46,8 @@ class Barrier:
         self._last_commit = clock()
         self._deadline: float | None = None
         self._requested: ExitCode | None = None
+        self._watch = watch
+        self._next_look = clock()
 
     def request_stop(self, code: ExitCode) -> None:
         """Asks the run to commit and stop at the next barrier; called from signal handlers."""
@@ -55,7 +63,7 @@ class Barrier:
 
         Raises:
             Stopped: after the save, if the run was asked to stop.
-            StageFailure: the stage is past its deadline.
+            StageFailure: the stage is past its deadline, or what is watched says so.
         """
         if self._stop_code() is None and self._clock() - self._last_commit >= self._commit_seconds:
             save()
@@ -67,7 +75,7 @@ class Barrier:
 
         Raises:
             Stopped: after the save, if the run was asked to stop.
-            StageFailure: the stage is past its deadline.
+            StageFailure: the stage is past its deadline, or what is watched says so.
         """
         code = self._stop_code()
         if code is not None:
@@ -78,6 +86,16 @@ class Barrier:
             raise StageFailure(
                 "the stage ran past curriculum.stage_deadline_seconds", {"deadline": True}
             )
+        problem = self._look()
+        if problem is not None:
+            save()
+            raise problem
+
+    def _look(self) -> StageFailure | None:
+        if self._watch is None or self._clock() < self._next_look:
+            return None
+        self._next_look = self._clock() + WATCH_SECONDS
+        return self._watch()
 
     def _stop_code(self) -> ExitCode | None:
         if self._requested is not None:
@@ -89,7 +107,8 @@ class Barrier:
 
 @contextmanager
 def signals_to(barrier: Barrier) -> Iterator[None]:
-    """Turns Ctrl-C or SIGTERM into a stop at the next barrier, a second Ctrl-C into one now."""
+    """Turns Ctrl-C, SIGTERM or a lost terminal into a stop at the next barrier, a second Ctrl-C
+    into one now."""
     seen: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -99,7 +118,11 @@ def signals_to(barrier: Barrier) -> Iterator[None]:
         code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
         barrier.request_stop(code)
 
-    previous = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Whoever started the run with nohup wants it to outlive the terminal.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous = {n: signal.signal(n, on_signal) for n in numbers}
     try:
         yield
     finally:

@@ -35,6 +35,10 @@ class NonFiniteLoss(ArithmeticError):
     """A training step met a NaN or infinite loss or gradient; weights were left untouched."""
 
 
+class OutOfDeviceMemory(RuntimeError):
+    """A training step did not fit into the device's memory; load a good state before the next."""
+
+
 class NonFiniteFitness(ValueError):
     """A solver was told a NaN or infinite fitness; its state was left untouched."""
 
@@ -169,6 +173,25 @@ class Memory(Protocol):
     def state(self) -> State: ...
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """What V and M can do besides if they learn by gradients: be healed. Not part of `state()`."""
+
+    learning_rate: float
+    """The optimiser's step size; may be set between updates."""
+    parts: int
+    """How many parts an update's batch is taken in, their gradients added up; may be set."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes, `cpu` or `cuda`."""
+        ...
+
+    def move_to(self, device: str) -> None:
+        """Goes on computing on another device, with its weights, moments and counters."""
+        ...
 
 
 @runtime_checkable

@@ -9,7 +9,8 @@ they weigh more in the loss, and the probability is corrected for that weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from torch.nn import functional
 
 from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.neural.adam import GuardedAdam
+from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
 from models.neural.mixture import Mixture
 from models.neural.precision import Precision, computing, resolve_precision
+from models.neural.sequences import SequenceTensors, tensors_of
 from models.neural.state import load_arrays, to_arrays
 
 _EVALUATION_STEPS = 8192
@@ -119,16 +122,45 @@ class MDNRNN:
             raise ValueError(f"MDNRNN was given sizes Z, A, R, K = {sizes}, expected all positive")
         self.latent_size, self.action_size, self.hidden_size = sizes[:3]
         self._reward_weight, self._done_weight = reward_weight, done_weight
-        self._device = torch.device(device)
-        self._dtype = resolve_precision(precision, self._device)
-        self._network = build(lambda: _Network(*sizes), seed).to(self._device)
-        self._network.lstm.flatten_parameters()
-        self._end_weight = torch.tensor(end_weight, device=self._device)
+        self._precision: Precision = precision
+        self._gradient_clip = gradient_clip
+        self.parts = 1
+        self._network = build(lambda: _Network(*sizes), seed)
+        self._end_weight = torch.tensor(end_weight)
         self._scale_updates = scale_updates
-        self._mean_squares = torch.ones(latent_size + 1, device=self._device)
+        self._mean_squares = torch.ones(latent_size + 1)
         self._updates = torch.tensor(0, dtype=torch.int64)
         self._initialise_heads()
-        self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
+        self._place(torch.device(device), learning_rate)
+
+    def _place(self, device: torch.device, learning_rate: float) -> None:
+        self._device = device
+        self._dtype = resolve_precision(self._precision, device)
+        self._network = self._network.to(device)
+        self._network.lstm.flatten_parameters()
+        self._end_weight = self._end_weight.to(device)
+        self._mean_squares = self._mean_squares.to(device)
+        self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self._dtype)
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(self._device)
+
+    def move_to(self, device: str) -> None:
+        """Goes on on another device; see `models.interfaces.Descends`."""
+        state = self.state()
+        self._place(torch.device(device), self.learning_rate)
+        self.load_state(state)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step size."""
+        return self._adam.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._adam.learning_rate = value
 
     def update(self, batch: SequenceBatch, rng: np.random.Generator) -> Metrics:
         """Takes one Adam step on a batch of sequences, each from the initial state.
@@ -143,26 +175,36 @@ class MDNRNN:
 
         Raises:
             NonFiniteLoss: the step was refused and nothing changed.
+            OutOfDeviceMemory: the batch did not fit: take it in more `parts`.
+            MemoryError: it did not fit into the host's memory.
             ValueError: the shapes do not fit this model or each other.
         """
-        tensors = self._tensors_of(batch)
+        with device_memory():
+            return self._update(tensors_of(batch, self.latent_size, self.action_size, self._device))
+
+    def _update(self, tensors: SequenceTensors) -> Metrics:
         mean_squares = self._next_mean_squares(tensors)
-        scales = _scales(mean_squares)
-        heads = self._read_sequence(tensors, scales, self._dtype)
-        losses = self._losses(heads, tensors)
-        count = tensors.mask.sum()
-        loss = (
-            losses["nll"]
-            + self._reward_weight * losses["reward_error"] / scales[-1].square()
-            + self._done_weight * losses["weighted_done_loss"]
-        ) / count
-        norm = self._adam.step(loss)
+        scales, count = _scales(mean_squares), tensors.mask.sum()
+        slices = part_slices(len(tensors.mask), self.parts)
+        seen: dict[int, dict[str, Tensor]] = {}
+
+        def share(number: int) -> Tensor:
+            part = SequenceTensors(*(tensor[slices[number]] for tensor in tensors))
+            heads = self._read_sequence(part, scales, self._dtype)
+            losses = self._losses(heads, part)
+            with torch.no_grad():
+                sums = {**losses, **self._errors(heads, part)}
+                seen[number] = {name: value.detach() for name, value in sums.items()}
+            return (
+                losses["nll"]
+                + self._reward_weight * losses["reward_error"] / scales[-1].square()
+                + self._done_weight * losses["weighted_done_loss"]
+            ) / count
+
+        loss, norm = self._adam.step([partial(share, number) for number in range(len(slices))])
         self._mean_squares.copy_(mean_squares)
         self._updates += 1
-        with torch.no_grad():
-            sums = {**losses, **self._errors(heads, tensors)}
-            metrics = _averages({name: value.detach() for name, value in sums.items()}, count)
-        return {"loss": loss.item(), **metrics, "gradient_norm": norm}
+        return {"loss": loss, **_averages(_summed(seen.values()), count), "gradient_norm": norm}
 
     def finish(self) -> Metrics:
         """Does nothing: every update already learned; returns no metrics."""
@@ -182,18 +224,17 @@ class MDNRNN:
             ValueError: the shapes do not fit this model or each other.
         """
         rows = max(1, _EVALUATION_STEPS // max(1, batch.mask.shape[1]))
-        total: dict[str, Tensor] = {}
-        whole, scales = self._tensors_of(batch), _scales(self._mean_squares)
+        sums: list[dict[str, Tensor]] = []
+        whole, scales = (
+            tensors_of(batch, self.latent_size, self.action_size, self._device),
+            _scales(self._mean_squares),
+        )
         with torch.inference_mode():
             for start in range(0, len(whole.mask), rows):
-                part = _Tensors(*(tensor[start : start + rows] for tensor in whole))
+                part = SequenceTensors(*(tensor[start : start + rows] for tensor in whole))
                 heads = self._read_sequence(part, scales, torch.float32)
-                for name, value in {
-                    **self._losses(heads, part),
-                    **self._errors(heads, part),
-                }.items():
-                    total[name] = total[name] + value if name in total else value
-            return _averages(total, whole.mask.sum())
+                sums.append({**self._losses(heads, part), **self._errors(heads, part)})
+            return _averages(_summed(sums), whole.mask.sum())
 
     def initial_state(self, n: int) -> Float:
         """Returns zeros `[n, 2R]`."""
@@ -270,7 +311,7 @@ class MDNRNN:
             layer.bias[mixture_size : 2 * mixture_size] = spread.repeat(self.latent_size)
             layer.bias[-1] = math.log(_INITIAL_END_PROBABILITY / (1.0 - _INITIAL_END_PROBABILITY))
 
-    def _next_mean_squares(self, tensors: _Tensors) -> Tensor:
+    def _next_mean_squares(self, tensors: SequenceTensors) -> Tensor:
         updates = int(self._updates)
         if updates >= self._scale_updates:
             return self._mean_squares
@@ -279,7 +320,9 @@ class MDNRNN:
         mean_squares = (squares * tensors.mask.unsqueeze(-1)).sum((0, 1)) / tensors.mask.sum()
         return self._mean_squares + (mean_squares - self._mean_squares) / (updates + 1)
 
-    def _read_sequence(self, tensors: _Tensors, scales: Tensor, dtype: torch.dtype) -> _Heads:
+    def _read_sequence(
+        self, tensors: SequenceTensors, scales: Tensor, dtype: torch.dtype
+    ) -> _Heads:
         current = tensors.latents[:, :-1]
         inputs = torch.cat([current, tensors.actions], dim=-1)
         # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
@@ -289,7 +332,7 @@ class MDNRNN:
         with computing(self._device, dtype):
             return self._network.read(hidden, current, scales)
 
-    def _losses(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
+    def _losses(self, heads: _Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
         """Sums over real steps of the terms that are trained on, and of the plain end's."""
         mask, targets = tensors.mask, tensors.latents[:, 1:]
         nll = heads.mixture.negative_log_likelihood(targets).mean(-1)
@@ -312,7 +355,7 @@ class MDNRNN:
         }
         return {name: (mask * value).sum() for name, value in terms.items()}
 
-    def _errors(self, heads: _Heads, tensors: _Tensors) -> dict[str, Tensor]:
+    def _errors(self, heads: _Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
         """Sums over real steps of what is only looked at."""
         mask, targets = tensors.mask, tensors.latents[:, 1:]
         expected = heads.mixture.expectation()
@@ -325,59 +368,23 @@ class MDNRNN:
         }
         return {name: (mask * value).sum() for name, value in terms.items()}
 
-    def _tensors_of(self, batch: SequenceBatch) -> _Tensors:
-        _check(batch, self.latent_size, self.action_size)
-        mask = batch.mask > 0
-        # Padding may hold anything, NaN included, which a product with zero would let through.
-        real_next = np.concatenate([np.ones((len(mask), 1), bool), mask], axis=1)
-        return _Tensors(
-            self._to_device(np.where(real_next[..., None], batch.latents, 0.0)),
-            self._to_device(np.where(mask[..., None], batch.actions, 0.0)),
-            self._to_device(np.where(mask, batch.rewards, 0.0)),
-            self._to_device(np.where(mask, batch.terminated, 0.0)),
-            self._to_device(batch.mask),
-        )
-
     def _to_device(self, array: np.ndarray) -> Tensor:
         # `torch.tensor` copies: the caller's array may be read-only or change later.
         return torch.tensor(array, dtype=torch.float32, device=self._device)
-
-
-class _Tensors(NamedTuple):
-    """A `SequenceBatch` on the device, its padding zeroed."""
-
-    latents: Tensor
-    actions: Tensor
-    rewards: Tensor
-    terminated: Tensor
-    mask: Tensor
-
-
-def _check(batch: SequenceBatch, latent_size: int, action_size: int) -> None:
-    rows, steps = batch.mask.shape
-    expected = {
-        "latents": (rows, steps + 1, latent_size),
-        "actions": (rows, steps, action_size),
-        "rewards": (rows, steps),
-        "terminated": (rows, steps),
-    }
-    for name, shape in expected.items():
-        given = getattr(batch, name).shape
-        if given != shape:
-            raise ValueError(
-                f"MDNRNN was given {name} {given}, expected {shape}, "
-                f"as the mask is {batch.mask.shape}"
-            )
-    if not np.any(batch.mask):
-        raise ValueError(
-            "MDNRNN was given a batch whose mask is all zero, expected real steps in it"
-        )
 
 
 def _scales(mean_squares: Tensor) -> Tensor:
     """Returns usual sizes; what was never seen to differ from zero counts in its own units."""
     known = torch.where(mean_squares > 0, mean_squares, 1.0)
     return known.sqrt().clamp_min(_SMALLEST_SCALE)
+
+
+def _summed(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    total: dict[str, Tensor] = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total[name] + value if name in total else value
+    return total
 
 
 def _averages(sums: Mapping[str, Tensor], count: Tensor) -> Metrics:

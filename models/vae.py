@@ -9,6 +9,7 @@ the frame before weigh more in the reconstruction than the background.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from models.interfaces import Float, Frames, Metrics, State
 from models.neural.adam import GuardedAdam
+from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
 from models.neural.precision import Precision, computing, resolve_precision
 from models.neural.state import load_arrays, to_arrays
@@ -67,10 +69,21 @@ class _Network(nn.Module):
         return self.up[-1](maps).float()
 
 
-class _Losses(NamedTuple):
-    """The loss of one batch and its terms before they are scaled, scalars each."""
+class _Part(NamedTuple):
+    """Some rows of a batch of `batch` frames: images, what moved in them, and their noise."""
 
-    total: Tensor
+    images: Tensor
+    moved: Tensor
+    noise: Tensor
+    batch: int
+
+
+class _Seen(NamedTuple):
+    """What a forward pass gave: frames, posterior `[B, Z]`, and the loss's terms `[1]`."""
+
+    decoded: Tensor
+    mean: Tensor
+    log_variance: Tensor
     reconstruction: Tensor
     kl: Tensor
 
@@ -136,18 +149,46 @@ class ConvVAE:
         self._motion_weight, self._background_weight = motion_weight, background_weight
         self._reconstruction_scale = reconstruction_scale
         self._mean_frame_updates = mean_frame_updates
-        self._device = torch.device(device)
-        self._dtype = resolve_precision(precision, self._device)
+        self._precision: Precision = precision
+        self._gradient_clip = gradient_clip
+        self.parts = 1
         height, width, image_channels = self.frame_shape
         network = build(lambda: _Network(self.frame_shape, latent_size, tuple(channels)), seed)
         with torch.no_grad():
             # Starts close to the mean frame instead of at noise around it.
             for parameter in network.up[-1].parameters():
                 parameter.mul_(0.3)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._adam = GuardedAdam(self._network, learning_rate, gradient_clip, self._dtype)
-        self._mean_frame = torch.zeros(1, image_channels, height, width, device=self._device)
+        self._network = network
+        self._mean_frame = torch.zeros(1, image_channels, height, width)
         self._updates = torch.tensor(0, dtype=torch.int64)
+        self._place(torch.device(device), learning_rate)
+
+    def _place(self, device: torch.device, learning_rate: float) -> None:
+        self._device = device
+        self._dtype = resolve_precision(self._precision, device)
+        self._network = self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean_frame = self._mean_frame.to(device)
+        self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self._dtype)
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(self._device)
+
+    def move_to(self, device: str) -> None:
+        """Goes on on another device; see `models.interfaces.Descends`."""
+        state = self.state()
+        self._place(torch.device(device), self.learning_rate)
+        self.load_state(state)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step size."""
+        return self._adam.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._adam.learning_rate = value
 
     def update(
         self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
@@ -164,31 +205,43 @@ class ConvVAE:
 
         Raises:
             NonFiniteLoss: the step was refused and nothing changed.
+            OutOfDeviceMemory: the batch did not fit: take it in more `parts`.
+            MemoryError: it did not fit into the host's memory.
         """
-        images, before = self._images(observations), self._images(previous)
-        normals = rng.standard_normal((len(images), self.latent_size), dtype=np.float32)
-        mean_frame, updates = self._next_mean_frame(images), int(self._updates)
-        moved = _moved(images, before)
-        with computing(self._device, self._dtype):
-            mean, log_variance = self._network.encode(images - mean_frame)
-            noise = torch.from_numpy(normals).to(self._device) * torch.exp(0.5 * log_variance)
-            logits = self._network.decode(mean + noise)
-        decoded = _to_pixels(logits, mean_frame)
-        beta = self._beta_at(updates)
-        losses = self._losses(images, decoded, moved, (mean, log_variance), beta)
-        norm = self._adam.step(losses.total)
+        normals = rng.standard_normal((len(observations), self.latent_size), dtype=np.float32)
+        with device_memory():
+            return self._update(observations, previous, normals)
+
+    def _update(
+        self, observations: np.ndarray, previous: np.ndarray, normals: np.ndarray
+    ) -> Metrics:
+        images = self._images(observations)
+        moved = _moved(images, self._images(previous))
+        mean_frame, beta = self._next_mean_frame(images), self._beta_at(int(self._updates))
+        noise = torch.from_numpy(normals).to(self._device)
+        slices = part_slices(len(images), self.parts)
+        seen: dict[int, _Seen] = {}
+
+        def share(number: int) -> Tensor:
+            rows = slices[number]
+            part = _Part(images[rows], moved[rows], noise[rows], len(images))
+            loss, seen[number] = self._share_of_loss(part, mean_frame, beta)
+            return loss
+
+        loss, norm = self._adam.step([partial(share, number) for number in range(len(slices))])
         self._mean_frame.copy_(mean_frame)
         self._updates += 1
+        whole = _Seen(*map(_joined, zip(*(seen[n] for n in range(len(slices))), strict=True)))
         with torch.no_grad():
             metrics = {
-                "loss": losses.total,
-                "reconstruction": losses.reconstruction,
-                "kl": losses.kl,
-                **_image_metrics(images, decoded, moved, mean_frame),
-                **_latent_metrics(mean, log_variance),
+                "reconstruction": whole.reconstruction.sum(),
+                "kl": whole.kl.sum(),
+                **_image_metrics(images, whole.decoded, moved, mean_frame),
+                **_latent_metrics(whole.mean, whole.log_variance),
             }
-            values = torch.stack([value.detach() for value in metrics.values()]).tolist()
-        return {**dict(zip(metrics, values, strict=True)), "beta": beta, "gradient_norm": norm}
+            values = torch.stack(list(metrics.values())).tolist()
+        measured = dict(zip(metrics, values, strict=True))
+        return {"loss": loss, **measured, "beta": beta, "gradient_norm": norm}
 
     def finish(self) -> Metrics:
         """Does nothing: every update already learned; returns no metrics."""
@@ -238,21 +291,22 @@ class ConvVAE:
         moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
         return {**weights, **moments, "mean_frame": self._mean_frame, "updates": self._updates}
 
-    def _losses(
-        self,
-        images: Tensor,
-        decoded: Tensor,
-        moved: Tensor,
-        posterior: tuple[Tensor, Tensor],
-        beta: float,
-    ) -> _Losses:
-        error = (decoded - images).square()
+    def _share_of_loss(self, part: _Part, mean_frame: Tensor, beta: float) -> tuple[Tensor, _Seen]:
+        """Returns what a part adds to the batch's loss, and what was seen on the way, detached."""
+        with computing(self._device, self._dtype):
+            mean, log_variance = self._network.encode(part.images - mean_frame)
+            logits = self._network.decode(mean + part.noise * torch.exp(0.5 * log_variance))
+        decoded = _to_pixels(logits, mean_frame)
+        error = (decoded - part.images).square()
         if self._motion_weight > 0:
-            error = error * (self._background_weight + self._motion_weight * moved)
-        reconstruction = error.sum(dim=(1, 2, 3)).mean()
-        mean, log_variance = posterior
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1).mean()
-        return _Losses(self._reconstruction_scale * reconstruction + beta * kl, reconstruction, kl)
+            error = error * (self._background_weight + self._motion_weight * part.moved)
+        share = len(part.images) / part.batch
+        reconstruction = error.sum(dim=(1, 2, 3)).mean() * share
+        latent_kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+        kl = latent_kl.sum(1).mean() * share
+        seen = (decoded, mean, log_variance, reconstruction[None], kl[None])
+        loss = self._reconstruction_scale * reconstruction + beta * kl
+        return loss, _Seen(*(tensor.detach() for tensor in seen))
 
     def _beta_at(self, updates: int) -> float:
         if self._beta_warmup_steps == 0:
@@ -294,6 +348,10 @@ def _checked_shape(
         )
     height, width, image_channels = (int(size) for size in frame_shape)
     return height, width, image_channels
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _chunks(n: int) -> Iterator[slice]:

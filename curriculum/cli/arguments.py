@@ -123,6 +123,11 @@ def _add_run(commands) -> None:
         help="auto goes on with a run that is there, never refuses to (default: auto)",
     )
     where.add_argument(
+        "--fork",
+        metavar="RUN",
+        help="start this run from another one: take over what the configuration leaves as it was",
+    )
+    where.add_argument(
         "--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …"
     )
     numbers = run.add_argument_group("configuration")

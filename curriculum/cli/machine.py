@@ -114,7 +114,34 @@ def hardware(device: str) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "device": device,
+        "threads": threads(),
     }
+
+
+def threads() -> int:
+    """Returns how many threads OpenMP and BLAS use here: the order of their sums depends on it."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else available_cores()
+
+
+def inexact_because(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns why a resumed run will not equal the uninterrupted one to the last bit.
+
+    Args:
+        before: facts of the `run_started` event that the run began with.
+        now: the same facts of this process.
+
+    Returns:
+        A line `what: then -> now` for each version and each property of the machine that numbers
+        depend on and that differs; empty where the run goes on exactly.
+    """
+    lines = []
+    for section, names in (("versions", None), ("hardware", ("cpu", "device", "threads"))):
+        then, here = before.get(section) or {}, now.get(section) or {}
+        for name in names or dict.fromkeys([*then, *here]):
+            if then.get(name) != here.get(name):
+                lines.append(f"{name}: {then.get(name, 'unknown')} -> {here.get(name, 'unknown')}")
+    return lines
 
 
 def _cpu_name(open_file: Callable[..., Any] = open) -> str:

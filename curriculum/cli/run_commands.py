@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from curriculum.cli.arguments import SHORTCUTS
-from curriculum.config.loading import dump
+from curriculum.config.loading import changes, dump
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import STAGES
@@ -24,13 +25,20 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(
             f"{directory} holds a run already: choose another --run-dir, or leave --resume away"
         )
+    if args.fork and RunDir.exists(directory):
+        raise ConfigError(
+            f"{directory} holds a run already: --fork starts a new one, so choose another --run-dir"
+        )
     from curriculum.cli.walk import dry_run, probe, walk
 
     stages = tuple(args.stages or STAGES)
-    machine = probe(config)
+    machine = probe(config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
+    source = RunDir.open(Path(args.fork)) if args.fork else None
     with _rundir(directory, config) as rundir:
+        if source is not None:
+            _fork(source, rundir, config)
         return walk(args, config, machine, rundir, stages)
 
 
@@ -40,7 +48,7 @@ def resume(args: argparse.Namespace) -> ExitCode:
         config = load_config(rundir.config_path)
         from curriculum.cli.walk import probe, walk
 
-        return walk(args, config, probe(config), rundir, STAGES)
+        return walk(args, config, probe(config, rundir.path), rundir, STAGES)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"run": run, "resume": resume}
@@ -63,6 +71,18 @@ def _sets(args: argparse.Namespace) -> list[str]:
         if value is not None:
             sets.append(f"{key}={json.dumps(value)}")
     return sets + args.sets
+
+
+def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:
+    """Takes over what fits, and says what that is."""
+    from curriculum.records.fork import fork
+    from curriculum.records.ledger import Ledger
+
+    taken = [f"{t.task} {t.mode} {t.stage}" for t in fork(source, rundir, config)]
+    different = changes(source.config(), config)
+    facts = {"source": str(source.path), "source_id": source.id, "changes": different}
+    Ledger(rundir.ledger_path).append("forked", **facts, taken=taken)
+    print(f"taken over from {source.path}: {', '.join(taken) or 'nothing'}", file=sys.stderr)
 
 
 def _rundir(directory: Path, config: Config) -> RunDir:

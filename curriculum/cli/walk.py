@@ -14,16 +14,19 @@ from typing import Any
 
 from curriculum.cli.machine import (
     hardware,
+    inexact_because,
     machine_from,
     probe_names,
     refuse_impossible,
     versions,
 )
+from curriculum.cli.needs import disk_needs, lower_disk, require_memory
 from curriculum.config.loading import config_hash
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
 from curriculum.mode import decide
 from curriculum.records.ledger import Ledger
+from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
 from curriculum.runner import Machine, Runner, exit_code
@@ -35,11 +38,32 @@ from curriculum.tasks import needs_of
 from diagnostics.cache import probe_all
 
 
-def probe(config: Config) -> Machine:
-    """Probes what the configuration could use and refuses a forced mode that cannot be had."""
+def probe(config: Config, directory: Path | None = None) -> Machine:
+    """Probes what the configuration could use and refuses what this machine cannot do.
+
+    Args:
+        config: of the run.
+        directory: of the run, if it is not where the configuration says.
+
+    Raises:
+        ComponentMissing: a forced mode cannot be had.
+        ConfigError: the run would not fit into memory.
+        RunIOError: it would not fit onto the disk.
+    """
     probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
     machine = machine_from(config, probes)
     refuse_impossible(config, machine.states)
+    modes = {}
+    for task in config.tasks:
+        mode = decide(machine.states, needs_of(task), config.curriculum.mode).mode
+        if mode is not None:
+            modes[task.name] = str(mode)
+    require_memory(config, modes, machine.workers)
+    there = directory or Path(config.run_dir) / config.name
+    if not RunDir.exists(there):
+        # Of a run that goes on, most may be written already; each commit asks for its own room.
+        written = disk_needs(config, modes)
+        require_disk(there, sum(need.bytes for need in written), lower_disk(written))
     return machine
 
 
@@ -91,9 +115,10 @@ def walk(
     stages: tuple[str, ...],
 ) -> ExitCode:
     """Walks the tasks in a run directory that is locked, and returns the exit code."""
-    barrier = Barrier(config.curriculum.commit_seconds, args.max_time)
     display = make_display(config, quiet=args.quiet, json=args.json)
     ledger = Ledger(rundir.ledger_path)
+    watch = MemoryWatch(ledger.append)
+    barrier = Barrier(config.curriculum.commit_seconds, args.max_time, watch=watch)
     with signals_to(barrier), display, _tensorboard(config, rundir, ledger):
         ledger.subscribe(display.on_event)
         _record_start(config, machine, rundir, ledger)
@@ -148,6 +173,8 @@ def _media(config: Config) -> Callable[[StageContext], None] | None:
 
 
 def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledger) -> None:
+    started = ledger.events("run_started")
+    facts = {"versions": versions(), "hardware": hardware(machine.device)}
     ledger.append(
         "run_started",
         name=config.name,
@@ -155,11 +182,18 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
         mode=config.curriculum.mode,
         config_hash=config_hash(config),
         run_dir=str(rundir.path),
-        versions=versions(),
-        hardware=hardware(machine.device),
-        resumed=any(ledger.events("run_started")),
+        **facts,
+        resumed=bool(started),
         command=shlex.join(["python", "-m", "curriculum", *sys.argv[1:]]),
     )
+    different = inexact_because(started[0], facts) if started else []
+    if different:
+        ledger.append("resume_inexact", differences=different)
+        print(
+            f"this is not where the run began ({'; '.join(different)}): it goes on, and its "
+            "results are as good, but they will not equal an uninterrupted run's to the last bit",
+            file=sys.stderr,
+        )
     for name, state in machine.states.items():
         ledger.append("probe", component=name, state=state)
 

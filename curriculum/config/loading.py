@@ -25,11 +25,11 @@ from curriculum.config.check import (
 from curriculum.config.overrides import parse_overrides
 from curriculum.config.presets import PRESETS
 from curriculum.config.schema import NAME, Config, CurriculumConfig, TaskConfig
-from curriculum.config.writing import changes, config_hash, diff, dump, to_dict
+from curriculum.config.writing import changed_keys, changes, config_hash, diff, dump, to_dict
 from curriculum.config.yaml_strict import Node, load_yaml, node_of
 from curriculum.errors import ConfigError
 
-__all__ = ["changes", "config_hash", "diff", "dump", "load_config", "to_dict"]
+__all__ = ["changed_keys", "changes", "config_hash", "diff", "dump", "load_config", "to_dict"]
 
 CUSTOM_TASK_KEYS = ("env_id", "observation", "target")
 """What a task that is not built in cannot do without."""

@@ -65,6 +65,13 @@ def changes(a: Config, b: Config) -> list[str]:
     return _differences(left, right)
 
 
+def changed_keys(a: Config, b: Config) -> list[str]:
+    """Returns the dotted keys of those differences."""
+    common = {task.name for task in a.tasks} & {task.name for task in b.tasks}
+    left, right = (_flat(_relevant(config, common)) for config in (a, b))
+    return _differing(left, right)
+
+
 def _relevant(config: Config, tasks: set[str]) -> dict[str, Any]:
     plain = to_dict(config)
     plain["tasks"] = {name: task for name, task in plain["tasks"].items() if name in tasks}
@@ -75,12 +82,12 @@ def _relevant(config: Config, tasks: set[str]) -> dict[str, Any]:
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    return [f"{key}: {_shown(a, key)} -> {_shown(b, key)}" for key in _differing(a, b)]
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys([*a, *b])
-    return [
-        f"{key}: {_shown(a, key)} -> {_shown(b, key)}"
-        for key in keys
-        if key not in a or key not in b or a[key] != b[key]
-    ]
+    return [key for key in keys if key not in a or key not in b or a[key] != b[key]]
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

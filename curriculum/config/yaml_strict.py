@@ -103,6 +103,11 @@ def parse_yaml(text: str, name: str, problems: list[str], fixed_place: bool = Fa
         return _Composer(text, name, problems, fixed_place).document()
     except yaml.YAMLError as e:
         raise ConfigError(_explain(e, name, fixed_place)) from e
+    except UnicodeEncodeError as e:
+        # Options reach Python as surrogates where the locale is not that of the terminal.
+        raise ConfigError(
+            f"{name!a}: it holds bytes that are no text here: use a UTF-8 locale, e.g. LANG=C.UTF-8"
+        ) from e
 
 
 class _Composer:

@@ -2,7 +2,8 @@
 
 `commits/000012/` holds `state.safetensors` (arrays), `meta.json` (JSON facts) and `manifest.json`
 (sizes and SHA-256 of both, and of itself). It is written under another name, synced and renamed,
-so a crash leaves the commits before it as they were.
+so a crash leaves the commits before it as they were. Nothing in it is ever executed: whatever
+somebody puts in a commit's place is arrays and JSON, or it is refused.
 """
 
 from __future__ import annotations
@@ -11,21 +12,32 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from curriculum.records.files import Disk, Files, read_json, refused, to_json, write_json
+from curriculum.records.files import (
+    RESERVE_BYTES,
+    Disk,
+    Files,
+    read_json,
+    refused,
+    require_room,
+    to_json,
+    write_json,
+)
 
 __all__ = ["Commit", "CommitStore", "read_json", "write_json"]
 
 SCHEMA = 1
 STATE, META, MANIFEST = "state.safetensors", "meta.json", "manifest.json"
+_MANIFEST_LIMIT = 2**20
 _NUMBER = re.compile(r"\d{6,}")
 _KINDS = "biuf"
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -42,20 +54,14 @@ class Commit:
         meta: JSON facts, as they were saved.
         complete: whether this is the final commit of its stage.
         appended: byte lengths of append-only files that belong to it, by file name.
+        arrays: the saved arrays, writable and the reader's own.
     """
 
     number: int
     meta: dict[str, Any]
     complete: bool
     appended: dict[str, int]
-    _state: bytes = field(repr=False)
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The saved arrays: writable copies with their shapes and dtypes."""
-        from safetensors.numpy import load
-
-        return {name: array.copy() for name, array in load(self._state).items()}
+    arrays: dict[str, np.ndarray] = field(repr=False)
 
 
 class Unverified(Exception):
@@ -71,14 +77,28 @@ class CommitStore:
         directory: of the stage; created by the first save.
         keep: whole commits to keep, at least 2.
         files: the disk; tests hand in failing ones.
+        identity: of the run and the place in it, e.g. `<run id>/pong/FULL/round-00/vision`. It is
+            written into every manifest, and a commit with another one counts as damaged: somebody
+            copied it here. Empty: any commit is taken.
+        report: is told a sentence for every commit that `latest` passes over, where `latest` is
+            given nobody else to tell.
     """
 
-    def __init__(self, directory: Path, keep: int = 2, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        keep: int = 2,
+        files: Files | None = None,
+        identity: str = "",
+        report: Report | None = None,
+    ) -> None:
         if keep < 2:
             raise ValueError(f"keep is {keep}, expected at least 2: one may turn out damaged")
         self.directory = directory / "commits"
         self._keep = keep
         self._files = files or Disk()
+        self._identity = identity
+        self._report = report
 
     def save(
         self,
@@ -100,7 +120,8 @@ class CommitStore:
             The commit's number.
 
         Raises:
-            RunIOError: the disk refused; `latest` still returns the commit before.
+            RunIOError: the disk refused, or has too little room, which is found out before anything
+                is written; `latest` still returns the commit before.
             ValueError: an array holds objects or text.
         """
         number = max(self._numbers(), default=0) + 1
@@ -108,16 +129,20 @@ class CommitStore:
         body = {
             "schema": SCHEMA,
             "number": number,
+            "identity": self._identity,
             "complete": complete,
             "appended": {name: int(length) for name, length in appended.items()},
             "files": {name: _fingerprint(data) for name, data in contents.items()},
         }
         contents[MANIFEST] = _seal(body)
-        needed = sum(map(len, contents.values()))
+        needed = sum(map(len, contents.values())) + RESERVE_BYTES
         try:
+            self._sweep()
+            require_room(self.directory, needed)
             self._write(number, contents)
             self._prune()
         except OSError as e:
+            self._give_up(number)
             raise refused(e, f"write commit {number:06d}", self.directory, needed) from e
         return number
 
@@ -125,19 +150,19 @@ class CommitStore:
         """Returns the newest commit that verifies, or None if there is none.
 
         Args:
-            report: is told a sentence for every damaged commit that was passed over.
+            report: is told a sentence for every damaged commit that was passed over; the store's
+                own `report` if None.
 
         Raises:
             RunIOError: the disk cannot be read.
         """
+        tell = report or self._report
         for number in sorted(self._numbers(), reverse=True):
             try:
-                return _read(self._path(number))
+                return _read(self._path(number), self._identity)
             except Unverified as e:
-                if report is not None:
-                    report(
-                        f"commit {number:06d} in {self.directory} is damaged and passed over: {e}"
-                    )
+                if tell is not None:
+                    tell(f"commit {number:06d} in {self.directory} is damaged and passed over: {e}")
             except OSError as e:
                 raise refused(e, f"read commit {number:06d}", self.directory) from e
         return None
@@ -151,7 +176,7 @@ class CommitStore:
         found = []
         for number in sorted(self._numbers()):
             try:
-                _read(self._path(number))
+                _read(self._path(number), self._identity)
             except Unverified as e:
                 found.append(f"commit {number:06d} in {self.directory}: {e}")
             except OSError as e:
@@ -177,36 +202,49 @@ class CommitStore:
         self._files.sync_directory(self.directory)
 
     def _prune(self) -> None:
-        """Removes leftovers of dead writers and commits older than the newest `keep` whole ones."""
+        """Removes what is older than the newest `keep` whole commits."""
         whole = 0
         for number in sorted(self._numbers(), reverse=True):
             path = self._path(number)
             if whole >= self._keep:
                 # Renamed first, so that a crash cannot leave half a commit under a commit's name.
                 self._files.replace(path, self._temporary(path))
-            elif _looks_whole(path):
+            elif _looks_whole(path, self._identity):
                 whole += 1
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes leftovers of dead writers; before a save, because the room may be needed."""
         for leftover in self.directory.glob("*.tmp-*"):
             self._files.remove_tree(leftover)
+
+    def _give_up(self, number: int) -> None:
+        """Removes what a refused save left, so that it does not sit on a disk that is full."""
+        with suppress(OSError):
+            self._files.remove_tree(self._temporary(self._path(number)))
 
     def _temporary(self, path: Path) -> Path:
         return path.with_name(f"{path.name}.tmp-{os.getpid()}")
 
 
-def _read(directory: Path) -> Commit:
-    body = _open_manifest(directory)
+def _read(directory: Path, identity: str) -> Commit:
+    body = _open_manifest(directory, identity)
     contents = {}
     for name in (STATE, META):
-        data = _bytes(directory / name)
-        if body["files"].get(name) != _fingerprint(data):
+        listed = body["files"].get(name)
+        size = listed.get("size") if isinstance(listed, dict) else None
+        if not isinstance(size, int):
+            raise Unverified(f"{MANIFEST} does not list {name}")
+        data = _bytes(directory / name, size)
+        if listed != _fingerprint(data):
             raise Unverified(f"{name} is not what its manifest says")
         contents[name] = data
-    meta = json.loads(contents[META])
-    return Commit(body["number"], meta, body["complete"], body["appended"], contents[STATE])
+    meta, arrays = _parsed(contents[META]), _unpack(contents[STATE])
+    return Commit(body["number"], meta, body["complete"], body["appended"], arrays)
 
 
-def _open_manifest(directory: Path) -> dict[str, Any]:
-    data = _bytes(directory / MANIFEST)
+def _open_manifest(directory: Path, identity: str) -> dict[str, Any]:
+    data = _bytes(directory / MANIFEST, _MANIFEST_LIMIT)
     try:
         body = json.loads(data)["body"]
         sealed = _seal(body)
@@ -214,27 +252,61 @@ def _open_manifest(directory: Path) -> dict[str, Any]:
         raise Unverified(f"{MANIFEST} is no manifest: {e}") from e
     if sealed != data:
         raise Unverified(f"{MANIFEST} does not agree with its own hash")
-    if body["schema"] != SCHEMA:
-        raise Unverified(f"its format is {body['schema']}, this program reads {SCHEMA}")
+    schema = body.get("schema") if isinstance(body, dict) else None
+    if schema != SCHEMA:
+        raise Unverified(f"its format is {schema}, this program reads {SCHEMA}")
+    kinds = {"number": int, "complete": bool, "appended": dict, "files": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
+    if wrong:
+        raise Unverified(f"{MANIFEST} has no {wrong[0]}")
     if body["number"] != int(directory.name):
         raise Unverified(f"it was written as number {body['number']}")
+    if identity and body.get("identity") != identity:
+        raise Unverified(f"it was written by {body.get('identity') or 'nobody known'}, not here")
     return body
 
 
-def _looks_whole(directory: Path) -> bool:
+def _looks_whole(directory: Path, identity: str) -> bool:
     """Checks the manifest and the sizes, but not the hashes: cheap enough for every save."""
     try:
-        listed = _open_manifest(directory)["files"]
+        listed = _open_manifest(directory, identity)["files"]
         return all((directory / name).stat().st_size == f["size"] for name, f in listed.items())
-    except (Unverified, FileNotFoundError):
+    except (Unverified, OSError, KeyError, TypeError):
         return False
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, limit: int) -> bytes:
+    """Reads a plain file of at most `limit` bytes; a pipe or a device would never end."""
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Unverified(f"{path.name} is missing")
+        if found.st_size > limit:
+            raise Unverified(f"{path.name} has {found.st_size} bytes, expected at most {limit}")
         return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
+    except (FileNotFoundError, NotADirectoryError) as e:
         raise Unverified(f"{path.name} is missing") from e
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        meta = json.loads(data)
+    except (ValueError, RecursionError) as e:
+        raise Unverified(f"{META} is no JSON: {e}") from e
+    if not isinstance(meta, dict):
+        raise Unverified(f"{META} holds no facts")
+    return meta
+
+
+def _unpack(data: bytes) -> dict[str, np.ndarray]:
+    """Reads arrays, and nothing but arrays: a hash that fits does not say who made a file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return {name: array.copy() for name, array in load(data).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as e:
+        raise Unverified(f"{STATE} holds no arrays: {e}") from e
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:

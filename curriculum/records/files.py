@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ import numpy as np
 from curriculum.errors import RunIOError
 
 MIB = 2**20
+RESERVE_BYTES = 4 * MIB
+"""Room that a commit leaves on the disk, so that the ledger and the report can still be written."""
 
 
 class Files(Protocol):
@@ -82,9 +85,32 @@ def refused(error: OSError, what: str, path: Path, needed_bytes: int = 0) -> Run
         way_out = f"it needs {_mib(needed_bytes)} there, {_free(path)}; free space, then resume"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         way_out = "it needs a directory that this user may write to; change that, then resume"
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+        way_out = "it was moved or removed while it was in use; put it back and resume, or run anew"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        way_out = "raise the limit of open files (`ulimit -n`), then resume"
+    elif error.errno == errno.EFBIG:
+        way_out = "raise the limit of file sizes (`ulimit -f`), then resume"
     else:
         way_out = "look at the disk, then resume: the last commit is untouched"
     return RunIOError(f"cannot {what} in {path}: {reason}: {way_out}")
+
+
+def require_room(path: Path, needed_bytes: int) -> None:
+    """Refuses a write that the disk has no room for, before any of it is written.
+
+    Args:
+        path: where it is to be written; need not be there yet.
+        needed_bytes: its size, and what has to stay free.
+
+    Raises:
+        OSError: ENOSPC, if there is less.
+    """
+    existing = _existing(path)
+    if existing is None:
+        return
+    if shutil.disk_usage(existing).free < needed_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def write_bytes(path: Path, data: bytes, files: Files | None = None) -> None:
@@ -101,6 +127,8 @@ def write_bytes(path: Path, data: bytes, files: Files | None = None) -> None:
         files.replace(temporary, path)
         files.sync_directory(path.parent)
     except OSError as e:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise refused(e, f"write {path.name}", path.parent, len(data)) from e
 
 
@@ -171,7 +199,11 @@ def _mib(size_bytes: int) -> str:
 
 
 def _free(path: Path) -> str:
-    existing = next((p for p in (path, *path.parents) if p.exists()), None)
+    existing = _existing(path)
     if existing is None:
         return "free space unknown"
     return f"{shutil.disk_usage(existing).free / MIB:.1f} MiB are free"
+
+
+def _existing(path: Path) -> Path | None:
+    return next((p for p in (path, *path.parents) if p.exists()), None)

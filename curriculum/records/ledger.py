@@ -8,7 +8,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ IMPORTANT = frozenset(
     }
 )
 """Events that are on the disk when `append` returns; others may be lost when the power fails."""
+
+
+_COUNTS = ("step", "generation", "rollbacks")
+"""Facts that say how far a stage had come when it told an event."""
 
 
 class Ledger:
@@ -107,9 +111,12 @@ class Ledger:
         if not self._mended:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.truncate(_whole_lines(self.path))
+            self.path.touch()
             self._mended = True
         before = self.length()
-        with self.path.open("ab", buffering=0) as file:
+        # Not created again: a ledger that was removed together with its run has to be missed.
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(handle, "ab", buffering=0) as file:
             if file.write(line) != len(line):
                 os.ftruncate(file.fileno(), before)
                 raise OSError(errno.ENOSPC, "the disk took only a part of the line")
@@ -129,6 +136,57 @@ def read_events(path: Path) -> Iterator[Event]:
         for number, line in enumerate(file, start=1):
             if line.endswith(b"\n"):
                 yield _parse(line, number)
+
+
+def effective_events(path: Path) -> list[Event]:
+    """Returns the events of a ledger as a run that was never killed would have told them."""
+    return effective(read_events(path))
+
+
+def effective(events: Iterable[Mapping[str, Any]]) -> list[Event]:
+    """Leaves out what was told twice because a process died, and what came to nothing.
+
+    A stage that goes on says in `stage_started` what its commit had reached (`resumed_at`);
+    whatever its forerunner told beyond that, counted by `step`, `generation` or `rollbacks`, is
+    told again. Of a stage's start in the same attempt, and of its being skipped, only the first
+    telling counts.
+
+    Args:
+        events: oldest first.
+    """
+    kept: dict[int, Event] = {}
+    of_place: dict[tuple[Any, ...], list[int]] = {}
+    for number, event in enumerate(events):
+        here = of_place.setdefault(_place(event), [])
+        name = event.get("event")
+        if name == "stage_started" and "resumed_at" in event:
+            beyond = [n for n in here if _is_beyond(kept[n], event["resumed_at"] or {})]
+            for old in beyond:
+                here.remove(old)
+                del kept[old]
+        if not _is_repeated(event, (kept[n] for n in here)):
+            kept[number] = dict(event)
+            here.append(number)
+    return list(kept.values())
+
+
+def _place(event: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(event.get(key) for key in ("task", "mode", "round", "stage"))
+
+
+def _is_beyond(event: Event, reached: Mapping[str, Any]) -> bool:
+    counts = ((event.get(key), reached.get(key, -1)) for key in _COUNTS)
+    return any(isinstance(count, int) and count > end for count, end in counts)
+
+
+def _is_repeated(event: Mapping[str, Any], before: Iterator[Event]) -> bool:
+    name = event.get("event")
+    if name == "stage_started":
+        same = ("event", "attempt")
+        return any(all(old.get(k) == event.get(k) for k in same) for old in before)
+    return name == "stage_skipped" and any(
+        old["event"] in ("stage_done", "stage_skipped") for old in before
+    )
 
 
 def _parse(line: bytes, number: int) -> Event:

@@ -12,6 +12,9 @@ import errno
 import fcntl
 import json
 import os
+import re
+import secrets
+import shutil
 import socket
 import time
 from collections.abc import Mapping
@@ -25,6 +28,7 @@ from curriculum.errors import ConfigError, RunLocked
 from curriculum.records.files import read_json, refused, write_bytes, write_json
 
 SCHEMA = 1
+_TEMPORARY = re.compile(r".+\.tmp-\d+")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -37,8 +41,9 @@ class RunDir:
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self.path = path
         self.facts = dict(facts)
-        """What run.json says: `schema`, `created` (unix seconds) and the creator's facts."""
+        """What run.json says: `schema`, `created` (unix seconds), `id` and the creator's facts."""
         self._lock: int | None = None
+        self._owner = 0
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -63,7 +68,12 @@ class RunDir:
         if cls.exists(path):
             raise ConfigError(f"{path} holds a run already: resume it, or choose another directory")
         _refuse_foreign(path)
-        entries = {"schema": SCHEMA, "created": round(time.time(), 3), **facts}
+        entries = {
+            "schema": SCHEMA,
+            "created": round(time.time(), 3),
+            "id": secrets.token_hex(8),
+            **facts,
+        }
         write_bytes(path / "config.yaml", config_yaml.encode())
         # Last, because a directory with run.json counts as a run.
         write_json(path / "run.json", entries)
@@ -93,6 +103,21 @@ class RunDir:
                 f"version that wrote it"
             )
         return cls(path, facts)
+
+    @property
+    def id(self) -> str:
+        """A name no other run has; empty for a run that was begun before runs had one."""
+        return str(self.facts.get("id", ""))
+
+    def require_there(self) -> None:
+        """Refuses to go on in a directory that was removed: writing would bring it back half-made.
+
+        Raises:
+            RunIOError: there is no run any more.
+        """
+        if not self.exists(self.path):
+            gone = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise refused(gone, "go on with the run", self.path)
 
     @property
     def config_path(self) -> Path:
@@ -126,6 +151,13 @@ class RunDir:
         """Returns where a stage keeps its commits and data; whoever writes there creates it."""
         return self.path / "tasks" / task / mode / f"round-{round:02d}" / stage
 
+    def identity(self, directory: Path) -> str:
+        """Returns what the commits of a stage carry, so that none is taken that belongs elsewhere.
+
+        It is empty for a run that was begun before runs had a name of their own.
+        """
+        return f"{self.id}/{directory.relative_to(self.path).as_posix()}" if self.id else ""
+
     def config(self) -> Config:
         """Returns the configuration the run was created with.
 
@@ -149,12 +181,14 @@ class RunDir:
             more = f"\n  and {len(different) - 20} more" if len(different) > 20 else ""
             raise ConfigError(
                 f"{self.path} was begun with another configuration:\n  {listed}{more}\n"
-                f"resume it as it was with `python -m curriculum resume {self.path}`, or choose "
-                f"another --run-dir"
+                f"resume it as it was with `python -m curriculum resume {self.path}`, or start a "
+                f"new run from it with `--fork {self.path} --run-dir DIR`"
             )
 
     def lock(self) -> None:
         """Takes the run for this process; the system gives it back when the process ends.
+
+        Whatever a killed holder left under a temporary name is removed.
 
         Raises:
             RunLocked: another process has it.
@@ -177,13 +211,17 @@ class RunDir:
                     f"--run-dir"
                 ) from e
             raise refused(e, "lock the run", self.path) from e
-        self._lock = handle
+        self._lock, self._owner = handle, os.getpid()
+        _sweep(self.path)
 
     def release(self) -> None:
         """Gives the run back; harmless if it is not held."""
         if self._lock is None:
             return
-        os.ftruncate(self._lock, 0)
+        if self._owner == os.getpid():
+            os.ftruncate(self._lock, 0)
+            # Closing is not enough: a forked child would keep the run with its copy.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
         self._lock = None
 
@@ -211,6 +249,16 @@ def _refuse_foreign(path: Path) -> None:
         raise ConfigError(
             f"{path} is no run directory but holds {foreign[0]}: give an empty or a new directory"
         )
+
+
+def _sweep(path: Path) -> None:
+    """Removes temporary files and directories: nobody but the lock's holder may own them."""
+    for folder, folders, files in os.walk(path):
+        for name in filter(_TEMPORARY.fullmatch, files):
+            Path(folder, name).unlink(missing_ok=True)
+        for name in filter(_TEMPORARY.fullmatch, list(folders)):
+            shutil.rmtree(Path(folder, name), ignore_errors=True)
+            folders.remove(name)
 
 
 def _sign(handle: int) -> None:

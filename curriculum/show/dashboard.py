@@ -21,6 +21,7 @@ from rich.text import Text
 from curriculum.config.schema import Config
 from curriculum.progress import Progress
 from curriculum.records.files import write_bytes
+from curriculum.records.ledger import effective
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import line, mode_style, render, verdict_style
 from curriculum.show.state import RunState
@@ -204,7 +205,7 @@ def save_svg(
     Raises:
         RunIOError: the disk refused.
     """
-    told = list(events)
+    told = effective(events)
     now = [float(told[0]["t"]) if told else 0.0]
     state = RunState(config, lambda: now[0])
     for event in told:

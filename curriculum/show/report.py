@@ -249,6 +249,12 @@ def _degradations(summary: RunSummary) -> str:
     replaced = [[", ".join(e["tasks"]), *(e[w] for w in words)] for e in summary.replacements]
     parts = ["Replacements:\n", table(["tasks", *words], replaced)]
     parts += ["Steps down:\n", bullets(_step_down(e) for e in summary.step_downs)]
+    if summary.moves:
+        moved = (
+            "Resumed on other versions or another machine: results are as good, but do not equal "
+            "an uninterrupted run's to the last bit.\n"
+        )
+        parts += [moved, bullets(summary.moves)]
     parts += ["Failed stages:\n", bullets(_failure(e) for e in summary.failures)]
     healed = [f"{name.replace('_', ' ')}: {times} times" for name, times in summary.trouble.items()]
     parts += ["Healed while it ran:\n", bullets(healed)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from curriculum.records.ledger import effective
 from curriculum.show.words import finite, plain
 
 Event = Mapping[str, Any]
@@ -15,6 +16,10 @@ Place = tuple[str, str, int, str]
 TROUBLE = (
     "commit_rejected",
     "update_refused",
+    "rolled_back",
+    "batch_halved",
+    "moved_to_cpu",
+    "memory_low",
     "worker_died",
     "worker_hung",
     "worker_recycled",
@@ -70,6 +75,7 @@ class RunSummary:
         decisions: the last one per task.
         replacements: each once, with all its tasks under `tasks`.
         step_downs, failures, notices: as recorded.
+        moves: what was different where the run was resumed, each line once.
         trouble: events that the run healed by itself, by name, with how often they came.
         probes: the last one per component.
         stages, checks: in order, each place once.
@@ -88,6 +94,7 @@ class RunSummary:
     step_downs: tuple[dict[str, Any], ...]
     failures: tuple[dict[str, Any], ...]
     notices: tuple[dict[str, Any], ...]
+    moves: tuple[str, ...]
     trouble: dict[str, int]
     probes: dict[str, dict[str, Any]]
     stages: tuple[StageRow, ...]
@@ -110,7 +117,7 @@ def summarise(events: Iterable[Event]) -> RunSummary:
     Args:
         events: of one run, oldest first; unknown ones change nothing.
     """
-    told = [dict(event) for event in events]
+    told = effective(events)
     by_name: dict[str, list[dict[str, Any]]] = {}
     for event in told:
         by_name.setdefault(str(event.get("event")), []).append(event)
@@ -128,6 +135,13 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         step_downs=tuple(by_name.get("stepped_down", [])),
         failures=tuple(by_name.get("stage_failed", [])),
         notices=_notices(by_name.get("notice", [])),
+        moves=tuple(
+            dict.fromkeys(
+                plain(line)
+                for e in by_name.get("resume_inexact", [])
+                for line in e.get("differences") or ()
+            )
+        ),
         trouble={name: len(by_name[name]) for name in TROUBLE if name in by_name},
         probes=_last(by_name.get("probe", []), "component"),
         stages=_stages(told),

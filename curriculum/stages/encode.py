@@ -21,7 +21,7 @@ def run(ctx: StageContext) -> StageResult:
     """Encodes the rows of all rounds in order; goes on where the last commit ended."""
     data, vision = ctx.data(), ctx.vision()
     writer = LatentWriter(ctx.directory / "data", vision.latent_size)
-    commit = ctx.store.latest(lambda text: ctx.record("commit_rejected", reason=text))
+    commit = ctx.store.latest()
     writer.cut(commit.appended if commit else {})
 
     def save(complete: bool = False) -> None:

@@ -24,7 +24,7 @@ def run(ctx: StageContext) -> StageResult:
     """Plays the evaluation episodes; what is played already is not played again."""
     ctx.pool.refresh((ctx.work(vision=ctx.vision().state(), memory=ctx.memory().state()),))
     parameters = ctx.completed("controller").arrays["parameters"]
-    commit = ctx.store.latest(lambda text: ctx.record("commit_rejected", reason=text))
+    commit = ctx.store.latest()
     episodes = play(
         ctx,
         parameters,
@@ -35,7 +35,8 @@ def run(ctx: StageContext) -> StageResult:
     )
     scores = np.array([e.score for e in episodes])
     result = summarise(ctx, scores, np.array([e.steps for e in episodes]))
-    ctx.store.save(_arrays(episodes), {"result": result.facts}, complete=True)
+    meta = {"episodes": len(episodes), "result": result.facts}
+    ctx.store.save(_arrays(episodes), meta, complete=True)
     return result
 
 
@@ -136,7 +137,7 @@ def bootstrap_interval(
 
 
 def _save(ctx: StageContext, played: list[Episode]) -> None:
-    ctx.store.save(_arrays(played), {})
+    ctx.store.save(_arrays(played), {"episodes": len(played)})
 
 
 def _arrays(episodes: list[Episode]) -> dict[str, np.ndarray]:

@@ -1,26 +1,39 @@
-"""How V and M learn: numbered updates over shuffled passes, committed at barriers, healed from NaN.
+"""How V and M learn: numbered updates over shuffled passes, in windows that can be done again.
 
 The batch of update `n` depends on `n` and the run's seed alone, so a resumed stage sees the very
-batches that the uninterrupted one would have seen.
+batches that the uninterrupted one would have seen. A window whose loss is NaN or explodes is
+rolled back and done again at half the learning rate; one that does not fit into a GPU's memory is
+done again in smaller parts, then on the CPU.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from curriculum.errors import StageFailure
+from curriculum.records.resources import out_of_memory
+from curriculum.stages.healing import (
+    MAX_IN_A_ROW,
+    MAX_PARTS,
+    MAX_ROLLBACKS,
+    RATE_FACTOR,
+    Progress,
+    has_exploded,
+    loss_limit,
+)
 from curriculum.stages.stage import StageContext
-from models.interfaces import Metrics, NonFiniteLoss, State
+from models.interfaces import Descends, Metrics, NonFiniteLoss, OutOfDeviceMemory, State
 
 MAX_REFUSED = 10
-"""Updates that may be refused for a NaN in a row before the stage is given up."""
+"""Updates that a learner without a learning rate may refuse in a row before it is given up."""
 
 METRICS_EVERY = 25
-"""Updates between two entries in the ledger."""
+"""Updates of a window: between two boundaries, and between two entries in the ledger."""
 
 
 class Learner(Protocol):
@@ -72,10 +85,18 @@ def planned_updates(shuffle: Shuffle, epochs: int, max_steps: int, single_pass: 
     return min(planned, max_steps) if max_steps else planned
 
 
+class Learned(NamedTuple):
+    """What learning ended with: mean metrics of the last window, facts, and meta to commit."""
+
+    metrics: Metrics
+    facts: dict[str, Any]
+    meta: dict[str, Any]
+
+
 def learn(
     ctx: StageContext, learner: Learner, updates: int, update: Callable[[int], Metrics]
-) -> tuple[Metrics, dict[str, Any]]:
-    """Runs the updates that are still to be made, then `finish`.
+) -> Learned:
+    """Makes the updates that are still to be made, then calls `finish`.
 
     Args:
         ctx: of the stage; its newest commit is where learning goes on.
@@ -83,63 +104,166 @@ def learn(
         updates: how many there are in all.
         update: makes update `n` and returns its metrics.
 
-    Returns:
-        The mean metrics of the last updates, and facts for the commit.
-
     Raises:
-        StageFailure: too many updates in a row were refused for a NaN.
+        StageFailure: learning went wrong and would not be mended, or memory does not suffice.
     """
-    start, refused = _continue(ctx, learner)
-    recent: list[Metrics] = []
-    in_a_row = 0
-
-    def save() -> None:
-        ctx.store.save(learner.state(), {"updates": number, "refused": refused})
-
-    number = start
-    began = time.monotonic()
-    for number in range(start, updates):
-        ctx.barrier.reached(save)
-        try:
-            recent.append(update(number))
-            in_a_row = 0
-        except NonFiniteLoss as e:
-            refused, in_a_row = refused + 1, in_a_row + 1
-            ctx.record("update_refused", step=number, reason=str(e), in_a_row=in_a_row)
-            if in_a_row >= MAX_REFUSED:
-                raise StageFailure(
-                    f"{in_a_row} updates in a row met a NaN or infinite loss: lower "
-                    f"the learning rate, or look at the data",
-                    {"step": number},
-                ) from e
-        recent = recent[-METRICS_EVERY:]
-        _tell(ctx, number + 1, updates, recent, began, start)
-    number = updates
-    finished = learner.finish()
-    metrics = {**mean_metrics(recent), **finished}
-    return metrics, {"updates": updates, "refused": refused}
+    course = _Course(ctx, learner, updates, update)
+    try:
+        course.run()
+        finished = learner.finish()
+    except MemoryError as e:
+        raise out_of_memory(f"stage {ctx.stage} ran out of memory", e) from e
+    progress = course.progress
+    return Learned({**progress.metrics, **finished}, progress.facts(), progress.meta())
 
 
-def mean_metrics(many: list[Metrics]) -> Metrics:
+def mean_metrics(many: Sequence[Metrics]) -> Metrics:
     """Returns the mean of each metric over several updates."""
     names = many[-1].keys() if many else ()
     return {name: float(np.mean([m[name] for m in many if name in m])) for name in names}
 
 
-def _continue(ctx: StageContext, learner: Learner) -> tuple[int, int]:
-    commit = ctx.store.latest(lambda text: ctx.record("commit_rejected", reason=text))
-    if commit is None:
-        return 0, 0
-    learner.load_state(commit.arrays)
-    return int(commit.meta["updates"]), int(commit.meta["refused"])
+class _Course:
+    """Windows of updates, one after another, each kept or done again as a whole.
 
+    Between windows nothing is half done, so only there is something to commit. A stop inside a
+    window commits the state before it: the run that goes on passes the states that a run without
+    a stop would have passed.
+    """
 
-def _tell(
-    ctx: StageContext, done: int, total: int, recent: list[Metrics], began: float, start: int
-) -> None:
-    if not recent or (done % METRICS_EVERY and done != total):
-        return
-    values = mean_metrics(recent)
-    rate = (done - start) / max(time.monotonic() - began, 1e-9)
-    ctx.say(done, total, "updates", loss=values.get("loss", float("nan")), rate=rate)
-    ctx.record("metrics", step=done, values=values)
+    def __init__(
+        self,
+        ctx: StageContext,
+        learner: Learner,
+        updates: int,
+        update: Callable[[int], Metrics],
+    ) -> None:
+        self._ctx, self._learner = ctx, learner
+        self._updates, self._update = updates, update
+        self._descends = learner if isinstance(learner, Descends) else None
+        self.progress = self._resume()
+        self._good = learner.state()
+        self._first, self._began = self.progress.updates, time.monotonic()
+
+    def run(self) -> None:
+        """Makes all updates that are left."""
+        while self.progress.updates < self._updates:
+            self._ctx.barrier.reached(self._save)
+            self._window()
+
+    def _resume(self) -> Progress:
+        commit = self._ctx.store.latest(
+            lambda text: self._ctx.record("commit_rejected", reason=text)
+        )
+        rate = self._descends.learning_rate if self._descends else 0.0
+        if commit is None:
+            return Progress(learning_rate=rate)
+        progress = Progress.from_meta(commit.meta)
+        if self._descends is not None:
+            if progress.device and self._descends.device != progress.device:
+                self._descends.move_to(progress.device)
+            self._descends.learning_rate = progress.learning_rate or rate
+            self._descends.parts = progress.parts
+        self._learner.load_state(commit.arrays)
+        return progress
+
+    def _save(self) -> None:
+        self._ctx.store.save(self._good, self.progress.meta())
+
+    def _window(self) -> None:
+        start = self.progress.updates
+        end = min(start - start % METRICS_EVERY + METRICS_EVERY, self._updates)
+        too_large = ""
+        try:
+            self._make(start, end)
+        except OutOfDeviceMemory as e:
+            too_large = str(e)
+        # Outside the handler, because the exception keeps what was on the device alive.
+        if too_large:
+            self._make_room(too_large)
+
+    def _make(self, start: int, end: int) -> None:
+        """Makes the updates of a window and keeps them, or rolls back."""
+        made: list[Metrics] = []
+        progress = self.progress
+        for number in range(start, end):
+            self._ctx.barrier.may_stop(self._save)
+            try:
+                made.append(self._update(number))
+                progress = replace(progress, refused_in_a_row=0)
+            except NonFiniteLoss as e:
+                if self._descends is not None:
+                    return self._roll_back(number, str(e))
+                progress = self._refuse(progress, number, e)
+        losses = [m["loss"] for m in made if "loss" in m]
+        if self._descends is not None and has_exploded(losses, progress):
+            reason = f"mean loss {np.mean(losses):.6g} is above {loss_limit(progress):.6g}"
+            return self._roll_back(end, reason)
+        return self._keep(end, progress, mean_metrics(made))
+
+    def _keep(self, end: int, progress: Progress, metrics: Metrics) -> None:
+        remembered = progress.with_loss(metrics.get("loss"))
+        self._good = self._learner.state()
+        self.progress = replace(progress, updates=end, in_a_row=0, metrics=metrics, **remembered)
+        if not metrics:
+            return
+        rate = (end - self._first) / max(time.monotonic() - self._began, 1e-9)
+        loss = metrics.get("loss", float("nan"))
+        self._ctx.say(end, self._updates, "updates", loss=loss, rate=rate)
+        self._ctx.record("metrics", step=end, values=metrics)
+
+    def _roll_back(self, at: int, reason: str) -> None:
+        learner, before = self._descends, self.progress
+        assert learner is not None
+        if before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS:
+            evidence = {**before.facts(), "at": at, "reason": reason, "losses": before.losses}
+            raise StageFailure(
+                f"learning went wrong again after {before.in_a_row} rollbacks in a row "
+                f"({before.rollbacks} in all): {reason}; lower the learning rate, or look at the "
+                f"data",
+                evidence,
+            )
+        self._learner.load_state(self._good)
+        learner.learning_rate *= RATE_FACTOR
+        self.progress = replace(
+            before,
+            rollbacks=before.rollbacks + 1,
+            in_a_row=before.in_a_row + 1,
+            learning_rate=learner.learning_rate,
+        )
+        self._ctx.record(
+            "rolled_back",
+            step=before.updates,
+            at=at,
+            reason=reason,
+            learning_rate=learner.learning_rate,
+            in_a_row=self.progress.in_a_row,
+            rollbacks=self.progress.rollbacks,
+        )
+
+    def _refuse(self, progress: Progress, number: int, error: NonFiniteLoss) -> Progress:
+        in_a_row = progress.refused_in_a_row + 1
+        self._ctx.record("update_refused", step=number + 1, reason=str(error), in_a_row=in_a_row)
+        if in_a_row >= MAX_REFUSED:
+            raise StageFailure(
+                f"{in_a_row} updates in a row met a NaN or infinite loss: look at the data",
+                {"step": number + 1},
+            ) from error
+        return replace(progress, refused=progress.refused + 1, refused_in_a_row=in_a_row)
+
+    def _make_room(self, reason: str) -> None:
+        """Does the window again in smaller parts, or, when these are small, on the CPU."""
+        learner, before = self._descends, self.progress
+        if learner is None or (before.parts >= MAX_PARTS and learner.device == "cpu"):
+            raise StageFailure(f"no part of a batch is small enough: {reason}", before.facts())
+        self._learner.load_state(self._good)
+        if before.parts < MAX_PARTS:
+            learner.parts = before.parts * 2
+            self.progress = replace(before, parts=learner.parts)
+            event = "batch_halved"
+        else:
+            learner.move_to("cpu")
+            learner.parts = 1
+            self.progress = replace(before, parts=1, device="cpu")
+            event = "moved_to_cpu"
+        self._ctx.record(event, step=before.updates, parts=learner.parts, reason=reason)

@@ -43,13 +43,16 @@ def run(ctx: StageContext) -> StageResult:
         batch = sample_sequences(data, latents, chosen, rnn.sequence_length, rng, jitter=jitter)
         return memory.update(batch, rng)
 
-    metrics, facts = learn(ctx, memory, updates, update)
-    ctx.store.save(memory.state(), facts, complete=True)
+    learned = learn(ctx, memory, updates, update)
+    ctx.store.save(memory.state(), learned.meta, complete=True)
     scored = describe(ctx, memory, data, latents, held_out)
     return StageResult(
         summary=f"{updates} updates, held-out NLL {scored['nll']:.4g}",
-        metrics={**metrics, **{f"held_out_{name}": value for name, value in scored.items()}},
-        facts=facts,
+        metrics={
+            **learned.metrics,
+            **{f"held_out_{name}": value for name, value in scored.items()},
+        },
+        facts=learned.facts,
     )
 
 

@@ -29,6 +29,9 @@ from curriculum.stages.work import WorkSpec
 from curriculum.stops import Barrier
 from models.interfaces import Memory, Metrics, Vision
 
+_PROGRESS = ("updates", "rollbacks", "generation", "checked", "episodes", "rows")
+"""What the stages' commits call how far they have come."""
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -100,8 +103,13 @@ class StageContext:
 
     @property
     def store(self) -> CommitStore:
-        """This stage's commits."""
-        return CommitStore(self.directory)
+        """This stage's commits; one that is damaged or from elsewhere is told to the ledger."""
+        self.rundir.require_there()
+        return CommitStore(
+            self.directory,
+            identity=self.rundir.identity(self.directory),
+            report=lambda text: self.record("commit_rejected", reason=text),
+        )
 
     def rng(self, *path: int | str) -> np.random.Generator:
         """Returns the random stream of a place in this stage."""
@@ -198,6 +206,19 @@ class StageContext:
             seed=self.config.seed,
             **learned,
         )
+
+
+def reached(commit: Commit | None) -> dict[str, int] | None:
+    """Returns how far a stage had come in a commit, for `resumed_at`; None if there is none.
+
+    `step` and `generation` are the last ones whose events were told before the commit.
+    """
+    if commit is None:
+        return None
+    words = {"updates": "step", "generation": "step", "checked": "generation"}
+    meta = {**commit.meta, **commit.meta.get("counters", {})}
+    found = {words.get(name, name): meta[name] for name in _PROGRESS if name in meta}
+    return {name: int(value) for name, value in found.items()}
 
 
 def require(condition: bool, reason: str, **evidence: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from curriculum.records.data import Dataset
+from curriculum.stages.healing import Progress
 from curriculum.stages.learning import Shuffle, learn, planned_updates
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Metrics, Vision
@@ -30,7 +31,7 @@ def run(ctx: StageContext) -> StageResult:
     data = ctx.data()
     vision = _vision_to_train(ctx)
     if vision.single_pass and ctx.round > 0:
-        ctx.store.save(vision.state(), {"updates": 0, "refused": 0}, complete=True)
+        ctx.store.save(vision.state(), Progress().meta(), complete=True)
         return StageResult("kept from the first round", describe(ctx, vision, data))
     vae = ctx.task.vae
     shuffle = Shuffle(data.num_rows, vae.batch_size, lambda number: ctx.rng("shuffle", number))
@@ -44,11 +45,11 @@ def run(ctx: StageContext) -> StageResult:
             ctx.rng("noise", number),
         )
 
-    metrics, facts = learn(ctx, vision, updates, update)
-    ctx.store.save(vision.state(), facts, complete=True)
-    metrics = {**metrics, **describe(ctx, vision, data)}
+    learned = learn(ctx, vision, updates, update)
+    ctx.store.save(vision.state(), learned.meta, complete=True)
+    metrics = {**learned.metrics, **describe(ctx, vision, data)}
     loss = f", loss {metrics['loss']:.4g}" if "loss" in metrics else ""
-    return StageResult(f"{updates} updates{loss}", metrics, facts=facts)
+    return StageResult(f"{updates} updates{loss}", metrics, facts=learned.facts)
 
 
 def verify_outputs(ctx: StageContext, result: StageResult) -> None:

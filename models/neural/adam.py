@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -45,33 +46,44 @@ class GuardedAdam:
         self._scale = torch.tensor(_INITIAL_LOSS_SCALE if self._scaled else 1.0)
         self._good_steps = torch.tensor(0, dtype=torch.int64)
 
-    def step(self, loss: torch.Tensor) -> float:
-        """Takes one step down the gradient of a scalar loss.
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step size."""
+        return self._adam.param_groups[0]["lr"]
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._adam.param_groups[0]["lr"] = value
+
+    def step(self, parts: Sequence[Callable[[], torch.Tensor]]) -> tuple[float, float]:
+        """Takes one step down the gradient of a loss that is the sum of its parts.
+
+        One part is held in memory at a time. A part is computed again if the loss scale has to be
+        lowered, so calling it twice must give the same.
+
+        Args:
+            parts: each computes its share of the loss, a scalar.
 
         Returns:
-            The gradient's global norm before clipping.
+            The loss, and the gradient's global norm before clipping.
 
         Raises:
             NonFiniteLoss: loss or gradient is not finite; weights, moments and counters are as
                 before.
         """
-        value = loss.item()
-        if not math.isfinite(value):
-            raise NonFiniteLoss(
-                f"The loss was {value}, expected a finite number; the step was refused. "
-                "Look for extreme inputs or lower the learning rate"
-            )
-        norm = self._backward(loss)
-        self._adam.step()
-        self._clear()
+        try:
+            value, norm = self._backward(parts)
+            self._adam.step()
+        finally:
+            self._clear()
         self._grow()
-        return norm
+        return value, norm
 
-    def _backward(self, loss: torch.Tensor) -> float:
+    def _backward(self, parts: Sequence[Callable[[], torch.Tensor]]) -> tuple[float, float]:
         scale = float(self._scale)
         while True:
             self._clear()
-            torch.autograd.backward(loss * scale, retain_graph=self._scaled)
+            value = sum(self._add_gradient(part, scale) for part in parts)
             for parameter in self._parameters:
                 if parameter.grad is not None and scale != 1.0:
                     parameter.grad.mul_(1.0 / scale)
@@ -79,9 +91,8 @@ class GuardedAdam:
             if math.isfinite(norm):
                 break
             if scale <= 1.0:
-                self._clear()
                 raise NonFiniteLoss(
-                    f"The gradient's norm was {norm} at a loss of {loss.item():.6g}, expected a "
+                    f"The gradient's norm was {norm} at a loss of {value:.6g}, expected a "
                     "finite number; the step was refused. Look for extreme inputs or lower the "
                     "learning rate"
                 )
@@ -89,7 +100,18 @@ class GuardedAdam:
         if scale != float(self._scale):
             self._scale.fill_(scale)
             self._good_steps.zero_()
-        return norm
+        return value, norm
+
+    def _add_gradient(self, part: Callable[[], torch.Tensor], scale: float) -> float:
+        loss = part()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"The loss was {value}, expected a finite number; the step was refused. "
+                "Look for extreme inputs or lower the learning rate"
+            )
+        torch.autograd.backward(loss * scale)
+        return value
 
     def _clear(self) -> None:
         self._adam.zero_grad(set_to_none=True)

@@ -167,6 +167,15 @@ def test_evaluation_does_not_depend_on_how_it_is_cut(
     assert trained.evaluate(unseen) == pytest.approx(whole, rel=1e-4)
 
 
+def test_a_batch_in_parts_takes_the_step_of_the_whole_batch() -> None:
+    whole, parts = (small(precision="float32") for _ in range(2))
+    parts.parts = 3
+    for found, expected in zip(train(parts, range(5)), train(whole, range(5)), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    for name, value in whole.state().items():
+        np.testing.assert_allclose(parts.state()[name], value, rtol=1e-2, atol=1e-4, err_msg=name)
+
+
 @pytest.mark.parametrize("saved_after", [0, 3])
 def test_a_reloaded_learner_continues_bit_for_bit(saved_after: int) -> None:
     whole = small()

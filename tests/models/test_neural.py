@@ -110,7 +110,8 @@ def test_guarded_adam_steps_like_torch_adam(dtype: torch.dtype) -> None:
     reference_adam = torch.optim.Adam(plain.parameters(), lr=0.1)
     for value in (1.0, -2.0, 0.5):
         inputs = torch.tensor([[value, 1.0]])
-        norm = adam.step(layer(inputs).square().sum())
+        loss, norm = adam.step([lambda inputs=inputs: layer(inputs).square().sum()])
+        assert loss == pytest.approx(float(plain(inputs).detach().square().sum()))
         reference_adam.zero_grad()
         plain(inputs).square().sum().backward()
         assert norm == pytest.approx(
@@ -125,9 +126,8 @@ def test_an_infinite_gradient_of_a_finite_loss_is_refused() -> None:
     layer, adam = guarded(torch.float32)
     before = {name: value.clone() for name, value in adam.tensors().items()}
     # The root's slope at zero is infinite, its value is not.
-    loss = (layer.weight - 0.5).sum().abs().sqrt()
     with pytest.raises(NonFiniteLoss, match="gradient"):
-        adam.step(loss)
+        adam.step([lambda: (layer.weight - 0.5).sum().abs().sqrt()])
     for name, value in adam.tensors().items():
         assert torch.equal(value, before[name])
     assert (layer.weight == 0.5).all()
@@ -137,7 +137,7 @@ def test_an_overflow_that_the_loss_scale_caused_is_healed_by_halving_it() -> Non
     layer, adam = guarded(torch.float16)
     before = adam.tensors()["loss_scale"].item()
     # Ten times the initial scale is beyond float16, ten is not.
-    norm = adam.step((layer.weight.half() * 10).float().sum())
+    _, norm = adam.step([lambda: (layer.weight.half() * 10).float().sum()])
     assert norm == pytest.approx(10 * np.sqrt(2), rel=1e-3)
     assert adam.tensors()["loss_scale"].item() < before
     assert (layer.weight < 0.5).all()

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.interfaces import NonFiniteLoss  # noqa: E402
+from models.interfaces import NonFiniteLoss, OutOfDeviceMemory  # noqa: E402
 from models.vae import ConvVAE  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -223,3 +223,44 @@ def test_on_cuda_it_learns_and_encodes_as_on_the_cpu() -> None:
     cpu.load_state({**cpu.state(), **{k: v for k, v in gpu.state().items() if "adam" not in k}})
     frames, _, _ = moving_ball(np.random.default_rng(3), 16)
     np.testing.assert_allclose(gpu.encode(frames), cpu.encode(frames), atol=2e-2)
+
+
+def test_a_batch_in_parts_takes_the_step_of_the_whole_batch() -> None:
+    whole, parts = (ConvVAE(**SMALL, precision="float32") for _ in range(2))
+    parts.parts = 3
+    for found, expected in zip(train(parts, 5), train(whole, 5), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    for name, value in whole.state().items():
+        np.testing.assert_allclose(parts.state()[name], value, rtol=1e-2, atol=1e-4, err_msg=name)
+
+
+def test_memory_that_is_short_has_a_name_and_leaves_no_gradient(monkeypatch) -> None:
+    vae = ConvVAE(**SMALL)
+    before = vae.state()
+    for raised, expected in (
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfDeviceMemory),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), OutOfDeviceMemory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError),
+        (RuntimeError("something else"), RuntimeError),
+    ):
+
+        def decode(latents, raised=raised):
+            raise raised
+
+        monkeypatch.setattr(vae._network, "decode", decode)
+        with pytest.raises(expected) as error:
+            train(vae, 1)
+        assert error.type is expected
+    assert_same_state(vae.state(), before)
+    assert all(p.grad is None for p in vae._network.parameters())
+
+
+def test_moving_to_another_device_keeps_everything_and_the_rate() -> None:
+    stayed, moved = ConvVAE(**SMALL), ConvVAE(**SMALL)
+    for vae in (stayed, moved):
+        train(vae, 3)
+        vae.learning_rate = 1e-4
+    moved.move_to("cpu")
+    assert (moved.device, moved.learning_rate) == ("cpu", 1e-4)
+    assert train(moved, 3, seed=1) == train(stayed, 3, seed=1)
+    assert_same_state(moved.state(), stayed.state())

@@ -1,0 +1,77 @@
+"""The fault matrix: `python -m pytest -m faults` ends with a table of all faults."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+import pytest
+
+FAULT_WIDTH, EXPECT_WIDTH = 58, 58
+
+
+@dataclass
+class Row:
+    """One fault: what was done, what was to happen, and what happened."""
+
+    fault: str
+    expect: str
+    result: str = "passed"
+    seconds: float = 0.0
+
+
+class FaultMatrix:
+    """Listens to pytest and prints the rows of all tests that are marked `faults`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            mark = item.get_closest_marker("faults")
+            if mark is not None:
+                self._rows[item.nodeid] = Row(*_texts(item, mark))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        row = self._rows.get(report.nodeid)
+        if row is None:
+            return
+        row.seconds += report.duration
+        if report.failed:
+            row.result = "FAILED"
+        elif report.skipped and row.result == "passed":
+            row.result = "skipped"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        write = terminalreporter.write_line
+        terminalreporter.section("faults")
+        write(_line("no", "fault", "expected outcome", "result", "s"))
+        for number, row in enumerate(self._rows.values(), start=1):
+            faults = textwrap.wrap(row.fault, FAULT_WIDTH)
+            expected = textwrap.wrap(row.expect, EXPECT_WIDTH)
+            write(_line(number, faults[0], expected[0], row.result, f"{row.seconds:.1f}"))
+            for place in range(1, max(len(faults), len(expected))):
+                more = [part[place] if place < len(part) else "" for part in (faults, expected)]
+                write(_line("", *more, "", "").rstrip())
+        passed = sum(row.result == "passed" for row in self._rows.values())
+        seconds = sum(row.seconds for row in self._rows.values())
+        write(f"{passed} of {len(self._rows)} faults ended as expected, in {seconds:.0f} s")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prints the matrix where the faults were asked for by their marker."""
+    if "faults" in str(config.getoption("markexpr", "")).split():
+        config.pluginmanager.register(FaultMatrix(), "fault-matrix")
+
+
+def _texts(item: pytest.Item, mark: pytest.Mark) -> tuple[str, str]:
+    """Fills a parametrised test's values into the texts of its mark."""
+    call = getattr(item, "callspec", None)
+    values = {name: str(value) for name, value in call.params.items()} if call else {}
+    fault, expect = str(mark.args[0]), str(mark.kwargs["expect"])
+    return fault.format(**values), expect.format(**values)
+
+
+def _line(*cells: object) -> str:
+    widths = (3, FAULT_WIDTH, EXPECT_WIDTH, 7, 5)
+    return "  ".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=True))

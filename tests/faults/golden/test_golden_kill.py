@@ -1,0 +1,117 @@
+"""A run that is killed, at any moment and however often, is the run that was not, bit for bit.
+
+Without more, one small run is killed at a spread of points. `GOLDEN_STRIDE=60 python -m pytest
+tests/faults/golden` does so with every kind of run, and `GOLDEN_STRIDE=1` at every kind of point in
+every stage, which takes many minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.golden import golden_configs as configs
+from tests.faults.golden.golden_fingerprint import differences, fingerprint, leftovers
+from tests.faults.golden.golden_lives import Lives
+
+STRIDE = int(os.environ.get("GOLDEN_STRIDE", "60"))
+LONG = [
+    pytest.mark.skipif("GOLDEN_STRIDE" not in os.environ, reason="takes minutes: GOLDEN_STRIDE=60"),
+    pytest.mark.timeout(1800),
+]
+PIECES = [pytest.mark.torch, pytest.mark.gym, *LONG]
+RUNS = {
+    "SIMULATED_STATE": pytest.param("SIMULATED_STATE"),
+    "SIMULATED_PIXELS": pytest.param("SIMULATED_PIXELS", marks=LONG),
+    "GYM_STATE": pytest.param("GYM_STATE", marks=[pytest.mark.gym, *LONG]),
+    "FULL_STATE": pytest.param("FULL_STATE", marks=PIECES),
+    "FULL_PIXELS": pytest.param("FULL_PIXELS", marks=PIECES),
+}
+
+pytestmark = [pytest.mark.slow]
+
+
+def needed(name: str) -> list[str]:
+    modules = {
+        "SIMULATED": ["curriculum.backends.simulation"],
+        "GYM": ["gymnasium", "curriculum.backends.gym_only"],
+        "FULL": ["torch", "gymnasium", "cma", "curriculum.backends.full"],
+    }[name.partition("_")[0]]
+    for module in modules:
+        if "." not in module:
+            pytest.importorskip(module)
+    return modules
+
+
+@pytest.fixture
+def lives(request, tmp_path: Path) -> Iterator[Lives]:
+    name = request.param
+    modules = needed(name)
+    (tmp_path / "dot_plugin.py").write_text(configs.PLUGIN, encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(getattr(configs, name), encoding="utf-8")
+    with Lives(tmp_path, modules) as driver:
+        yield driver
+
+
+def in_directory(name: str, *more: str) -> tuple[str, ...]:
+    return ("run", "run.yaml", "--quiet", "--run-dir", name, *more)
+
+
+def assert_same(lives: Lives, name: str) -> None:
+    whole, killed = (fingerprint(lives.directory / run) for run in ("whole", name))
+    assert differences(whole, killed) == []
+    assert leftovers(lives.directory / name) == []
+
+
+@pytest.mark.parametrize("lives", RUNS.values(), indirect=True)
+def test_killed_at_many_kinds_of_points_a_run_ends_the_same(lives: Lives) -> None:
+    whole = lives.until_done(*in_directory("whole"))
+    modes = {path.parent.name for path in lives.directory.glob("whole/tasks/*/*/round-00")}
+    assert len(modes - {"REAL"}) == 1, "the run stepped down: it is not what it is meant to be"
+    kinds = len(set(whole.points))
+    assert kinds > 150
+    died = lives.at_kinds(*in_directory("killed"), stride=STRIDE)
+    assert len(set(died)) == len(died) > 0.4 * kinds / STRIDE - 1
+    assert_same(lives, "killed")
+
+
+@pytest.mark.parametrize("lives", [RUNS["SIMULATED_STATE"]], indirect=True)
+def test_killed_and_killed_again_in_the_resume_it_ends_the_same(lives: Lives) -> None:
+    count = len(lives.until_done(*in_directory("whole")).points)
+    for number, share in enumerate((0.1, 0.5, 0.9)):
+        name = f"twice-{number}"
+        assert lives.live(*in_directory(name), at=int(count * share)).killed
+        assert lives.live("resume", name, "--quiet", at=30 + 10 * number).killed
+        lives.until_done("resume", name, "--quiet")
+        assert_same(lives, name)
+
+
+@pytest.mark.parametrize("lives", [RUNS["SIMULATED_STATE"]], indirect=True)
+def test_killed_at_random_times_until_done_it_never_goes_back(lives: Lives) -> None:
+    lives.until_done(*in_directory("whole"))
+    moments, reached, killed = random.Random(0), 0, 0
+    for _ in range(20):
+        life = lives.live(*in_directory("killed"), timer_s=moments.uniform(0.05, 0.4))
+        results = len(list(lives.directory.glob("killed/tasks/*/*/*/*/result.json")))
+        assert results >= reached
+        reached, killed = results, killed + life.killed
+        if not life.killed:
+            break
+    assert killed >= 3
+    lives.until_done(*in_directory("killed"))
+    assert_same(lives, "killed")
+
+
+@pytest.mark.parametrize("lives", [RUNS["SIMULATED_STATE"]], indirect=True)
+def test_one_process_one_worker_and_two_that_are_killed_end_the_same(lives: Lives) -> None:
+    lives.until_done(*in_directory("whole"))
+    lives.until_done(*in_directory("one", "--set", "curriculum.workers=1"))
+    assert_same(lives, "one")
+    lives.until_done(*in_directory("two", "--set", "curriculum.workers=2"), murder=1)
+    ledger = (lives.directory / "two/events.jsonl").read_text(encoding="utf-8")
+    assert "worker_died" in ledger
+    assert_same(lives, "two")
