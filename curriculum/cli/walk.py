@@ -59,11 +59,9 @@ def probe(config: Config, directory: Path | None = None) -> Machine:
         if mode is not None:
             modes[task.name] = str(mode)
     require_memory(config, modes, machine.workers)
+    written = disk_needs(config, modes)
     there = directory or Path(config.run_dir) / config.name
-    if not RunDir.exists(there):
-        # Of a run that goes on, most may be written already; each commit asks for its own room.
-        written = disk_needs(config, modes)
-        require_disk(there, sum(need.bytes for need in written), lower_disk(written))
+    require_disk(there, sum(need.bytes for need in written), lower_disk(written))
     return machine
 
 

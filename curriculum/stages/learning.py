@@ -152,9 +152,7 @@ class _Course:
             self._window()
 
     def _resume(self) -> Progress:
-        commit = self._ctx.store.latest(
-            lambda text: self._ctx.record("commit_rejected", reason=text)
-        )
+        commit = self._ctx.store.latest()
         rate = self._descends.learning_rate if self._descends else 0.0
         if commit is None:
             return Progress(learning_rate=rate)
