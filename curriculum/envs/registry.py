@@ -133,12 +133,15 @@ def make_env(
         game = atari_game(order.env_id)
         if game is not None:
             return _make_atari(order, game, num_envs)
-    if workers < 0:
-        workers = _measured_workers(order, num_envs, notice)
     if not workers:
         return _make_gym(order, num_envs, notice)
-    if notice:
-        _make_gym(order, 1, notice).close()
+    # Built here once in any case: what is wrong or worth saying is said before processes start.
+    sample = _make_gym(order, 1, notice)
+    if workers < 0:
+        workers = _measured_workers(sample, num_envs, notice)
+    sample.close()
+    if not workers:
+        return _make_gym(order, num_envs, None)
     from curriculum.envs.workers import WorkerVectorEnv
 
     known = _REGISTERED.get(order.env_id)
@@ -160,19 +163,23 @@ def make_in_worker(order: Order, module: str, num_envs: int) -> VectorEnv:
     return _make_gym(order, num_envs, None)
 
 
-def _measured_workers(order: Order, num_envs: int, notice: Notice | None) -> int:
-    """Returns how many workers pay off: messages cost about 0.1 ms, so small steps stay here."""
-    cores = os.cpu_count() or 1
-    known = _REGISTERED.get(order.env_id)
+def _measured_workers(sample: VectorEnv, num_envs: int, notice: Notice | None) -> int:
+    """Returns how many workers pay off: messages cost about 0.1 ms, so small steps stay here.
+
+    Args:
+        sample: one of the environments.
+        num_envs: N.
+        notice: is told where there are any.
+    """
+    cores, env_id = os.cpu_count() or 1, sample.spec.env_id
+    known = _REGISTERED.get(env_id)
     if cores == 1 or num_envs == 1 or (known and known.__module__ == "__main__"):
         return 0
-    env = _make_gym(order, 1, None)
-    step_s = _step_seconds(env)
-    env.close()
+    step_s = _step_seconds(sample)
     workers = min(cores, num_envs) if step_s * num_envs > _WORTH_WORKERS_S else 0
     if notice and workers:
         notice(
-            f"{order.env_id}: {num_envs} environments in {workers} worker processes, as a step "
+            f"{env_id}: {num_envs} environments in {workers} worker processes, as a step "
             f"of one takes {step_s * 1e6:,.0f} us"
         )
     return workers
