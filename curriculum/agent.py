@@ -1,26 +1,30 @@
 """What the agent perceives: observations become the features that the controller reads.
 
-Two ways lead to the same features `[z, h]`: through V and M in a real or simulated environment,
-and directly inside a dream, whose observations are latents and whose hidden state is M's own.
+Two ways lead to the same features `[z, dz, h]`, dz being the change of z since the step before:
+through V and M in a real or simulated environment, and directly inside a dream, whose observations
+are latents and whose hidden state is M's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from curriculum.envs.interface import ActionSpec
-from models.interfaces import Float, Memory, Vision
+from models.interfaces import Float, Memory, State, Vision
+
+FEATURES = ("z", "dz", "h")
+"""The features there are, in the order in which they lie in the feature vector."""
 
 
 def feature_slices(names: Sequence[str], latent_size: int, hidden_size: int) -> dict[str, slice]:
-    """Returns where each named feature lies in the feature vector, in the order z, h."""
-    sizes = {"z": latent_size, "h": hidden_size}
+    """Returns where each named feature lies in the feature vector, in the order z, dz, h."""
+    sizes = {"z": latent_size, "dz": latent_size, "h": hidden_size}
     slices: dict[str, slice] = {}
     start = 0
-    for name in ("z", "h"):
+    for name in FEATURES:
         if name in names:
             slices[name] = slice(start, start + sizes[name])
             start += sizes[name]
@@ -30,6 +34,25 @@ def feature_slices(names: Sequence[str], latent_size: int, hidden_size: int) -> 
 def num_features(names: Sequence[str], latent_size: int, hidden_size: int) -> int:
     """Returns the length F of the feature vector."""
     return max(s.stop for s in feature_slices(names, latent_size, hidden_size).values())
+
+
+def join_features(names: Sequence[str], latents: Float, before: Float, hidden: Float) -> Float:
+    """Returns the feature vectors `[N, F]`.
+
+    Args:
+        names: the features wanted.
+        latents: `[N, Z]`, z_t.
+        before: `[N, Z]`, z_{t-1}; z_t again at the first step of an episode.
+        hidden: `[N, R]`, M's h of what came before z_t; not read if `h` is not wanted.
+    """
+    parts = []
+    if "z" in names:
+        parts.append(latents)
+    if "dz" in names:
+        parts.append(latents - before)
+    if "h" in names:
+        parts.append(hidden)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 class Perception(Protocol):
@@ -49,14 +72,15 @@ class Perception(Protocol):
 
 
 class WorldModelPerception:
-    """[z, h] through V and M.
+    """[z, dz, h] through V and M.
 
     Args:
         vision: V.
-        memory: M, advanced only if `h` is among the features.
+        memory: M, advanced only if `h` is among the features, or `always`.
         action: the environment's action space.
-        names: features that C sees, of `z` and `h`.
+        names: features that C sees, of `z`, `dz` and `h`.
         num_slots: environments stepped together.
+        always: advance M whatever C sees, for who wants to dream on from here.
     """
 
     def __init__(
@@ -66,31 +90,65 @@ class WorldModelPerception:
         action: ActionSpec,
         names: Sequence[str],
         num_slots: int,
+        *,
+        always: bool = False,
     ) -> None:
         self._vision = vision
         self._memory = memory
         self._action = action
-        self._see = "z" in names
-        self._remember = "h" in names
+        self._names = tuple(names)
+        self._remember = always or "h" in names
         self._state = memory.initial_state(num_slots)
-        self._latents = np.zeros((0, vision.latent_size), np.float32)
+        self._latents = np.zeros((num_slots, vision.latent_size), np.float32)
+        self._before = self._latents.copy()
+        self._begun = np.zeros(num_slots, np.bool_)
+
+    @property
+    def latents(self) -> Float:
+        """z of what each slot saw last, `[N, Z]`; not to be written to."""
+        return self._latents
+
+    @property
+    def before(self) -> Float:
+        """z of what each slot saw before that, `[N, Z]`, the same in a first step."""
+        return self._before
+
+    @property
+    def memory_state(self) -> Float:
+        """M's state `[N, S]` of all that each slot saw before its `latents`, without them."""
+        return self._state
 
     def begin(self, slots: np.ndarray) -> None:
         self._state[slots] = self._memory.initial_state(len(slots))
+        self._begun[slots] = False
 
     def features(self, observations: np.ndarray, slots: np.ndarray) -> Float:
-        self._latents = self._vision.encode(observations)
-        if not self._remember:
-            return self._latents
-        hidden = self._memory.hidden(self._state[slots])
-        if not self._see:
-            return hidden
-        return np.concatenate([self._latents, hidden], axis=1)
+        latents = self._vision.encode(observations)
+        before = np.where(self._begun[slots, None], self._latents[slots], latents)
+        self._before[slots] = before
+        self._latents[slots] = latents
+        self._begun[slots] = True
+        hidden = self._memory.hidden(self._state[slots]) if "h" in self._names else latents
+        return join_features(self._names, latents, before, hidden)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         if self._remember:
             encoded = self._action.encode(actions)
-            self._state[slots] = self._memory.step(self._state[slots], self._latents, encoded)
+            self._state[slots] = self._memory.step(
+                self._state[slots], self._latents[slots], encoded
+            )
+
+    def state(self) -> State:
+        """Returns what each slot remembers, as copies."""
+        kept = {"memory": self._state, "latents": self._latents, "before": self._before}
+        return {name: part.copy() for name, part in {**kept, "begun": self._begun}.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Remembers what `state` gave."""
+        self._state[:] = state["memory"]
+        self._latents[:] = state["latents"]
+        self._before[:] = state["before"]
+        self._begun[:] = state["begun"]
 
 
 class Dreaming(Protocol):
@@ -98,9 +156,11 @@ class Dreaming(Protocol):
 
     def hidden(self) -> Float: ...
 
+    def before(self) -> Float: ...
+
 
 class DreamPerception:
-    """[z, h] inside a dream: observations are z already, and h is the dream's own.
+    """[z, dz, h] inside a dream: observations are z already, and the rest is the dream's own.
 
     Args:
         dream: the environment being dreamed.
@@ -115,10 +175,9 @@ class DreamPerception:
         """The dream resets its own memory."""
 
     def features(self, observations: np.ndarray, slots: np.ndarray) -> Float:
-        parts = {"z": observations}
-        if "h" in self._names:
-            parts["h"] = self._dream.hidden()[slots]
-        return np.concatenate([parts[name] for name in ("z", "h") if name in self._names], axis=1)
+        before = self._dream.before()[slots] if "dz" in self._names else observations
+        hidden = self._dream.hidden()[slots] if "h" in self._names else observations
+        return join_features(self._names, observations, before, hidden)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         """The dream advances its own memory."""

@@ -228,6 +228,8 @@ def _pack(value: Any, arrays: list[np.ndarray], seen: dict[int, int]) -> list[An
         return ["scalar", len(arrays) - 1]
     if value is None or type(value) in (bool, int, float, str):
         return ["plain", value]
+    if type(value) is range:
+        return ["range", [value.start, value.stop, value.step]]
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         nodes = [_pack(item, arrays, seen) for item in value]
         return None if None in nodes else [type(value).__name__, nodes]
@@ -238,6 +240,8 @@ def _unpack(node: list[Any], arrays: list[np.ndarray], unpacked: dict[int, np.nd
     kind, content = node
     if kind == "plain":
         return content
+    if kind == "range":
+        return range(*content)
     if kind in ("list", "tuple"):
         items = [_unpack(item, arrays, unpacked) for item in content]
         return items if kind == "list" else tuple(items)

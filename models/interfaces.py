@@ -18,7 +18,7 @@ continues bit-identically.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -216,6 +216,78 @@ class Controller(Protocol):
     def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
         """Actions drawn from the policy: softmax, or a Gaussian squashed by tanh."""
         ...
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of each of N environments or dreams, as a policy that learns from them needs them.
+
+    Attributes:
+        features: `[T, N, F]` float32, what the policy read before each step; where an encoder is
+            learned jointly, what that reads, `[T, N, ...]`.
+        actions: `[T, N]` int64, or `[T, N, A]` float32 in environment units.
+        rewards: `[T, N]` float32.
+        terminated, truncated: `[T, N]` bool, never both.
+        last_features: `[N, F]`, after the last step; not read where that ended an episode.
+        cut_at: `[M, 2]` int64, the places `(t, n)` of the truncated steps, in any order.
+        cut_features: `[M, F]`, of the last observations of the episodes that were cut there.
+        mask: `[T, N]` bool, False for steps that were never taken because the episode was over
+            and nothing followed; None if all were.
+    """
+
+    features: np.ndarray
+    actions: np.ndarray
+    rewards: Float
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    last_features: np.ndarray
+    cut_at: NDArray[np.int64]
+    cut_features: np.ndarray
+    mask: NDArray[np.bool_] | None = None
+
+
+@runtime_checkable
+class PolicyLearner(Protocol):
+    """Improves a controller by gradients, from rollouts of the controller as it is."""
+
+    num_features: int
+    num_parameters: int
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's step size; may be set between updates."""
+        ...
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
+
+    def set_feature_scale(self, mean: Float, std: Float) -> None:
+        """Takes the usual mean and spread of each feature, `[F]`, before the first update."""
+        ...
+
+    def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:
+        """Learns from rollouts that the present parameters have played.
+
+        Raises:
+            NonFiniteLoss: the update was refused; everything is as before.
+        """
+        ...
+
+    def values(self, features: np.ndarray) -> Float:
+        """Returns the expected discounted returns `[N]` of features `[N, F]`."""
+        ...
+
+    def get_parameters(self) -> Float:
+        """Returns the policy as parameters of a `Controller`, `[P]` float32."""
+        ...
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        """Starts from the parameters of a `Controller`; what values are worth is kept."""
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
 @runtime_checkable

@@ -1,25 +1,27 @@
 """V in torch: a convolutional variational autoencoder (Ha & Schmidhuber 2018, appendix A.1).
 
-Four stride-2 convolutions and four transposed ones, as in the paper, with two changes that let a
-few bright pixels matter: the mean frame of the data is taken off the input and put back before
-the decoder's sigmoid, so that the network learns only what changes, and pixels that moved since
-the frame before weigh more in the reconstruction than the background.
+Stride-2 convolutions and transposed ones, as in the paper, with three changes. Blocks of 4 x 4
+pixels are folded into channels first and unfolded last, which loses nothing and spares a CPU the
+convolutions at full size, half of the time. The mean frame of the data is taken off the input and
+put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
+moved since the frame before weigh more in the reconstruction than the background: a few bright
+ones are all there is of a ball.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.interfaces import Float, Frames, Metrics, State
 from models.neural.adam import GuardedAdam
+from models.neural.convolutions import AutoEncoder, shrink_of
 from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
 from models.neural.precision import Precision, computing, resolve_precision
@@ -31,42 +33,6 @@ _ACCURATE = 0.05
 _ACTIVE_VARIANCE = 0.01
 # Keeps the mean frame inside the sigmoid's useful range, where it still passes gradients.
 _MEAN_MARGIN = 0.02
-
-
-class _Network(nn.Module):
-    """Encoder and decoder between `[B, C, H, W]` images and `[B, 2Z]` or `[B, Z]`."""
-
-    def __init__(
-        self, frame_shape: tuple[int, int, int], latent_size: int, channels: Sequence[int]
-    ) -> None:
-        super().__init__()
-        height, width, image_channels = frame_shape
-        shrink = 2 ** len(channels)
-        self.map_shape = (channels[-1], height // shrink, width // shrink)
-        map_size = channels[-1] * (height // shrink) * (width // shrink)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1)
-            for a, b in pairwise([image_channels, *channels])
-        )
-        self.to_latent = nn.Linear(map_size, 2 * latent_size)
-        self.from_latent = nn.Linear(latent_size, map_size)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, stride=2, padding=1)
-            for a, b in pairwise([*reversed(channels), image_channels])
-        )
-
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        for layer in self.down:
-            images = functional.relu(layer(images))
-        mean, log_variance = self.to_latent(images.flatten(1)).float().chunk(2, dim=1)
-        return mean, log_variance
-
-    def decode(self, latents: Tensor) -> Tensor:
-        maps = functional.relu(self.from_latent(latents)).unflatten(1, self.map_shape)
-        maps = maps.contiguous(memory_format=torch.channels_last)
-        for layer in self.up[:-1]:
-            maps = functional.relu(layer(maps))
-        return self.up[-1](maps).float()
 
 
 class _Part(NamedTuple):
@@ -105,7 +71,7 @@ class ConvVAE:
     al. 2016, section 5.3); `gradient_norm` before clipping.
 
     Args:
-        frame_shape: `(H, W, C)`; H and W divisible by 2 ** len(channels).
+        frame_shape: `(H, W, C)`; H and W divisible by 2 ** (len(channels) + 1).
         latent_size: Z.
         learning_rate: Adam's step size.
         beta: weight of the KL after warm-up.
@@ -116,7 +82,8 @@ class ConvVAE:
         gradient_clip: global norm that gradients are clipped to.
         device: where it computes.
         seed: of the initial weights.
-        channels: of the convolutions; the paper's are (32, 64, 128, 256).
+        channels: of the convolutions, from a quarter of the frame's size on; the paper's V has
+            (32, 64, 128, 256) from the frame's own size on.
         mean_frame_updates: updates over which the mean frame is averaged; then it stays.
         precision: format of the convolutions while learning, see `resolve_precision`.
 
@@ -139,7 +106,7 @@ class ConvVAE:
         gradient_clip: float = 10.0,
         device: str = "cpu",
         seed: int = 0,
-        channels: Sequence[int] = (16, 32, 64, 64),
+        channels: Sequence[int] = (32, 48, 64),
         mean_frame_updates: int = 50,
         precision: Precision = "auto",
     ) -> None:
@@ -153,7 +120,7 @@ class ConvVAE:
         self._gradient_clip = gradient_clip
         self.parts = 1
         height, width, image_channels = self.frame_shape
-        network = build(lambda: _Network(self.frame_shape, latent_size, tuple(channels)), seed)
+        network = build(lambda: AutoEncoder(self.frame_shape, latent_size, tuple(channels)), seed)
         with torch.no_grad():
             # Starts close to the mean frame instead of at noise around it.
             for parameter in network.up[-1].parameters():
@@ -338,7 +305,7 @@ class ConvVAE:
 def _checked_shape(
     frame_shape: Sequence[int], channels: Sequence[int], latent_size: int
 ) -> tuple[int, int, int]:
-    shrink = 2 ** len(channels)
+    shrink = shrink_of(channels)
     valid = len(frame_shape) == 3 and min(*frame_shape, *channels, latent_size) > 0
     if not valid or frame_shape[0] % shrink or frame_shape[1] % shrink:
         raise ValueError(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.mode import Mode
-from models.interfaces import Controller, Memory, Solver, Vision
+from models.interfaces import Controller, Memory, PolicyLearner, Solver, Vision
 
 Notice = Callable[[str], None]
 
@@ -25,6 +25,24 @@ class Replacement:
     reason: str
     replacement: str
     consequence: str
+
+
+class EnvFactory(Protocol):
+    """Builds a batch of a task's environments.
+
+    `workers` are supervised processes that hold them (0 none, -1 as measured) and `on_event` is
+    told what happens to these; what is as fast in this process stays here.
+    """
+
+    def __call__(
+        self,
+        task: TaskConfig,
+        num_envs: int,
+        notice: Notice,
+        *,
+        workers: int = 0,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+    ) -> VectorEnv: ...
 
 
 class ControllerFactory(Protocol):
@@ -47,6 +65,14 @@ class SolverFactory(Protocol):
     ) -> Solver: ...
 
 
+class PolicyLearnerFactory(Protocol):
+    """Builds what learns a controller by gradients."""
+
+    def __call__(
+        self, task: TaskConfig, action: ActionSpec, num_features: int, seed: int
+    ) -> PolicyLearner: ...
+
+
 @dataclass(frozen=True)
 class Backend:
     """The set of constructors that a mode stands for.
@@ -54,21 +80,23 @@ class Backend:
     Attributes:
         mode: which mode this is.
         environment: whether its environments are the real ones or their numpy re-creations.
-        make_env: `(task, num_envs, notice)` to a batch of environments.
+        make_env: see `EnvFactory`.
         make_vision: `(task, env_spec, seed)` to V.
         make_memory: `(task, latent_size, action_size, seed)` to M.
         make_controller: see `ControllerFactory`.
         make_solver: see `SolverFactory`.
+        make_policy_learner: see `PolicyLearnerFactory`; None where nothing learns by gradients.
         replacements: what stands in for something better.
     """
 
     mode: Mode
     environment: Literal["real", "simulation"]
-    make_env: Callable[[TaskConfig, int, Notice], VectorEnv]
+    make_env: EnvFactory
     make_vision: Callable[[TaskConfig, EnvSpec, int], Vision]
     make_memory: Callable[[TaskConfig, int, int, int], Memory]
     make_controller: ControllerFactory
     make_solver: SolverFactory
+    make_policy_learner: PolicyLearnerFactory | None = None
     replacements: tuple[Replacement, ...] = ()
 
 

@@ -12,8 +12,9 @@ from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.mode import Mode
 from models.controller import TorchController
-from models.interfaces import Controller, Memory, Vision
+from models.interfaces import Controller, Memory, PolicyLearner, Vision
 from models.mdnrnn import MDNRNN
+from models.ppo import PPO
 from models.vae import ConvVAE
 
 
@@ -74,6 +75,32 @@ def build(states: Mapping[str, str], device: str) -> Backend:
             device=device,
         )
 
+    def make_policy_learner(
+        task: TaskConfig, action: ActionSpec, num_features: int, seed: int
+    ) -> PolicyLearner:
+        ppo = task.ppo
+        return PPO(
+            num_features,
+            action.kind,
+            action.size,
+            task.controller.hidden_sizes,
+            action.low,
+            action.high,
+            value_sizes=ppo.value_sizes or None,
+            learning_rate=ppo.learning_rate,
+            gamma=ppo.gamma,
+            gae_lambda=ppo.gae_lambda,
+            epochs=ppo.epochs,
+            minibatch_size=ppo.minibatch_size,
+            clip_range=ppo.clip_range,
+            ent_coef=ppo.ent_coef,
+            vf_coef=ppo.vf_coef,
+            max_grad_norm=ppo.max_grad_norm,
+            target_kl=ppo.target_kl,
+            device=device,
+            seed=seed,
+        )
+
     return Backend(
         mode=Mode.FULL,
         environment="real",
@@ -82,5 +109,6 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_memory=make_memory,
         make_controller=make_controller,
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
+        make_policy_learner=make_policy_learner,
         replacements=(replacement,) if replacement else (),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from curriculum.backends import parts
 from curriculum.backends.backend import Backend, Notice, Replacement
@@ -12,8 +13,16 @@ from curriculum.envs.simulation import make_simulation
 from curriculum.mode import Mode
 
 
-def simulated_env(task: TaskConfig, num_envs: int, notice: Notice) -> VectorEnv:
-    """Builds the numpy re-creation of a task's environment."""
+def simulated_env(
+    task: TaskConfig,
+    num_envs: int,
+    notice: Notice,
+    *,
+    workers: int = 0,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> VectorEnv:
+    """Builds the numpy re-creation of a task's environment, always in this process."""
+    del workers, on_event
     env = task.env
     notice(f"{task.name}: simulation/{env.simulation} stands in for {task.env_id}")
     return make_simulation(

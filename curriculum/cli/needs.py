@@ -28,7 +28,8 @@ OTHER_ENV_BYTES, SIMULATION_BYTES = 2 * MIB, MIB // 3
 _PIXELS = 64 * 64
 _STATE_SIZE = 32
 _ACTION_SIZE = 6
-_CHANNELS = (16, 32, 64, 64)
+_FOLD = 4
+_CHANNELS = (32, 48, 64)
 _LARGEST_COVARIANCE = 500
 _POOLED = 1024
 _COMMITS_ON_DISK = 3
@@ -237,10 +238,11 @@ def _vision_parameters(colours: int, latents: int, mode: str) -> int:
     if mode != "FULL":
         # Products of all pairs of pooled values, in double precision, and maps of moments.
         return 2 * _POOLED * (_POOLED + latents) + 12 * _PIXELS * colours
-    layers = pairwise((colours, *_CHANNELS))
-    convolutions = 2 * sum(16 * a * b + max(a, b) for a, b in layers)
-    flat = _PIXELS // 4 ** len(_CHANNELS) * _CHANNELS[-1]
-    return convolutions + 3 * flat * latents + flat + 2 * latents
+    folded, first = _FOLD**2 * colours, _CHANNELS[0]
+    outer = 9 * folded * first + first + folded * first + folded
+    inner = 2 * sum(16 * a * b + max(a, b) for a, b in pairwise(_CHANNELS))
+    flat = _PIXELS // (_FOLD**2 * 4 ** (len(_CHANNELS) - 1)) * _CHANNELS[-1]
+    return outer + inner + 3 * flat * latents + flat + 2 * latents
 
 
 def _memory_parameters(task: TaskConfig, latents: int, mode: str) -> int:

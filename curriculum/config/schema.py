@@ -173,10 +173,19 @@ class ControllerConfig:
         (), "hidden layers; none makes it linear as in the paper", low=1, high=4096
     )
     features: tuple[str, ...] = key(
-        ("z", "h"), "what C sees", choices=("z", "h"), min_items=1, unique=True
+        ("z", "h"),
+        "what C sees: z, its change dz since the step before, and h",
+        choices=("z", "dz", "h"),
+        min_items=1,
+        unique=True,
     )
     solver: str = key(
-        "auto", "auto is pycma if installed, else the numpy ES", choices=("auto", "cma", "es")
+        "auto",
+        "auto is pycma if installed, else the numpy ES; ppo learns by gradients and needs torch",
+        choices=("auto", "cma", "es", "ppo"),
+    )
+    polish_generations: int = key(
+        0, "generations of CMA-ES over C's last layer after PPO; 0 is none", low=0
     )
     population_size: int = key(16, "candidates per generation", low=4, high=10000)
     rollouts_per_candidate: int = key(4, "episodes per candidate and generation", low=1, high=1000)
@@ -202,6 +211,42 @@ class ControllerConfig:
         low=0,
         high=10,
     )
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """C by gradients (Schulman et al. 2017); used where `controller.solver` is ppo."""
+
+    num_envs: int = key(64, "environments stepped together", low=1, high=4096)
+    num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
+    total_steps: int = key(1_000_000, "real steps at most; learning rates end there", low=1)
+    learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
+    final_rate: float = key(0.1, "share of learning_rate that is left at the end", low=0, high=1)
+    gamma: float = key(0.99, "discount", low=0, high=1)
+    gae_lambda: float = key(0.95, "lambda of generalised advantages", low=0, high=1)
+    epochs: int = key(4, "passes over each rollout", low=1, high=100)
+    minibatch_size: int = key(1024, "steps per gradient", low=2)
+    clip_range: float = key(0.1, "how far a probability may move", low=0, open_low=True)
+    ent_coef: float = key(0.01, "weight of the entropy", low=0)
+    vf_coef: float = key(0.5, "weight of the value's loss", low=0)
+    max_grad_norm: float = key(
+        0.5, "global norm that gradients are clipped to", low=0, open_low=True
+    )
+    target_kl: float = key(0.0, "ends an update's passes early; 0 is never", low=0)
+    value_sizes: tuple[int, ...] = key(
+        (), "hidden layers of the value; none are those of C", low=1, high=4096
+    )
+    clip_rewards: bool = key(False, "learn from the sign of rewards")
+    reward_scale: float = key(1.0, "factor on rewards while learning", low=0, open_low=True)
+    end_on_life_loss: bool = key(False, "a lost life ends an episode for the learner")
+    reseed_steps: int = key(
+        4096, "steps of an environment after which its next episode gets a seed of its own", low=1
+    )
+    patience: int = key(10, "updates between two checks of an agent at its target", low=1)
+    branches: int = key(0, "dreams begun from each rollout; 0 is none", low=0, high=65536)
+    branch_steps: int = key(15, "steps of such a dream", low=1, high=1000)
+    branch_updates: int = key(1, "updates from dreams after each real one", low=1, high=100)
+    branch_after: int = key(0, "real steps before the first dream", low=0)
 
 
 @dataclass(frozen=True)
@@ -236,6 +281,7 @@ class TaskConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 

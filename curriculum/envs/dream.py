@@ -25,6 +25,7 @@ class DreamStarts:
     Attributes:
         latents: `[M, Z]` float32, z_t.
         states: `[M, S]` float32, M's state that led up to z_t and has not seen it.
+        before: `[M, Z]` float32, z_{t-1}; None where each z_t is the first of its episode.
 
     Raises:
         ValueError: there is none, they differ in number or are not finite.
@@ -32,6 +33,7 @@ class DreamStarts:
 
     latents: Float
     states: Float
+    before: Float | None = None
 
     def __post_init__(self) -> None:
         shapes = (self.latents.shape, self.states.shape)
@@ -40,7 +42,13 @@ class DreamStarts:
                 f"dreams were given latents {shapes[0]} and states {shapes[1]}; expected [M, Z] "
                 "and [M, S] with the same M > 0"
             )
-        if not (np.isfinite(self.latents).all() and np.isfinite(self.states).all()):
+        before = self.latents if self.before is None else self.before
+        if before.shape != self.latents.shape:
+            raise ValueError(
+                f"dreams were given latents {shapes[0]} and those before them {before.shape}; "
+                "expected equal shapes"
+            )
+        if not all(np.isfinite(part).all() for part in (self.latents, self.states, before)):
             raise ValueError("dreams were given starts that are not finite: encode the data again")
 
 
@@ -94,6 +102,7 @@ class DreamVectorEnv:
         self._temperature = temperature
         self._max_steps = max_steps
         self._latents = np.zeros((num_envs, size), np.float32)
+        self._before = self._latents
         self._state = np.array(memory.initial_state(num_envs), np.float32)
         self._live = np.zeros(num_envs, np.bool_)
         self._seeds = [0] * num_envs
@@ -105,6 +114,10 @@ class DreamVectorEnv:
     def hidden(self) -> Float:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
         return self._memory.hidden(self._state)
+
+    def before(self) -> Float:
+        """Returns the z that each dream saw before its present one, `[N, Z]`."""
+        return self._before
 
     def reset(
         self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
@@ -121,9 +134,13 @@ class DreamVectorEnv:
         seeds = self._book.take(rows, seeds)
         count = len(self._starts.latents)
         places = [int(np.random.default_rng([_PLACES, seed]).integers(count)) for seed in seeds]
+        starts = self._starts
+        before = starts.latents if starts.before is None else starts.before
         self._latents, self._state = self._latents.copy(), self._state.copy()
-        self._latents[rows] = self._starts.latents[places]
-        self._state[rows] = self._starts.states[places]
+        self._before = self._before.copy()
+        self._before[rows] = before[places]
+        self._latents[rows] = starts.latents[places]
+        self._state[rows] = starts.states[places]
         for row, seed in zip(rows.tolist(), seeds, strict=True):
             self._seeds[row] = seed
         self._ages[rows] = 0
@@ -156,6 +173,7 @@ class DreamVectorEnv:
         terminated = live & (draws < imagined.terminated)
         self._ages = self._ages + live
         truncated = live & ~terminated & (self._ages >= self._max_steps)
+        self._before = self._latents
         self._latents = np.where(live[:, None], imagined.latents, self._latents)
         self._state = np.where(live[:, None], state, self._state)
         self._live = live & ~(terminated | truncated)

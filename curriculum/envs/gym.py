@@ -98,7 +98,7 @@ class GymVectorEnv:
         """Steps all environments; see `VectorEnv.recv`.
 
         Raises:
-            StageFailure: an environment gave a reward that is not finite.
+            StageFailure: an environment gave a reward or an observation that is not finite.
         """
         chosen = self._halves.recv()
         observations = self._observations.copy()
@@ -109,11 +109,8 @@ class GymVectorEnv:
             observations[row], rewards[row], terminated[row], truncated[row] = self._singles[
                 row
             ].step(chosen[row])
-        if not np.isfinite(rewards).all():
-            raise StageFailure(
-                f"{self.spec.env_id} gave a reward that is not finite",
-                {"env_id": self.spec.env_id, "rewards": [str(reward) for reward in rewards]},
-            )
+        self._refuse_non_finite("a reward", rewards)
+        self._refuse_non_finite("an observation", observations)
         self._steps += self._live
         truncated |= self._live & (self._steps >= self._limit)
         truncated &= ~terminated
@@ -126,6 +123,14 @@ class GymVectorEnv:
         """Steps all environments; see `VectorEnv.step`."""
         self.send(actions)
         return self.recv()
+
+    def _refuse_non_finite(self, what: str, values: np.ndarray) -> None:
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = np.flatnonzero(~np.isfinite(values.reshape(self.num_envs, -1)).all(axis=1))
+            raise StageFailure(
+                f"{self.spec.env_id} gave {what} that is not finite",
+                {"env_id": self.spec.env_id, "environments": bad.tolist()},
+            )
 
     def close(self) -> None:
         """Closes every environment; may be called twice."""

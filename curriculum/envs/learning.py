@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,14 @@ class EpisodeStatistics:
             ended.append(Ended(row, score, steps, bool(step.terminated[row])))
             self._scores[row], self._steps[row] = 0.0, 0
         return ended
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns what has been added up of the episodes that have begun, as copies."""
+        return {"scores": self._scores.copy(), "steps": self._steps.copy()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `state` gave."""
+        self._scores[:], self._steps[:] = state["scores"], state["steps"]
 
     def clear(self) -> None:
         """Forgets the episodes that have begun."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from curriculum.records.data import Dataset
 from curriculum.records.sequences import Latents, sample_sequences
+from curriculum.stages.insights import memory_insights
 from curriculum.stages.learning import Shuffle, learn, planned_updates
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Memory, Metrics
@@ -52,7 +53,7 @@ def run(ctx: StageContext) -> StageResult:
             **learned.metrics,
             **{f"held_out_{name}": value for name, value in scored.items()},
         },
-        facts=learned.facts,
+        facts={**learned.facts, **memory_insights(ctx, memory, data, latents, held_out)},
     )
 
 

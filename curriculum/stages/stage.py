@@ -216,7 +216,7 @@ def reached(commit: Commit | None) -> dict[str, int] | None:
     if commit is None:
         return None
     words = {"updates": "step", "generation": "step", "checked": "generation"}
-    meta = {**commit.meta, **commit.meta.get("counters", {})}
+    meta = {**commit.meta, **commit.meta.get("counters", {}), **commit.meta.get("practice", {})}
     found = {words.get(name, name): meta[name] for name in _PROGRESS if name in meta}
     return {name: int(value) for name, value in found.items()}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from curriculum.records.data import Dataset
 from curriculum.stages.healing import Progress
+from curriculum.stages.insights import vision_insights
 from curriculum.stages.learning import Shuffle, learn, planned_updates
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Metrics, Vision
@@ -49,7 +53,15 @@ def run(ctx: StageContext) -> StageResult:
     ctx.store.save(vision.state(), learned.meta, complete=True)
     metrics = {**learned.metrics, **describe(ctx, vision, data)}
     loss = f", loss {metrics['loss']:.4g}" if "loss" in metrics else ""
-    return StageResult(f"{updates} updates{loss}", metrics, facts=learned.facts)
+    facts = {**learned.facts, **vision_insights(ctx, vision, data)}
+    return StageResult(f"{updates} updates{loss}{_probed(facts)}", metrics, facts=facts)
+
+
+def _probed(facts: Mapping[str, Any]) -> str:
+    """Says in a few words what the probe found."""
+    found = facts.get("probe", {})
+    words = ", ".join(f"{name} {scores['r2']:.2f}" for name, scores in found.items())
+    return f"; R^2 of {words}" if words else ""
 
 
 def verify_outputs(ctx: StageContext, result: StageResult) -> None:

@@ -111,6 +111,10 @@ def test_context_lives_between_maps_until_it_is_refreshed(workers: int, tmp_path
         assert mark.exists()
 
 
+@pytest.mark.faults(
+    "a pool's worker goes wrong over its unit: {how}",
+    expect="recorded as worker_died; the unit is done again by another worker",
+)
 @pytest.mark.parametrize("how", ["killed", "exits_0", "aborts"])
 def test_unit_of_a_dead_worker_is_done_again(
     how: str, tmp_path: Path, events: list[dict[str, Any]]
@@ -126,6 +130,10 @@ def test_unit_of_a_dead_worker_is_done_again(
         assert "_speak_and_abort" in events[0]["log"]
 
 
+@pytest.mark.faults(
+    "a pool's worker hangs over its unit: {how}",
+    expect="killed at the deadline, recorded as worker_hung; the unit is done again",
+)
 @pytest.mark.parametrize("how", ["stopped", "sleeps", "ignores_sigterm"])
 def test_unit_of_a_hung_worker_is_done_again(
     how: str, tmp_path: Path, events: list[dict[str, Any]]
@@ -139,6 +147,10 @@ def test_unit_of_a_hung_worker_is_done_again(
         assert "_sleep" in events[0]["log"]
 
 
+@pytest.mark.faults(
+    "a unit of work goes wrong once ({how}), {workers} workers",
+    expect="recorded as unit_failed and done again; equal results",
+)
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("how", ["raises", "sys_exit"])
 def test_unit_that_raised_is_done_again(
@@ -149,6 +161,10 @@ def test_unit_that_raised_is_done_again(
     assert names(events) == ["unit_failed"]
 
 
+@pytest.mark.faults(
+    "a unit of work raises always, {workers} workers",
+    expect="UnitFailed after a bounded number of tries; the pool works on",
+)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_unit_that_always_raises_fails_with_its_traceback(
     workers: int, tmp_path: Path, events: list[dict[str, Any]]
@@ -163,6 +179,10 @@ def test_unit_that_always_raises_fails_with_its_traceback(
     assert names(events) == ["unit_failed", "unit_failed"]
 
 
+@pytest.mark.faults(
+    "a unit of work aborts every process it is done in",
+    expect="UnitFailed naming SIGABRT; the parent never does it itself",
+)
 def test_unit_that_always_crashes_is_never_let_into_the_parent(tmp_path: Path) -> None:
     with Pool(1, max_attempts=2) as pool, pytest.raises(UnitFailed, match="SIGABRT"):
         pool.map(MISBEHAVE, misdeeds(tmp_path, "aborts", always=True))
@@ -180,6 +200,10 @@ def test_broken_initializer_and_result_are_failures_too(workers: int) -> None:
             pool.map("pool_functions:absent", [0])
 
 
+@pytest.mark.faults(
+    "a pool's workers are always killed",
+    expect="pool_serial is told once; the parent does the work",
+)
 def test_work_goes_on_in_the_parent_when_workers_are_always_killed(
     events: list[dict[str, Any]],
 ) -> None:
@@ -190,6 +214,10 @@ def test_work_goes_on_in_the_parent_when_workers_are_always_killed(
     assert names(events).count("pool_serial") == 1
 
 
+@pytest.mark.faults(
+    "a pool's workers cannot be started, or end at once",
+    expect="pool_serial is told; the parent does the work",
+)
 def test_work_goes_on_in_the_parent_when_no_worker_starts(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
 ) -> None:
@@ -209,6 +237,10 @@ def test_big_arrays_cross_in_both_directions() -> None:
             np.testing.assert_array_equal(result, units[i] + 1)
 
 
+@pytest.mark.faults(
+    "a worker is frozen before it reads a unit of 12 MB",
+    expect="the parent is not; worker_hung is told and the unit done again",
+)
 def test_worker_frozen_before_it_reads_a_big_unit_does_not_freeze_the_parent(
     events: list[dict[str, Any]],
 ) -> None:
@@ -220,6 +252,10 @@ def test_worker_frozen_before_it_reads_a_big_unit_does_not_freeze_the_parent(
     assert "worker_hung" in names(events)
 
 
+@pytest.mark.faults(
+    "an idle worker is killed",
+    expect="replaced at the next unit of work",
+)
 def test_idle_worker_that_was_killed_is_replaced(events: list[dict[str, Any]]) -> None:
     with Pool(1, on_event=events.append) as pool:
         pid, _ = pool.map("pool_functions:where", [0])[0]

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from curriculum.records.commit import CommitStore
 
 WRITER = """
@@ -62,6 +64,10 @@ def live(stage: Path, lines: int, extra_s: float) -> bool:
         return child.wait(60) == 0
 
 
+@pytest.mark.faults(
+    "a writer of episodes, ledger and commits is killed at random",
+    expect="it goes on from the last commit; equal files to the last byte",
+)
 def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     assert live(tmp_path / "whole", EPISODES + 10, 0.0)
     lives, moments = 1, random.Random(0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from curriculum.records.data import Dataset, EpisodeWriter
 from curriculum.records.sequences import Latents, LatentWriter
-from curriculum.stages.dreams import dream_starts
+from curriculum.control.dreams import dream_starts
 
 
 class Counting:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curriculum.config.schema import ControllerConfig
 from curriculum.envs.interface import ActionSpec
-from curriculum.stages.controller import SearchSpace
+from curriculum.control.search import SearchSpace
 from models.controller_cpu import CPUController
 
 DISCRETE = ActionSpec("discrete", 4)

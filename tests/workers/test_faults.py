@@ -21,6 +21,10 @@ SEED = 103
 """Of the second environment's first episode, which is 28 steps long."""
 
 
+@pytest.mark.faults(
+    "an environment's worker: {how}, once",
+    expect="recorded as {told}, replaced; episodes equal to the last bit",
+)
 @pytest.mark.parametrize(
     ("how", "told", "words"),
     [
@@ -48,6 +52,10 @@ def test_rollout_survives_what_happens_once(
     json.dumps(events)
 
 
+@pytest.mark.faults(
+    "signal {number} to environment workers in {moment}",
+    expect="recorded, replaced; episodes equal to the last bit",
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("moment", ["send", "recv", "reset"])
 def test_rollout_survives_signals_at_any_moment(
@@ -68,6 +76,10 @@ def test_rollout_survives_signals_at_any_moment(
 
 
 @pytest.mark.gym
+@pytest.mark.faults(
+    "the worker of a real LunarLander is killed in an episode",
+    expect="replaced; the episode goes on to the last bit",
+)
 def test_real_environment_survives_a_kill() -> None:
     env = WorkerVectorEnv("walks:lander", (), 2, 1)
 
@@ -81,6 +93,10 @@ def test_real_environment_survives_a_kill() -> None:
     alone.close()
 
 
+@pytest.mark.faults(
+    "environment workers are killed at random, again and again",
+    expect="each replaced; episodes equal to the last bit",
+)
 def test_rollout_survives_many_kills(events: list[dict[str, Any]]) -> None:
     rng = np.random.default_rng(3)
     env = WorkerVectorEnv("walks:walk", (), 5, 2, on_event=events.append)
@@ -95,6 +111,10 @@ def test_rollout_survives_many_kills(events: list[dict[str, Any]]) -> None:
     assert "env_episodes_cut" not in names(events)
 
 
+@pytest.mark.faults(
+    "a worker dies; replaying its episode outlasts a step's deadline",
+    expect="replaced; the episode goes on to the last bit",
+)
 def test_replay_may_take_longer_than_the_deadline_of_a_step(events: list[dict[str, Any]]) -> None:
     env = WorkerVectorEnv("walks:slow", (0.1,), 1, 1, deadline_s=1.0, on_event=events.append)
 
@@ -108,6 +128,10 @@ def test_replay_may_take_longer_than_the_deadline_of_a_step(events: list[dict[st
     assert events[1]["steps"] * 0.1 > 1.0
 
 
+@pytest.mark.faults(
+    "an episode goes wrong at the same step every time",
+    expect="cut as truncated and recorded; all other episodes are untouched",
+)
 def test_episode_that_always_fails_is_cut_and_the_run_goes_on(
     events: list[dict[str, Any]],
 ) -> None:
@@ -149,6 +173,10 @@ def test_episode_that_always_fails_is_cut_and_the_run_goes_on(
     json.dumps(events)
 
 
+@pytest.mark.faults(
+    "an environment never works: {how}",
+    expect="StageFailure after 2 restarts; no process is left",
+)
 @pytest.mark.parametrize("how", ["raises", "exits", "stopped", "killed"])
 def test_environment_that_never_works_is_a_failure(how: str, events: list[dict[str, Any]]) -> None:
     env = WorkerVectorEnv(
@@ -171,6 +199,10 @@ def test_environment_that_never_works_is_a_failure(how: str, events: list[dict[s
         env.reset([1, 2])
 
 
+@pytest.mark.faults(
+    "an environment's reset always raises",
+    expect="StageFailure with the environment's own words",
+)
 def test_reset_that_always_fails_is_a_failure() -> None:
     env = WorkerVectorEnv("walks:troubled", ("raises", 7, 0, ""), 2, 1, max_restarts=2)
     env.reset([1, 2])
@@ -179,6 +211,10 @@ def test_reset_that_always_fails_is_a_failure() -> None:
         env.reset([7], [1])
 
 
+@pytest.mark.faults(
+    "a worker dies; its environment replays other {what}",
+    expect="that episode is cut and recorded; the others are untouched",
+)
 @pytest.mark.parametrize("what", ["observations", "ends"])
 def test_episodes_that_are_not_deterministic_are_cut(
     what: str, tmp_path: Path, events: list[dict[str, Any]]
@@ -206,6 +242,10 @@ def test_episodes_that_are_not_deterministic_are_cut(
     env.close()
 
 
+@pytest.mark.faults(
+    "a worker dies in a reset; an episode replays otherwise",
+    expect="the next step tells that it was cut, once",
+)
 def test_cut_that_happens_in_a_reset_is_told_by_the_next_step() -> None:
     env = WorkerVectorEnv("walks:fickle", (SEED, "observations"), 3, 1)
     env.reset([100, SEED, 106])
@@ -220,6 +260,10 @@ def test_cut_that_happens_in_a_reset_is_told_by_the_next_step() -> None:
     env.close()
 
 
+@pytest.mark.faults(
+    "an environment leaks memory",
+    expect="its worker is replaced in time; episodes equal to the last bit",
+)
 def test_leaking_worker_is_replaced_and_nobody_notices(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
 ) -> None:

@@ -23,6 +23,20 @@ controller:
   train_in_dream: %s
 """
 
+PRACTICE = """\
+ppo:
+  num_envs: 3
+  num_steps: 16
+  total_steps: 200
+  minibatch_size: 16
+  epochs: 2
+  reseed_steps: 20
+  patience: 1
+  branches: 6
+  branch_steps: 3
+  branch_after: 60
+"""
+
 PLUGIN = '''\
 import gymnasium
 import numpy as np
@@ -59,11 +73,20 @@ register_env("Dot-v0", Dot)
 '''
 
 
-def config(mode: str, tasks: str, *, rounds: int = 1, dream: bool = False, more: str = "") -> str:
+def config(
+    mode: str,
+    tasks: str,
+    *,
+    rounds: int = 1,
+    dream: bool = False,
+    ppo: bool = False,
+    more: str = "",
+) -> str:
     """Returns the YAML of a run that commits at every barrier when `golden_driver` runs it."""
     keys = f"mode: {mode}, tasks: [{tasks}], rounds: {rounds}, commit_seconds: 1, {more}"
     head = f"name: golden\ncurriculum: {{{keys}}}\n"
-    return head + BUDGETS + SEARCH % str(dream).lower()
+    practice = "  solver: ppo\n  polish_generations: 2\n  features: [z, dz, h]\n" + PRACTICE
+    return head + BUDGETS + SEARCH % str(dream).lower() + (practice if ppo else "")
 
 
 POLE = "tasks:\n  pole: {env_id: CartPole-v1, observation: state, target: 500}\n"
@@ -74,3 +97,4 @@ SIMULATED_PIXELS = config("SIMULATION", "pong", dream=True, more="workers: 0")
 GYM_STATE = config("GYM_ONLY", "pole", rounds=2, more="workers: 0, device: cpu") + POLE
 FULL_STATE = config("FULL", "pole", rounds=2, dream=True, more="workers: 0, device: cpu") + POLE
 FULL_PIXELS = config("FULL", "dot", more="workers: 0, device: cpu, plugins: [dot_plugin]") + DOT
+FULL_PPO = config("FULL", "pole", rounds=2, ppo=True, more="workers: 0, device: cpu") + POLE

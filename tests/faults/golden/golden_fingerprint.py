@@ -34,11 +34,6 @@ OF_A_LIFE = {
 """Events about one process, which another life of the run has no reason to repeat."""
 
 
-PACKED = "solver/pycma"
-"""pycma's own numbers: how they are packed depends on which of its caches are fresh, what they
-lead to (candidates, fitness, step size) does not and is compared at every generation."""
-
-
 def fingerprint(run: Path) -> Fingerprint:
     """Returns hashes and numbers of a finished run, by the file or the event they stand for.
 
@@ -58,8 +53,6 @@ def fingerprint(run: Path) -> Fingerprint:
         found[f"{place}/meta"] = commit.meta
         found[f"{place}/appended"] = commit.appended
         for name, array in sorted(commit.arrays.items()):
-            if name.startswith(PACKED):
-                continue
             facts = f"{array.dtype} {array.shape} ".encode()
             found[f"{place}/arrays/{name}"] = _hash(facts + array.tobytes())
         for path in sorted((stage / "data").glob("*")):

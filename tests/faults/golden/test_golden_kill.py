@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from curriculum.records.commit import CommitStore
 from tests.faults.golden import golden_configs as configs
 from tests.faults.golden.golden_fingerprint import differences, fingerprint, leftovers
 from tests.faults.golden.golden_lives import Lives
@@ -29,6 +30,7 @@ RUNS = {
     "SIMULATED_PIXELS": pytest.param("SIMULATED_PIXELS", marks=LONG),
     "GYM_STATE": pytest.param("GYM_STATE", marks=[pytest.mark.gym, *LONG]),
     "FULL_STATE": pytest.param("FULL_STATE", marks=PIECES),
+    "FULL_PPO": pytest.param("FULL_PPO", marks=PIECES),
     "FULL_PIXELS": pytest.param("FULL_PIXELS", marks=PIECES),
 }
 
@@ -90,20 +92,40 @@ def test_killed_and_killed_again_in_the_resume_it_ends_the_same(lives: Lives) ->
         assert_same(lives, name)
 
 
+def progress(run: Path) -> dict[str, int]:
+    """Returns how far each stage of a run has come: its newest commit, and all that is finished."""
+    stages = [path for path in run.glob("tasks/*/*/round-*/*") if path.is_dir()]
+    reached = {}
+    for stage in stages:
+        commit = CommitStore(stage).latest()
+        if commit is not None:
+            reached[f"{stage.relative_to(run)} commit"] = commit.number
+        reached[f"{stage.relative_to(run)} result"] = int((stage / "result.json").exists())
+    return reached
+
+
+@pytest.mark.faults(
+    "SIGKILL of the whole process group at {kills} random times of a run",
+    expect="no life goes back behind another; all that is learned equals the uninterrupted run",
+)
+@pytest.mark.parametrize("kills", [20])
 @pytest.mark.parametrize("lives", [RUNS["SIMULATED_STATE"]], indirect=True)
-def test_killed_at_random_times_until_done_it_never_goes_back(lives: Lives) -> None:
-    lives.until_done(*in_directory("whole"))
-    moments, reached, killed = random.Random(0), 0, 0
-    for _ in range(20):
-        life = lives.live(*in_directory("killed"), timer_s=moments.uniform(0.05, 0.4))
-        results = len(list(lives.directory.glob("killed/tasks/*/*/*/*/result.json")))
-        assert results >= reached
-        reached, killed = results, killed + life.killed
-        if not life.killed:
-            break
-    assert killed >= 3
-    lives.until_done(*in_directory("killed"))
-    assert_same(lives, "killed")
+def test_killed_at_random_times_until_done_it_never_goes_back(lives: Lives, kills: int) -> None:
+    seconds = lives.until_done(*in_directory("whole")).seconds
+    moments, delivered, runs = random.Random(0), 0, 0
+    while delivered < kills:
+        # A run that is done before it was killed often enough is begun again, at other times.
+        name, runs, reached = f"killed-{runs}", runs + 1, {}
+        assert runs <= kills, "hardly a life was killed: the times are too long"
+        while delivered < kills:
+            life = lives.live(*in_directory(name), timer_s=moments.uniform(0.02, 0.4 * seconds))
+            now = progress(lives.directory / name)
+            assert all(now.get(place, -1) >= number for place, number in reached.items())
+            reached, delivered = now, delivered + life.killed
+            if not life.killed:
+                break
+        lives.until_done(*in_directory(name))
+        assert_same(lives, name)
 
 
 @pytest.mark.parametrize("lives", [RUNS["SIMULATED_STATE"]], indirect=True)

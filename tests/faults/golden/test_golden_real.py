@@ -1,4 +1,4 @@
-"""The four real environments in FULL, killed in the middle of the search and resumed: the same.
+"""The four real environments in FULL, killed while C learns and resumed: the same.
 
 Minutes, therefore only with `GOLDEN_STRIDE=60 python -m pytest tests/faults/golden`.
 """
@@ -25,16 +25,17 @@ pytestmark = [
 MODULES = ["torch", "gymnasium", "cma", "curriculum.backends.full"]
 
 
+@pytest.mark.parametrize("ppo", [False, True], ids=["search", "ppo"])
 @pytest.mark.parametrize(
     ("task", "package"),
     [("pong", "ale_py"), ("lunarlander", "Box2D"), ("breakout", "ale_py"), ("carracing", "Box2D")],
 )
-def test_killed_in_the_search_a_real_run_goes_on_as_if_not(
-    tmp_path: Path, task: str, package: str
+def test_killed_while_c_learns_a_real_run_goes_on_as_if_not(
+    tmp_path: Path, task: str, package: str, ppo: bool
 ) -> None:
     for module in (*MODULES[:3], package):
         pytest.importorskip(module)
-    text = config("FULL", task, more="workers: 0, device: cpu")
+    text = config("FULL", task, ppo=ppo, more="workers: 0, device: cpu")
     (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
     run = ("run", "run.yaml", "--quiet", "--run-dir")
     with Lives(tmp_path, MODULES) as lives:

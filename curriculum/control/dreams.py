@@ -25,8 +25,8 @@ def dream_starts(
         rng: picks episodes and places.
 
     Returns:
-        Up to 2,048 starts out of up to 64 episodes: z_t and M's state before it, for t anywhere
-        from an episode's first step to its last.
+        Up to 2,048 starts out of up to 64 episodes: z_t, z_{t-1} and M's state before it, for t
+        anywhere from an episode's first step to its last.
     """
     count = min(MAX_EPISODES, data.num_episodes)
     episodes = data.episodes[rng.permutation(data.num_episodes)[:count]]
@@ -35,7 +35,9 @@ def dream_starts(
     places = rng.integers(steps[owners])
     state = memory.initial_state(count)
     found_latents = np.zeros((len(places), memory.latent_size), np.float32)
+    found_before = np.zeros_like(found_latents)
     found_states = np.zeros((len(places), state.shape[1]), np.float32)
+    before = np.zeros((count, memory.latent_size), np.float32)
     for step in range(int(places.max()) + 1):
         live = np.flatnonzero(step < steps)
         rows = episodes["start"][live] + step
@@ -43,7 +45,11 @@ def dream_starts(
         position = np.full(count, -1)
         position[live] = np.arange(live.size)
         here = np.flatnonzero(places == step)
+        if step == 0:
+            before[live] = seen
+        found_before[here] = before[owners[here]]
         found_latents[here] = seen[position[owners[here]]]
         found_states[here] = state[owners[here]]
         state[live] = memory.step(state[live], seen, data.actions(rows))
-    return DreamStarts(found_latents[:STARTS], found_states[:STARTS])
+        before[live] = seen
+    return DreamStarts(found_latents[:STARTS], found_states[:STARTS], found_before[:STARTS])

@@ -1,0 +1,92 @@
+"""What a controller stage deploys: the parameters with the best confirmed check.
+
+A check plays fresh real episodes; a score that looks like a new best is confirmed by as many
+again, so that luck is not deployed. Check seeds are never evaluation seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from curriculum.rollout import Episode
+from curriculum.stages.evaluate import mean_score, play
+from curriculum.stages.stage import StageContext
+from models.interfaces import Float
+
+
+class Deployment:
+    """The best parameters so far, and the checks that say so; all of it is committed.
+
+    Args:
+        ctx: of the stage; its pool already knows V and M.
+        parameters: what is deployed before any check, `[P]`.
+    """
+
+    def __init__(self, ctx: StageContext, parameters: Float) -> None:
+        self._ctx = ctx
+        self.parameters = parameters
+        self.best_check = -np.inf
+        self.confirmed = False
+        self.checks: list[list[float]] = []
+        """One `[number, mean score]` per check."""
+        self.env_steps = 0
+        self.target = ctx.target
+
+    def check(self, parameters: Float, number: int, save: Callable[[], None]) -> float:
+        """Plays fresh real episodes and deploys the parameters if they are better.
+
+        Args:
+            parameters: `[P]`.
+            number: names the check, and with it its seeds.
+            save: commits what stands; called where the run may have to stop.
+
+        Returns:
+            The mean score, of the confirmation too if there was one.
+        """
+        ctx = self._ctx
+        played = self._play(parameters, save, "check", number)
+        score = mean_score(played)
+        if score > self.best_check:
+            played += self._play(parameters, save, "confirm", number)
+            score = mean_score(played)
+            if score > self.best_check:
+                self.best_check = score
+                self.parameters = parameters.astype(np.float32)
+        margin = ctx.task.controller.stop_margin * abs(ctx.target)
+        self.confirmed = self.best_check >= ctx.target + margin
+        self.checks.append([float(number), score])
+        self.env_steps += sum(e.steps for e in played)
+        ctx.record("check", generation=number, score=score, target=ctx.target)
+        return score
+
+    def meta(self) -> dict[str, Any]:
+        """Returns all but the parameters, as JSON-compatible facts for a commit."""
+        best = self.best_check if np.isfinite(self.best_check) else None
+        return {
+            "best_check": best,
+            "confirmed": self.confirmed,
+            "checks": [list(check) for check in self.checks],
+            "check_steps": self.env_steps,
+        }
+
+    def load(self, meta: Mapping[str, Any], parameters: np.ndarray) -> None:
+        """Goes on from what `meta` gave, and the parameters deployed then."""
+        self.best_check = -np.inf if meta["best_check"] is None else meta["best_check"]
+        self.confirmed = meta["confirmed"]
+        self.checks = [list(check) for check in meta["checks"]]
+        self.env_steps = meta["check_steps"]
+        self.parameters = np.array(parameters, np.float32)
+
+    def _play(self, parameters: Float, save: Callable[[], None], *path: int | str) -> list[Episode]:
+        ctx = self._ctx
+        return play(
+            ctx,
+            parameters,
+            ctx.env_seeds(*path, count=ctx.task.controller.check_episodes),
+            sampled=ctx.task.evaluate.sampled,
+            # Nothing of a check is counted before it is over, so it can be played again.
+            on_more=lambda played: ctx.barrier.may_stop(save),
+        )

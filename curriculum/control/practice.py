@@ -1,0 +1,359 @@
+"""C learns by gradients: rollouts in the real environment, and dreams begun from them.
+
+Between two updates nothing is half done, so only there is something to commit; a stop inside a
+rollout commits the state before it. The environments themselves are brought back by `Tape`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from curriculum.agent import WorldModelPerception
+from curriculum.control.branches import Branches
+from curriculum.control.deployment import Deployment
+from curriculum.control.tape import Tape
+from curriculum.envs.interface import Step, VectorEnv
+from curriculum.envs.learning import EpisodeStatistics, Lesson, lesson_of
+from curriculum.errors import StageFailure
+from curriculum.seeds import env_seed
+from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
+from curriculum.stages.stage import StageContext
+from models.interfaces import (
+    Controller,
+    Memory,
+    Metrics,
+    NonFiniteLoss,
+    PolicyLearner,
+    Rollout,
+    State,
+    Vision,
+)
+
+RECENT = 64
+"""Finished training episodes whose mean score says where learning stands."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Where practice stands between two updates; committed.
+
+    Attributes:
+        updates, env_steps, dream_steps: so far.
+        episodes: finished ones.
+        recent: true scores of the last finished training episodes, oldest first.
+        checked: the update that was checked last.
+        rate_factor: what healing has left of the learning rate.
+        rollbacks, in_a_row: refused updates in all, and since the last good one.
+    """
+
+    updates: int = 0
+    env_steps: int = 0
+    dream_steps: int = 0
+    episodes: int = 0
+    recent: tuple[float, ...] = ()
+    checked: int = 0
+    rate_factor: float = 1.0
+    rollbacks: int = 0
+    in_a_row: int = 0
+
+    @property
+    def score(self) -> float:
+        """The mean score of the recent episodes, NaN before the first has finished."""
+        return float(np.mean(self.recent)) if self.recent else float("nan")
+
+
+@dataclass
+class _Steps:
+    """A rollout while it is being played."""
+
+    features: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
+    cut_at: list[tuple[int, int]] = field(default_factory=list)
+    cut_features: list[np.ndarray] = field(default_factory=list)
+
+    def rollout(self, last: np.ndarray, scale: float) -> Rollout:
+        places = np.array(self.cut_at, np.int64).reshape(-1, 2)
+        cut = np.stack(self.cut_features) if self.cut_features else last[:0]
+        rewards = np.stack([lesson.rewards for lesson in self.lessons]) * np.float32(scale)
+        return Rollout(
+            features=np.stack(self.features),
+            actions=np.stack(self.actions),
+            rewards=rewards.astype(np.float32),
+            terminated=np.stack([lesson.terminated for lesson in self.lessons]),
+            truncated=np.stack([lesson.truncated for lesson in self.lessons]),
+            last_features=last,
+            cut_at=places,
+            cut_features=cut,
+        )
+
+
+class Practice:
+    """A policy learner, the environments it practises in and what it reached.
+
+    Args:
+        ctx: of the controller stage; its pool already knows V and M.
+        vision, memory: V and M, only read.
+        learner: what learns C.
+        controller: acts with the learner's parameters.
+        deployment: where what is found goes.
+    """
+
+    def __init__(
+        self,
+        ctx: StageContext,
+        vision: Vision,
+        memory: Memory,
+        learner: PolicyLearner,
+        controller: Controller,
+        deployment: Deployment,
+    ) -> None:
+        self._ctx = ctx
+        self._settings = settings = ctx.task.ppo
+        self._learner = learner
+        self._controller = controller
+        self._deployment = deployment
+        self._env: VectorEnv = ctx.backend.make_env(
+            ctx.task,
+            settings.num_envs,
+            lambda text: ctx.record("notice", text=text),
+            workers=ctx.config.curriculum.env_workers,
+            on_event=lambda event: ctx.record(**event),
+        )
+        names = ctx.task.controller.features
+        action = self._env.spec.action
+        self._slots = np.arange(settings.num_envs)
+        self._perception = WorldModelPerception(
+            vision, memory, action, names, settings.num_envs, always=settings.branches > 0
+        )
+        self._branches = Branches(ctx, memory, action) if settings.branches else None
+        self._tape = Tape(self._env, self._seed, settings.reseed_steps)
+        self._statistics = EpisodeStatistics(settings.num_envs)
+        self._features = np.zeros((0, 0), np.float32)
+        self.counters = Counters()
+        self._good: State = {}
+        self._began, self._first_steps = time.monotonic(), 0
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._env.close()
+
+    @property
+    def over(self) -> bool:
+        """Whether the target is confirmed, or the steps are spent and the result is checked."""
+        return self._deployment.confirmed or (self._spent and not self.check_due)
+
+    @property
+    def check_due(self) -> bool:
+        """Whether the policy looks as if it had reached the target, or has no steps left."""
+        counters, settings = self.counters, self._settings
+        if counters.updates <= counters.checked:
+            return False
+        margin = self._ctx.task.controller.stop_margin * abs(self._ctx.target)
+        there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
+        rested = not counters.checked or counters.updates - counters.checked >= settings.patience
+        return self._spent or (there and rested)
+
+    def begin(self) -> None:
+        """Starts the environments, or goes on from this stage's newest commit."""
+        commit = self._ctx.store.latest()
+        if commit is None:
+            observations = self._tape.start()
+            self._perception.begin(self._slots)
+            self._features = self._perception.features(observations, self._slots)
+        else:
+            self._load(commit.arrays, commit.meta)
+        self._controller.set_parameters(self._learner.get_parameters())
+        self._good = self._state()
+        self._first_steps = self.counters.env_steps
+
+    def run(self) -> None:
+        """Practises until the target is confirmed or the steps are spent.
+
+        Raises:
+            StageFailure: learning went wrong and would not be mended.
+        """
+        while not self.over:
+            if self.check_due:
+                self._check()
+            else:
+                self._update()
+            self._good = self._state()
+            self._ctx.barrier.reached(self.save)
+
+    def save(self, complete: bool = False) -> None:
+        """Commits learner, environments, perception and what is deployed, as after an update."""
+        self._ctx.store.save(self._good, self._meta(), complete=complete)
+
+    @property
+    def _spent(self) -> bool:
+        per_update = self._settings.num_envs * self._settings.num_steps
+        return self.counters.env_steps + per_update > self._settings.total_steps
+
+    def _update(self) -> None:
+        number = self.counters.updates
+        rollout, scores = self._play(number)
+        if number == 0 and self._ctx.round == 0:
+            rows = rollout.features.reshape(-1, rollout.features.shape[-1])
+            self._learner.set_feature_scale(rows.mean(axis=0), rows.std(axis=0))
+        self._learner.learning_rate = self._rate()
+        metrics = self._learn(rollout, number)
+        self._controller.set_parameters(self._learner.get_parameters())
+        before = self.counters
+        recent = deque((*before.recent, *scores), maxlen=RECENT)
+        self.counters = Counters(
+            **{
+                **asdict(before),
+                "updates": number + 1,
+                "env_steps": before.env_steps + rollout.rewards.size,
+                "dream_steps": before.dream_steps + int(metrics.pop("dream_steps", 0)),
+                "episodes": before.episodes + len(scores),
+                "recent": tuple(recent),
+            }
+        )
+        self._report(metrics)
+
+    def _play(self, number: int) -> tuple[Rollout, list[float]]:
+        """Plays one rollout; returns it and the true scores of the episodes that ended in it."""
+        rng, settings = self._ctx.rng("act", number), self._settings
+        steps, scores = _Steps(), []
+        if self._branches is not None:
+            self._branches.clear(number)
+        for t in range(settings.num_steps):
+            self._ctx.barrier.may_stop(self.save)
+            actions = self._controller.sample(self._features, rng)
+            steps.features.append(self._features)
+            steps.actions.append(actions)
+            if self._branches is not None:
+                self._branches.see(t, self._perception)
+            step = self._tape.step(actions, lambda a: self._perception.acted(a, self._slots))
+            scores += [ended.score for ended in self._statistics.add(step)]
+            self._learn_of_ends(steps, step, t)
+            self._features = self._perception.features(self._seen(step), self._slots)
+        return steps.rollout(self._features, settings.reward_scale), scores
+
+    def _learn_of_ends(self, steps: _Steps, step: Step, t: int) -> None:
+        settings = self._settings
+        lesson = lesson_of(
+            step, clip_rewards=settings.clip_rewards, end_on_life_loss=settings.end_on_life_loss
+        )
+        steps.lessons.append(lesson)
+        cut = np.flatnonzero(lesson.truncated)
+        if cut.size:
+            last = self._perception.features(step.observations[cut], cut)
+            steps.cut_features += list(last)
+            steps.cut_at += [(t, int(row)) for row in cut]
+
+    def _seen(self, step: Step) -> np.ndarray:
+        """Returns what is seen after a step, where episodes ended of the next ones."""
+        over = np.flatnonzero(step.terminated | step.truncated)
+        if not over.size:
+            return step.observations
+        self._perception.begin(over)
+        return self._tape.begin(over)
+
+    def _learn(self, rollout: Rollout, number: int) -> Metrics:
+        """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
+        try:
+            metrics = self._learner.update([rollout], self._ctx.rng("update", number))
+            if self._branches is not None:
+                metrics |= self._branches.learn(self._learner, self._controller, number)
+        except NonFiniteLoss as e:
+            self._heal(str(e))
+            return {}
+        self.counters = Counters(**{**asdict(self.counters), "in_a_row": 0})
+        return metrics
+
+    def _heal(self, reason: str) -> None:
+        before = self.counters
+        if before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS:
+            raise StageFailure(
+                f"learning C went wrong {before.rollbacks + 1} times: {reason}; lower "
+                "ppo.learning_rate",
+                {"updates": before.updates, "reason": reason},
+            )
+        self.counters = Counters(
+            **{
+                **asdict(before),
+                "rate_factor": before.rate_factor * RATE_FACTOR,
+                "rollbacks": before.rollbacks + 1,
+                "in_a_row": before.in_a_row + 1,
+            }
+        )
+        self._ctx.record(
+            "rolled_back",
+            step=before.updates,
+            at=before.updates,
+            reason=reason,
+            learning_rate=self._rate(),
+            in_a_row=self.counters.in_a_row,
+            rollbacks=self.counters.rollbacks,
+        )
+
+    def _rate(self) -> float:
+        """The learning rate now: it falls linearly with the steps, to a share at the end."""
+        settings, counters = self._settings, self.counters
+        gone = min(counters.env_steps / settings.total_steps, 1.0)
+        share = 1.0 - (1.0 - settings.final_rate) * gone
+        return settings.learning_rate * share * counters.rate_factor
+
+    def _check(self) -> None:
+        number = self.counters.updates
+        self._deployment.check(self._learner.get_parameters(), number, self.save)
+        self.counters = Counters(**{**asdict(self.counters), "checked": number})
+
+    def _seed(self, row: int, number: int) -> int:
+        ctx = self._ctx
+        place = (ctx.task.name, ctx.round, ctx.stage, "practice", row, number)
+        return env_seed(ctx.config.seed, *place)
+
+    def _report(self, metrics: Metrics) -> None:
+        counters, ctx = self.counters, self._ctx
+        rate = (counters.env_steps - self._first_steps) / max(time.monotonic() - self._began, 1e-9)
+        facts = {"rate": rate}
+        if counters.recent:
+            facts["score"] = counters.score
+        if np.isfinite(self._deployment.best_check):
+            facts["check"] = self._deployment.best_check
+        ctx.say(counters.env_steps, self._settings.total_steps, "steps", **facts)
+        used = float(counters.env_steps + self._deployment.env_steps)
+        values = {**metrics, "env_steps": used, "dream_steps": float(counters.dream_steps)}
+        if counters.recent:
+            values["score"] = counters.score
+        ctx.record("metrics", step=counters.updates, values=values)
+
+    def _state(self) -> State:
+        parts: dict[str, Mapping[str, np.ndarray]] = {
+            "learner": self._learner.state(),
+            "tape": self._tape.state(),
+            "perception": self._perception.state(),
+            "statistics": self._statistics.state(),
+        }
+        arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
+        arrays["features"] = self._features
+        arrays["parameters"] = self._deployment.parameters
+        return arrays
+
+    def _meta(self) -> dict[str, Any]:
+        counters = {**asdict(self.counters), "recent": list(self.counters.recent)}
+        return {"practice": counters, "deployment": self._deployment.meta()}
+
+    def _load(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        def part(name: str) -> State:
+            prefix = f"{name}/"
+            return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+        self._learner.load_state(part("learner"))
+        self._tape.restore(part("tape"))
+        self._perception.load_state(part("perception"))
+        self._statistics.load_state(part("statistics"))
+        self._features = np.array(arrays["features"], np.float32)
+        saved = dict(meta["practice"])
+        self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})
+        self._deployment.load(meta["deployment"], arrays["parameters"])

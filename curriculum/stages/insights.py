@@ -1,0 +1,148 @@
+"""What is published with every trained V and M: what they know, in numbers and pictures.
+
+None of it is learned from. Where things really are comes from an emulator of its own, whose steps
+are therefore no steps of the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from curriculum.envs.aliases import atari_game
+from curriculum.errors import ConfigError
+from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
+from curriculum.insight.memory_horizon import open_loop
+from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
+from curriculum.insight.vision_probe import probe
+from curriculum.records.data import Dataset
+from curriculum.records.sequences import Latents, sample_sequences
+from curriculum.show.drawing import write_png
+from curriculum.stages.stage import StageContext
+from models.interfaces import Memory, Vision
+
+PROBE_ROWS = 4000
+WARM_UP, HORIZON = 10, 50
+MAX_SEQUENCES = 64
+COLUMNS = 8
+STARTS = 3
+
+
+def vision_insights(ctx: StageContext, vision: Vision, data: Dataset) -> dict[str, Any]:
+    """Looks at V as `_look_at_vision` does; what cannot be looked at is told, and fails nothing."""
+    return _tried(ctx, lambda: _look_at_vision(ctx, vision, data))
+
+
+def memory_insights(
+    ctx: StageContext, memory: Memory, data: Dataset, latents: Latents, held_out: np.ndarray
+) -> dict[str, Any]:
+    """Looks at M as `_look_at_memory` does; what cannot be looked at is told, and fails nothing."""
+    return _tried(ctx, lambda: _look_at_memory(ctx, memory, data, latents, held_out))
+
+
+def _tried(ctx: StageContext, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return look()
+    except (ValueError, ArithmeticError, ImportError, ConfigError) as e:
+        ctx.record("insight_failed", reason=f"{type(e).__name__}: {e}")
+        return {}
+
+
+def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[str, Any]:
+    """Draws `vision.png` and probes V for the things whose places the emulator tells.
+
+    Returns:
+        `probe`: name to R^2 and error in pixels, held-out episodes; missing where no truth is to
+        be had. Nothing for state observations.
+    """
+    if ctx.spec.observation != "pixels":
+        return {}
+    rows = _rows_that_move(data)
+    picture = vision_picture(
+        vision,
+        data.observations(rows),
+        data.observations(data.previous_rows(rows)),
+        motion_weight=ctx.task.vae.motion_weight,
+        background_weight=ctx.task.vae.background_weight,
+    )
+    write_png(ctx.directory / "vision.png", picture)
+    truth = _truth(ctx)
+    if truth is None:
+        return {}
+    latents = vision.encode(truth.frames)
+    return {"probe": probe(latents, truth.positions, truth.visible, truth.episodes)}
+
+
+def _look_at_memory(
+    ctx: StageContext, memory: Memory, data: Dataset, latents: Latents, held_out: np.ndarray
+) -> dict[str, Any]:
+    """Measures how far M sees, and draws `memory.png` where there are frames to draw.
+
+    Args:
+        ctx: of the memory stage.
+        memory: M.
+        data, latents: the episodes and V's latents of them.
+        held_out: first rows of sequences that M has not learned from, some.
+
+    Returns:
+        `open_loop`: errors by horizon, in units of the latents' variance, beside those of "nothing
+        moves" and "constant velocity"; missing where no episode is long enough.
+    """
+    first = np.unique(data.first_rows(held_out))
+    long_enough = first[data.final_rows(first) - first >= WARM_UP + HORIZON]
+    if not long_enough.size:
+        return {}
+    length = int(min((data.final_rows(long_enough) - long_enough).max(), 8 * HORIZON))
+    batch = sample_sequences(data, latents, long_enough[:MAX_SEQUENCES], length)
+    horizon = open_loop(
+        memory,
+        batch.latents,
+        batch.actions,
+        batch.mask,
+        ctx.rng("open loop"),
+        warm_up=WARM_UP,
+        horizon=HORIZON,
+    )
+    if ctx.spec.observation == "pixels":
+        _draw_memory(ctx, memory, data, int(long_enough[0]))
+    curves = {name: [round(float(e), 5) for e in curve] for name, curve in horizon.errors.items()}
+    return {"open_loop": {**horizon.facts(), "starts": horizon.starts, "curves": curves}}
+
+
+def _draw_memory(ctx: StageContext, memory: Memory, data: Dataset, first: int) -> None:
+    rows = np.arange(first, int(data.final_rows(np.array([first]))[0]) + 1)
+    steps = len(rows) - 1
+    starts = np.linspace(WARM_UP, steps - DREAM_STEPS, STARTS).astype(int).tolist()
+    picture = memory_picture(
+        ctx.vision(),
+        memory,
+        data.observations(rows),
+        data.actions(rows[:-1]),
+        starts,
+        ctx.rng("picture"),
+    )
+    write_png(ctx.directory / "memory.png", picture)
+
+
+def _rows_that_move(data: Dataset) -> np.ndarray:
+    """Returns rows spread over all data, none the first of its episode if that can be helped."""
+    rows = np.linspace(0, data.num_rows - 1, COLUMNS + 2).astype(np.int64)[1:-1]
+    return np.minimum(data.first_rows(rows) + np.maximum(rows - data.first_rows(rows), 1), rows + 1)
+
+
+def _truth(ctx: StageContext) -> Truth | None:
+    game = atari_game(ctx.spec.env_id) if ctx.backend.environment == "real" else None
+    if game is None or game.rom not in COORDINATES or ctx.spec.shape[-1] != 1:
+        return None
+    if ctx.spec.frames_per_step < 2:
+        return None
+    return play_with_truth(
+        ctx.spec.env_id,
+        PROBE_ROWS,
+        ctx.env_seeds("probe", count=1)[0],
+        frame_skip=ctx.spec.frames_per_step,
+        keep=ctx.task.collect.repeat_action_probability,
+        noop_max=ctx.task.env.noop_max,
+    )

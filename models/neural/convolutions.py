@@ -1,0 +1,68 @@
+"""The convolutions of V: blocks of pixels folded into channels, then stride 2 down and up again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_FOLD = 4
+
+
+def shrink_of(channels: Sequence[int]) -> int:
+    """Returns how many times smaller than the frame the innermost maps are."""
+    return _FOLD * 2 ** (len(channels) - 1)
+
+
+class AutoEncoder(nn.Module):
+    """Encoder and decoder between images `[B, C, H, W]` and latents `[B, Z]`.
+
+    Args:
+        frame_shape: `(H, W, C)`; H and W divisible by `shrink_of(channels)`.
+        latent_size: Z.
+        channels: of the convolutions, from a quarter of the frame's size on.
+    """
+
+    def __init__(
+        self, frame_shape: tuple[int, int, int], latent_size: int, channels: Sequence[int]
+    ) -> None:
+        super().__init__()
+        height, width, image_channels = frame_shape
+        shrink = shrink_of(channels)
+        self.map_shape = (channels[-1], height // shrink, width // shrink)
+        map_size = channels[-1] * (height // shrink) * (width // shrink)
+        folded = image_channels * _FOLD**2
+        self.fold = nn.PixelUnshuffle(_FOLD)
+        self.down = nn.ModuleList(
+            [nn.Conv2d(folded, channels[0], 3, padding=1)]
+            + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels)]
+        )
+        self.to_latent = nn.Linear(map_size, 2 * latent_size)
+        self.from_latent = nn.Linear(latent_size, map_size)
+        self.up = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(a, b, 4, stride=2, padding=1)
+                for a, b in pairwise(reversed(channels))
+            ]
+            + [nn.Conv2d(channels[0], folded, 1)]
+        )
+        self.unfold = nn.PixelShuffle(_FOLD)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns mean and log variance, `[B, Z]` each, of `[B, C, H, W]`."""
+        maps = self.fold(images).contiguous(memory_format=torch.channels_last)
+        for layer in self.down:
+            maps = functional.relu(layer(maps))
+        mean, log_variance = self.to_latent(maps.flatten(1)).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Returns logits `[B, C, H, W]` of `[B, Z]`."""
+        maps = functional.relu(self.from_latent(latents)).unflatten(1, self.map_shape)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        for layer in self.up[:-1]:
+            maps = functional.relu(layer(maps))
+        return self.unfold(self.up[-1](maps)).float()
