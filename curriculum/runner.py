@@ -13,7 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curriculum.backends.backend import Backend, import_plugins, load_backend
+from curriculum.backends.backend import (
+    SEARCHED,
+    Backend,
+    fitted,
+    import_plugins,
+    load_backend,
+    needs_gradients,
+)
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import CurriculumError, ExitCode, StageFailure
@@ -49,6 +56,8 @@ class Finished:
     mode: str
     seconds: float
     result: StageResult
+    committing: dict[str, float] = field(default_factory=dict)
+    """How many commits there were since the last start, and the seconds they took."""
 
     @classmethod
     def read(cls, directory: Path) -> Finished | None:
@@ -56,7 +65,8 @@ class Finished:
         entry = read_json(directory / "result.json")
         if entry is None:
             return None
-        return cls(entry.get("mode", ""), entry["seconds"], StageResult(**entry["result"]))
+        result, committing = StageResult(**entry["result"]), entry.get("committing", {})
+        return cls(entry.get("mode", ""), entry["seconds"], result, committing)
 
     def write(self, directory: Path) -> None:
         """Leaves it in the stage's directory: from then on the stage is not run again."""
@@ -212,7 +222,10 @@ class Runner:
             backend = load_backend(mode, self.machine.states, self.machine.device)
         except ImportError as e:
             raise StageFailure(f"the backend of {mode} cannot be imported: {e}") from e
-        for replacement in backend.replacements:
+        replacements = list(backend.replacements)
+        if needs_gradients(task, backend):
+            replacements.append(SEARCHED)
+        for replacement in replacements:
             self.ledger.append("replacement", task=task.name, mode=mode, **asdict(replacement))
         return backend
 
@@ -234,7 +247,7 @@ class Runner:
     ) -> StageContext:
         return StageContext(
             config=self.config,
-            task=task,
+            task=fitted(task, backend),
             backend=backend,
             states=self.machine.states,
             spec=spec,
@@ -265,7 +278,9 @@ class Runner:
         else:
             started = time.monotonic()
             result = self._retried(stage, ctx)
-            finished = Finished(mode, time.monotonic() - started, result)
+            barrier = self.barrier
+            committing = {"commits": barrier.commits, "seconds": barrier.committing_s}
+            finished = Finished(mode, time.monotonic() - started, result, committing)
             finished.write(ctx.directory)
             self._tell(ctx, finished)
         used.add(ctx.directory, finished)
@@ -285,6 +300,7 @@ class Runner:
             dream_steps=result.dream_steps,
             metrics=result.metrics,
             facts=result.facts,
+            committing=finished.committing,
         )
         self._told.add(_place(event))
 

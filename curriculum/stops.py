@@ -47,14 +47,21 @@ class Barrier:
         self._deadline: float | None = None
         self._requested: ExitCode | None = None
         self._watch = watch
+        self.commits, self.committing_s = 0, 0.0
         self._next_look = clock()
 
     def request_stop(self, code: ExitCode) -> None:
         """Asks the run to commit and stop at the next barrier; called from signal handlers."""
         self._requested = code
 
+    def committed(self, seconds: float) -> None:
+        """Counts a commit of the present stage and the time it took."""
+        self.commits += 1
+        self.committing_s += seconds
+
     def start_stage(self, deadline_s: float) -> None:
         """Starts the clocks of a stage."""
+        self.commits, self.committing_s = 0, 0.0
         self._last_commit = self._clock()
         self._deadline = self._last_commit + deadline_s
 

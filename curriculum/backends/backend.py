@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -25,6 +25,15 @@ class Replacement:
     reason: str
     replacement: str
     consequence: str
+
+
+SEARCHED = Replacement(
+    component="ppo",
+    reason="this mode has nothing that learns by gradients",
+    replacement="evolution of a linear C",
+    consequence="more environment steps, and lower scores on pixels",
+)
+"""What stands in for PPO where there is no torch."""
 
 
 class EnvFactory(Protocol):
@@ -98,6 +107,18 @@ class Backend:
     make_solver: SolverFactory
     make_policy_learner: PolicyLearnerFactory | None = None
     replacements: tuple[Replacement, ...] = ()
+
+
+def fitted(task: TaskConfig, backend: Backend) -> TaskConfig:
+    """Returns a task as a backend can learn it: without gradients C is linear and searched for."""
+    if not needs_gradients(task, backend):
+        return task
+    return replace(task, controller=replace(task.controller, solver="auto", hidden_sizes=()))
+
+
+def needs_gradients(task: TaskConfig, backend: Backend) -> bool:
+    """Tells whether a task's C is to be learned by gradients that a backend does not have."""
+    return task.controller.solver == "ppo" and backend.make_policy_learner is None
 
 
 def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> Backend:

@@ -26,6 +26,7 @@ examples:
   python -m curriculum run configs/default.yaml --tasks pong  one task, full budgets
   python -m curriculum resume runs/default                    go on after any stop
   python -m curriculum evaluate runs/default --episodes 100   score again, on other seeds
+  python -m curriculum evaluate --pretrained pong             score an agent that is shipped
   python -m curriculum report runs/default                    tables from the ledger
 
 exit codes: 0 all targets met, 1 internal error, 2 usage or configuration, 3 a target missed,
@@ -63,6 +64,13 @@ def positive(text: str) -> int:
     """Reads a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """Reads a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
 
 
@@ -197,23 +205,59 @@ def _add_playing(commands) -> None:
         commands,
         "evaluate",
         "play_commands",
-        "score a run's agents again, on fresh seeds",
-        description="Scores a run's agents on seeds that neither training nor its evaluation used.",
+        "score an agent again, on fresh seeds",
+        description=(
+            "Scores the agents of a run, or a pretrained one, on seeds that neither training nor\n"
+            "the run's evaluation used. Exits 0 if the policy that judges reaches the target:\n"
+            "the one that evaluate.sampled chooses, or the only one that is asked for; else 3."
+        ),
     )
-    evaluate.add_argument("run", metavar="RUN", help="a run directory")
+    _add_agent(evaluate)
     evaluate.add_argument(
         "--episodes", type=positive, default=100, metavar="N", help="default: 100"
     )
-    evaluate.add_argument("--tasks", type=names, metavar="A,B", help="only these tasks")
-    evaluate.add_argument("--seed", type=int, default=1, metavar="N", help="of the episodes")
-    evaluate.add_argument("--sampled", action="store_true", help="draw actions instead of the best")
+    evaluate.add_argument(
+        "--task", "--tasks", type=names, dest="tasks", metavar="A,B", help="only these tasks"
+    )
+    evaluate.add_argument(
+        "--seed", type=natural, default=1, metavar="N", help="of the episodes (default: 1)"
+    )
+    evaluate.add_argument("--greedy", action="store_true", help="only the most likely actions")
+    evaluate.add_argument("--sampled", action="store_true", help="only actions drawn from C")
+    evaluate.add_argument(
+        "--workers", type=natural, metavar="N", help="processes; results do not depend on it"
+    )
+    evaluate.add_argument(
+        "--env-id", metavar="ID", help="play here instead; it must look and act alike"
+    )
     _add_display(evaluate)
 
     play = _command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
-    play.add_argument("run", metavar="RUN", help="a run directory")
+    _add_agent(play)
     play.add_argument(
         "--task", metavar="T", help="which task (default: the first that was learned)"
     )
     play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
     play.add_argument("--gif", metavar="F", help="write the episode to this file")
-    play.add_argument("--seed", type=int, default=1, metavar="N", help="of the episode")
+    play.add_argument("--seed", type=natural, default=1, metavar="N", help="of the episode")
+
+    export = _command(
+        commands, "export", "export_commands", "write a run's agent as a directory to hand on"
+    )
+    export.add_argument("run", metavar="RUN", help="a run directory")
+    export.add_argument("--task", metavar="T", help="which task, if the run has several")
+    export.add_argument(
+        "--to", required=True, metavar="D", help="directory, e.g. models/pretrained/pong"
+    )
+    export.add_argument(
+        "--why", default="", metavar="TEXT", help="why this run and seed, for the card"
+    )
+
+
+def _add_agent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--pretrained",
+        metavar="NAME",
+        help="instead of RUN: an agent in models/pretrained, or a directory that export wrote",
+    )

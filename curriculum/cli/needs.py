@@ -53,6 +53,8 @@ class Sizes:
         observation: bytes of one.
         vision, memory, controller: parameters of V, M and C, or what numpy learners gather instead.
         solver: numbers in the solver's state and its candidates.
+        practice: bytes of learning by gradients: two networks, rollouts, and what brings
+            environments back; 0 where nothing does.
     """
 
     observation: int
@@ -60,6 +62,7 @@ class Sizes:
     memory: int
     controller: int
     solver: int
+    practice: int
 
     @classmethod
     def of(cls, task: TaskConfig, mode: str) -> Sizes:
@@ -69,16 +72,24 @@ class Sizes:
         latents = task.vae.z_dim if pixels else _STATE_SIZE
         hidden = task.mdnrnn.rnn_size
         chosen = task.controller
-        features = latents * ("z" in chosen.features) + hidden * ("h" in chosen.features)
-        widths = (features, *chosen.hidden_sizes, _ACTION_SIZE)
+        seen = ("z" in chosen.features) + ("dz" in chosen.features)
+        features = latents * seen + hidden * ("h" in chosen.features)
+        by_gradients = chosen.solver == "ppo" and mode == "FULL"
+        searched_linear = chosen.solver == "ppo" and not by_gradients
+        hidden_sizes = () if searched_linear else chosen.hidden_sizes
+        widths = (features, *hidden_sizes, _ACTION_SIZE)
         controller = sum(a * b + b for a, b in pairwise(widths))
-        searched = controller if controller > _LARGEST_COVARIANCE else controller**2
+        last_layer = (widths[-2] + 1) * widths[-1]
+        polished = last_layer if chosen.polish_generations else 0
+        moving = polished if by_gradients else controller
+        searched = moving if moving > _LARGEST_COVARIANCE else moving**2
         return cls(
             observation=_PIXELS * colours if pixels else _STATE_SIZE * _FLOAT,
             vision=_vision_parameters(colours, latents, mode) if pixels else latents,
             memory=_memory_parameters(task, latents, mode),
             controller=controller,
-            solver=4 * searched + 3 * chosen.population_size * controller,
+            solver=4 * searched + 3 * chosen.population_size * controller * (moving > 0),
+            practice=_practice(task, features, latents, controller) if by_gradients else 0,
         )
 
 
@@ -129,6 +140,7 @@ def disk_needs(config: Config, modes: Mapping[str, str]) -> list[Need]:
         latents = 2 * _FLOAT * task.vae.z_dim
         needs.append(Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim"))
         saved = 3 * (sizes.vision + sizes.memory) + 2 * (sizes.solver + sizes.controller)
+        saved += sizes.practice // (3 * _FLOAT)
         commits = rounds * _COMMITS_ON_DISK * _FLOAT * saved
         needs.append(Need(f"{task.name}: commits", commits, "mdnrnn.rnn_size or vae.z_dim"))
     return needs
@@ -226,12 +238,22 @@ def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
     states = max(1, workers) * together * (2 * task.mdnrnn.rnn_size + task.vae.z_dim) * _FLOAT
     shared = max(1, workers) * (sizes.vision + sizes.memory) * 3 * _FLOAT
     # Solvers compute in double precision.
-    size = 2 * 2 * _FLOAT * sizes.solver + states + shared
+    size = 2 * 2 * _FLOAT * sizes.solver + states + shared + sizes.practice
     return Need(
         f"{task.name}: the search over {sizes.controller:,} parameters of C",
         size,
         "controller.hidden_sizes, controller.population_size, mdnrnn.rnn_size or vae.z_dim",
     )
+
+
+def _practice(task: TaskConfig, features: int, latents: int, controller: int) -> int:
+    ppo = task.ppo
+    learner = 2 * (4 + 3 + 3) * controller * _FLOAT
+    # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
+    played = 3 * ppo.num_steps * ppo.num_envs + 3 * ppo.branches * ppo.branch_steps
+    states = 3 * (ppo.num_envs + 2 * ppo.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
+    tape = 2 * 2 * ppo.num_envs * 2 * ppo.reseed_steps
+    return learner + (played * (features + 8) + states) * _FLOAT + tape
 
 
 def _vision_parameters(colours: int, latents: int, mode: str) -> int:

@@ -1,59 +1,58 @@
-"""`evaluate` and `play`: the agents of a finished run, scored again or watched."""
+"""`evaluate` and `play`: the agents of a run, or pretrained ones, scored again or watched."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curriculum.cli.machine import machine_from, probe_names
-from curriculum.config.schema import Config, TaskConfig
-from curriculum.errors import ConfigError, ExitCode, NoCheckpoint, StageFailure
-from curriculum.mode import LADDER
-from curriculum.records.ledger import Ledger
-from curriculum.records.rundir import RunDir
-from curriculum.runner import Machine, Runner
-from curriculum.seeds import env_seed
-from curriculum.show.dashboard import make_display
-from curriculum.stages import evaluate as evaluation
+from curriculum.cli.agents import agent_of, opened
+from curriculum.config.schema import TaskConfig
+from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
+from curriculum.pretrained import chosen
+from curriculum.rollout import Episode
+from curriculum.runner import Runner
+from curriculum.seeds import env_seed, generator
+from curriculum.show.markdown import table
+from curriculum.show.words import count, interval, number
+from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.stages.stage import StageContext
-from curriculum.stops import Barrier, signals_to
-from curriculum.tasks import load_config
-from diagnostics.cache import probe_all
+from curriculum.stages.work import EpisodesUnit
+
+POLICIES = ("greedy", "sampled")
+STREAM = "pretrained"
+"""What the seeds of these episodes descend from; no path in a run begins like this."""
+
+_HEADER = ("task", "policy", "mean", "std", "interval", "min", "max", "episodes", "steps", "target")
 
 
 def evaluate(args: argparse.Namespace) -> ExitCode:
-    """Plays fresh episodes with every agent of a run and prints its scores."""
-    with _opened(args) as (runner, config):
+    """Plays fresh episodes with every agent that is named and prints its scores."""
+    with opened(args) as runner:
         results = {
-            task.name: _evaluated(runner, task, args) for task in _chosen(config, args.tasks)
+            task.name: _evaluated(runner, task, args)
+            for task in chosen(runner.config, args.tasks or ())
         }
     if args.json:
         print(json.dumps(results, indent=2))
-        return ExitCode.OK
-    for name, found in results.items():
-        low, high = found["interval"]
-        print(
-            f"{name} ({found['mode']}, {found['env_id']}): {found['score']:.1f} "
-            f"[{low:.1f}, {high:.1f}] over {len(found['scores'])} {found['policy']} episodes, "
-            f"target {found['target']:g}"
-        )
-    return ExitCode.OK
+    else:
+        _show(results)
+    met = all(found["score"] >= found["target"] for found in results.values())
+    return ExitCode.OK if met else ExitCode.TARGET_MISSED
 
 
 def play(args: argparse.Namespace) -> ExitCode:
     """Plays one episode, prints its score, and writes it as a GIF where asked."""
-    with _opened(args) as (runner, config):
+    with opened(args) as runner:
         from curriculum.show.videos import play_dream, play_episode
 
-        task = _chosen(config, [args.task] if args.task else None)[0]
-        ctx = _agent(runner, task)
+        task = chosen(runner.config, [args.task] if args.task else [])[0]
+        ctx = agent_of(runner, task)
         film = play_dream if args.dream else play_episode
         seed = env_seed(args.seed, task.name, "play")
         played = film(ctx, seed, gif=Path(args.gif) if args.gif else None)
@@ -70,64 +69,98 @@ def play(args: argparse.Namespace) -> ExitCode:
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"evaluate": evaluate, "play": play}
 
 
-@contextmanager
-def _opened(args: argparse.Namespace) -> Iterator[tuple[Runner, Config]]:
-    """Opens a run for reading: nothing in its directory is written or locked."""
-    rundir = RunDir.open(Path(args.run))
-    config = load_config(rundir.config_path)
-    probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
-    machine: Machine = machine_from(config, probes)
-    barrier = Barrier(commit_seconds=float("inf"))
-    display = make_display(
-        config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
-    )
-    with display, signals_to(barrier):
-        runner = Runner(
-            config, rundir, Ledger(Path(os.devnull)), machine, barrier, display.on_progress
-        )
-        try:
-            yield runner, config
-        finally:
-            runner.close()
-
-
-def _chosen(config: Config, names: list[str] | None) -> list[TaskConfig]:
-    tasks = {task.name: task for task in config.tasks}
-    for name in names or ():
-        if name not in tasks:
-            raise ConfigError(f"this run has no task {name!r}: it has {', '.join(tasks)}")
-    return [tasks[name] for name in names] if names else list(tasks.values())
-
-
-def _agent(runner: Runner, task: TaskConfig) -> StageContext:
-    """Finds the agent learned last in the best mode that has one."""
-    for mode in LADDER:
-        for number in reversed(range(runner.config.curriculum.rounds)):
-            directory = runner.rundir.stage_dir(task.name, mode.value, number, "controller")
-            if (directory / "result.json").exists():
-                return runner.context_of(task, mode.value, number, evaluation.NAME)
-    raise NoCheckpoint(
-        f"{runner.rundir.path} holds no finished controller for {task.name}: "
-        f"run it first, or resume it with: python -m curriculum resume {runner.rundir.path}"
-    )
-
-
 def _evaluated(runner: Runner, task: TaskConfig, args: argparse.Namespace) -> dict[str, Any]:
-    ctx = _agent(runner, task)
-    try:
-        parameters = ctx.completed("controller").arrays["parameters"]
-        ctx.pool.refresh((ctx.work(vision=ctx.vision().state(), memory=ctx.memory().state()),))
-    except StageFailure as e:
-        raise NoCheckpoint(f"the agent of {task.name} cannot be loaded: {e}") from e
-    seeds = [env_seed(args.seed, task.name, "again", n) for n in range(args.episodes)]
-    played = evaluation.play(ctx, parameters, seeds, sampled=args.sampled)
-    scores = np.array([e.score for e in played])
-    facts = evaluation.summarise(ctx, scores, np.array([e.steps for e in played])).facts
+    """Returns the results of each policy, and once more those of the one that judges."""
+    ctx = agent_of(runner, task)
+    policies = [policy for policy in POLICIES if getattr(args, policy)] or list(POLICIES)
+    seeds = [env_seed(args.seed, STREAM, task.name, n) for n in range(args.episodes)]
+    played = _played(ctx, policies, seeds, args.seed)
+    found = {policy: _facts(ctx, played[policy], args.seed) for policy in policies}
+    judging = POLICIES[task.evaluate.sampled]
+    judging = judging if judging in found else policies[0]
     return {
-        **facts,
-        "policy": "sampled" if args.sampled else "greedy",
+        **found[judging],
+        "policy": judging,
         "mode": ctx.backend.mode.value,
         "env_id": ctx.spec.env_id,
         "target": ctx.target,
         "seed": args.seed,
+        "policies": found,
     }
+
+
+def _played(
+    ctx: StageContext, policies: Sequence[str], seeds: Sequence[int], root: int
+) -> dict[str, list[Episode]]:
+    """Plays one full episode per policy and seed, in batches cut by configuration alone."""
+    try:
+        parameters = ctx.completed("controller").arrays["parameters"]
+        learned = {"vision": ctx.vision().state(), "memory": ctx.memory().state()}
+        ctx.pool.refresh((replace(ctx.work(**learned), seed=root),))
+    except StageFailure as e:
+        raise NoCheckpoint(f"the agent of {ctx.task.name} cannot be loaded: {e}") from e
+    size = ctx.task.env.num_envs
+    batches = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    units = [
+        EpisodesUnit(parameters, batch, sampled=policy == POLICIES[True])
+        for policy in policies
+        for batch in batches
+    ]
+    done: list[Episode] = []
+
+    def stop_if_asked() -> None:
+        ctx.barrier.may_stop(lambda: None)
+
+    def on_result(number: int, result: list[Episode]) -> None:
+        done.extend(result)
+        mean = float(np.mean([e.score for e in done]))
+        ctx.say(len(done), len(policies) * len(seeds), "episodes", score=mean)
+        stop_if_asked()
+
+    results = ctx.pool.map(
+        "curriculum.stages.work:play_episodes", units, on_result=on_result, on_wait=stop_if_asked
+    )
+    flat = [episode for unit in results for episode in unit]
+    each = len(seeds)
+    return {policy: flat[i * each : (i + 1) * each] for i, policy in enumerate(policies)}
+
+
+def _facts(ctx: StageContext, episodes: Sequence[Episode], root: int) -> dict[str, Any]:
+    scores = np.array([e.score for e in episodes])
+    confidence = ctx.task.evaluate.confidence
+    rng = generator(root, STREAM, ctx.task.name, "bootstrap")
+    return {
+        "score": float(scores.mean()),
+        "std": float(scores.std()),
+        "interval": list(bootstrap_interval(scores, confidence, rng)),
+        "confidence": confidence,
+        "min": float(scores.min()),
+        "max": float(scores.max()),
+        "scores": scores.tolist(),
+        "evaluation_steps": sum(e.steps for e in episodes),
+    }
+
+
+def _show(results: dict[str, dict[str, Any]]) -> None:
+    rows = [
+        [
+            task,
+            f"{policy}{' (judges)' if policy == found['policy'] else ''}",
+            *(number(facts[name], 2) for name in ("score", "std")),
+            interval(facts["interval"]),
+            *(number(facts[name], 2) for name in ("min", "max")),
+            count(len(facts["scores"])),
+            count(facts["evaluation_steps"]),
+            number(found["target"]),
+        ]
+        for task, found in results.items()
+        for policy, facts in found["policies"].items()
+    ]
+    print(table(_HEADER, rows))
+    for task, found in results.items():
+        print(
+            f"{task} ({found['mode']}, {found['env_id']}): target "
+            f"{'reached' if found['score'] >= found['target'] else 'missed'} by the "
+            f"{found['policy']} policy on episodes of seed {found['seed']}; intervals of the mean "
+            f"at a level of {found['confidence']:g}"
+        )

@@ -20,6 +20,7 @@ _QUICK_SECTIONS: dict[str, Any] = {
         "check_every": 0,
         "check_episodes": 4,
     },
+    "ppo": {"num_envs": 16, "num_steps": 32, "total_steps": 8192},
     "dream": {"max_steps": 100, "num_envs": 32},
     "evaluate": {"episodes": 4},
 }
@@ -28,7 +29,10 @@ QUICK: dict[str, Any] = {
     **_QUICK_SECTIONS,
     # A task with budgets of its own in the file gets the quick ones too.
     "tasks": {
-        "lunarlander": {name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller")}
+        "pong": {name: _QUICK_SECTIONS[name] for name in ("collect", "vae", "mdnrnn", "ppo")},
+        "lunarlander": {
+            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller", "ppo")
+        },
     },
 }
 
@@ -48,19 +52,27 @@ FULL: dict[str, Any] = {
         "check_every": 10,
         "check_episodes": 16,
     },
+    "ppo": {"num_envs": 64, "num_steps": 64, "total_steps": 1_000_000},
     "dream": {"max_steps": 300, "num_envs": 64},
     "evaluate": {"episodes": 100},
     "tasks": {
+        "pong": {
+            "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
+            "vae": {"epochs": 20, "max_steps": 1000},
+            "mdnrnn": {"epochs": 100, "max_steps": 400},
+            "ppo": {"num_envs": 32, "total_steps": 700_000},
+        },
         "lunarlander": {
-            "collect": {"num_random_rollouts": 96, "max_steps_per_rollout": 400},
-            "mdnrnn": {"max_steps": 500},
+            "collect": {"num_random_rollouts": 50, "max_steps_per_rollout": 400},
+            "mdnrnn": {"epochs": 100, "max_steps": 100},
             "controller": {
                 "population_size": 64,
                 "generations": 200,
                 "rollouts_per_candidate": 3,
                 "check_every": 5,
-                "check_episodes": 96,
+                "check_episodes": 32,
             },
+            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 200_000},
         },
     },
 }

@@ -247,6 +247,10 @@ class PPOConfig:
     branch_steps: int = key(15, "steps of such a dream", low=1, high=1000)
     branch_updates: int = key(1, "updates from dreams after each real one", low=1, high=100)
     branch_after: int = key(0, "real steps before the first dream", low=0)
+    memory_updates: int = key(
+        0, "updates of M from recent rollouts before each dream, if C does not read h", low=0
+    )
+    recall_steps: int = key(4096, "steps of each environment that M learns from then", low=2)
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,12 @@ class EvaluateConfig:
     """The verdict."""
 
     episodes: int = key(100, "full real episodes on fresh seeds", low=1)
-    sampled: bool = key(False, "draw actions from the policy instead of taking the most likely one")
+    sampled: bool = key(
+        False, "judge by actions drawn from the policy instead of the most likely ones"
+    )
+    both: bool = key(
+        False, "report the other way of acting too, on the same seeds; the verdict is by `sampled`"
+    )
     confidence: float = key(0.95, "level of the bootstrap interval", low=0.5, high=0.999)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ import numpy as np
 from curriculum.agent import WorldModelPerception
 from curriculum.control.branches import Branches
 from curriculum.control.deployment import Deployment
+from curriculum.control.recall import Recall, refresh
+from curriculum.control.rollouts import Steps
 from curriculum.control.tape import Tape
 from curriculum.envs.interface import Step, VectorEnv
-from curriculum.envs.learning import EpisodeStatistics, Lesson, lesson_of
-from curriculum.errors import StageFailure
+from curriculum.envs.learning import EpisodeStatistics, lesson_of
+from curriculum.errors import ConfigError, StageFailure
 from curriculum.seeds import env_seed
 from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
 from curriculum.stages.stage import StageContext
@@ -68,32 +70,6 @@ class Counters:
         return float(np.mean(self.recent)) if self.recent else float("nan")
 
 
-@dataclass
-class _Steps:
-    """A rollout while it is being played."""
-
-    features: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
-    lessons: list[Lesson] = field(default_factory=list)
-    cut_at: list[tuple[int, int]] = field(default_factory=list)
-    cut_features: list[np.ndarray] = field(default_factory=list)
-
-    def rollout(self, last: np.ndarray, scale: float) -> Rollout:
-        places = np.array(self.cut_at, np.int64).reshape(-1, 2)
-        cut = np.stack(self.cut_features) if self.cut_features else last[:0]
-        rewards = np.stack([lesson.rewards for lesson in self.lessons]) * np.float32(scale)
-        return Rollout(
-            features=np.stack(self.features),
-            actions=np.stack(self.actions),
-            rewards=rewards.astype(np.float32),
-            terminated=np.stack([lesson.terminated for lesson in self.lessons]),
-            truncated=np.stack([lesson.truncated for lesson in self.lessons]),
-            last_features=last,
-            cut_at=places,
-            cut_features=cut,
-        )
-
-
 class Practice:
     """A policy learner, the environments it practises in and what it reached.
 
@@ -132,6 +108,8 @@ class Practice:
         self._perception = WorldModelPerception(
             vision, memory, action, names, settings.num_envs, always=settings.branches > 0
         )
+        self._memory = memory
+        self._recall = _recall(ctx, memory)
         self._branches = Branches(ctx, memory, action) if settings.branches else None
         self._tape = Tape(self._env, self._seed, settings.reseed_steps)
         self._statistics = EpisodeStatistics(settings.num_envs)
@@ -222,7 +200,7 @@ class Practice:
     def _play(self, number: int) -> tuple[Rollout, list[float]]:
         """Plays one rollout; returns it and the true scores of the episodes that ended in it."""
         rng, settings = self._ctx.rng("act", number), self._settings
-        steps, scores = _Steps(), []
+        steps, scores = Steps(), []
         if self._branches is not None:
             self._branches.clear(number)
         for t in range(settings.num_steps):
@@ -232,36 +210,54 @@ class Practice:
             steps.actions.append(actions)
             if self._branches is not None:
                 self._branches.see(t, self._perception)
-            step = self._tape.step(actions, lambda a: self._perception.acted(a, self._slots))
+            step = self._tape.step(actions, lambda taken: self._acted(steps, taken))
             scores += [ended.score for ended in self._statistics.add(step)]
-            self._learn_of_ends(steps, step, t)
-            self._features = self._perception.features(self._seen(step), self._slots)
+            self._note(steps, step, t)
+        if self._recall is not None:
+            steps.remember(self._recall)
         return steps.rollout(self._features, settings.reward_scale), scores
 
-    def _learn_of_ends(self, steps: _Steps, step: Step, t: int) -> None:
+    def _acted(self, steps: Steps, taken: np.ndarray) -> None:
+        if self._recall is not None:
+            steps.latents.append(self._perception.latents.copy())
+            steps.taken.append(self._env.spec.action.encode(taken))
+        self._perception.acted(taken, self._slots)
+
+    def _note(self, steps: Steps, step: Step, t: int) -> None:
+        """Notes what a step taught, and looks at what follows it."""
         settings = self._settings
         lesson = lesson_of(
             step, clip_rewards=settings.clip_rewards, end_on_life_loss=settings.end_on_life_loss
         )
         steps.lessons.append(lesson)
-        cut = np.flatnonzero(lesson.truncated)
-        if cut.size:
-            last = self._perception.features(step.observations[cut], cut)
-            steps.cut_features += list(last)
-            steps.cut_at += [(t, int(row)) for row in cut]
-
-    def _seen(self, step: Step) -> np.ndarray:
-        """Returns what is seen after a step, where episodes ended of the next ones."""
         over = np.flatnonzero(step.terminated | step.truncated)
-        if not over.size:
-            return step.observations
-        self._perception.begin(over)
-        return self._tape.begin(over)
+        # What an episode ended with counts where a limit cut it, and M is to know it in any case.
+        looked_at = over if self._recall is not None else np.flatnonzero(step.truncated)
+        last = self._perception.latents[:0]
+        if looked_at.size:
+            features = self._perception.features(step.observations[looked_at], looked_at)
+            last = self._perception.latents[looked_at]
+            for row, seen in zip(looked_at.tolist(), features, strict=True):
+                if step.truncated[row]:
+                    steps.cut_features.append(seen)
+                    steps.cut_at.append((t, row))
+        observations = step.observations
+        if over.size:
+            self._perception.begin(over)
+            observations = self._tape.begin(over)
+        self._features = self._perception.features(observations, self._slots)
+        if self._recall is not None:
+            following = self._perception.latents.copy()
+            following[looked_at] = last
+            steps.following.append(following)
+            steps.steps.append(step)
 
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
         try:
             metrics = self._learner.update([rollout], self._ctx.rng("update", number))
+            if self._recall is not None:
+                metrics |= self._refresh(self._recall, number)
             if self._branches is not None:
                 metrics |= self._branches.learn(self._learner, self._controller, number)
         except NonFiniteLoss as e:
@@ -269,6 +265,12 @@ class Practice:
             return {}
         self.counters = Counters(**{**asdict(self.counters), "in_a_row": 0})
         return metrics
+
+    def _refresh(self, recall: Recall, number: int) -> Metrics:
+        rnn = self._ctx.task.mdnrnn
+        size, length = rnn.batch_size, rnn.sequence_length
+        rng = self._ctx.rng("refresh", number)
+        return refresh(self._memory, recall, self._settings.memory_updates, size, length, rng)
 
     def _heal(self, reason: str) -> None:
         before = self.counters
@@ -335,6 +337,8 @@ class Practice:
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
         }
+        if self._recall is not None:
+            parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
         arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
         arrays["features"] = self._features
         arrays["parameters"] = self._deployment.parameters
@@ -353,7 +357,22 @@ class Practice:
         self._tape.restore(part("tape"))
         self._perception.load_state(part("perception"))
         self._statistics.load_state(part("statistics"))
+        if self._recall is not None:
+            self._recall.load_state(part("recall"))
+            self._memory.load_state(part("dreamer"))
         self._features = np.array(arrays["features"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})
         self._deployment.load(meta["deployment"], arrays["parameters"])
+
+
+def _recall(ctx: StageContext, memory: Memory) -> Recall | None:
+    settings = ctx.task.ppo
+    if not (settings.branches and settings.memory_updates):
+        return None
+    if "h" in ctx.task.controller.features:
+        raise ConfigError(
+            f"{ctx.task.name}: ppo.memory_updates was {settings.memory_updates} with h among "
+            "controller.features; expected 0 there: M must not change under a C that reads it"
+        )
+    return Recall(settings.recall_steps, settings.num_envs, memory.latent_size, memory.action_size)

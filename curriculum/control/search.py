@@ -33,7 +33,8 @@ class Search:
         deployment: what was found before, and where what is found goes.
         generations: at most.
         in_dream: search inside M.
-        practised: what was done before, to be committed with what is found.
+        practised: what was done before, to be committed with what is found. Generations are told
+            as the numbers that follow its `updates`, so no number of a stage is told twice.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Search:
         practised: Mapping[str, Any] | None = None,
     ) -> None:
         self._ctx = ctx
-        self._practised = dict(practised) if practised else None
+        self._practised = dict(practised or {})
+        self._first = int(self._practised.get("updates", 0))
         self._settings = ctx.task.controller
         self._space = space
         self._generations = generations
@@ -55,7 +57,7 @@ class Search:
         self._solver: Solver = ctx.backend.make_solver(
             ctx.task, space.start, space.scales, ctx.model_seed(f"solver-{ctx.round}")
         )
-        self.counters = Counters()
+        self.counters = Counters(checked=self._first)
         self._deployment = deployment
 
     @property
@@ -72,9 +74,14 @@ class Search:
     @property
     def check_due(self) -> bool:
         """Whether the mean of this generation has to play fresh real episodes before the next."""
-        number, every = self._solver.generation, self._settings.check_every
-        last = number >= self._generations
-        return number > self.counters.checked and (last or (every > 0 and number % every == 0))
+        generation, every = self._solver.generation, self._settings.check_every
+        due = generation >= self._generations or (every > 0 and generation % every == 0)
+        return due and self._number > self.counters.checked
+
+    @property
+    def _number(self) -> int:
+        """What this generation is told as."""
+        return self._first + self._solver.generation
 
     def resume(self) -> None:
         """Continues from this stage's newest commit, if a search made it."""
@@ -106,7 +113,8 @@ class Search:
         meta = {
             "counters": dict(vars(self.counters)),
             "deployment": self._deployment.meta(),
-            "generation": self._solver.generation,
+            "generation": self._number,
+            "rollbacks": self._practised.get("rollbacks", 0),
             "practised": self._practised,
         }
         self._ctx.store.save(arrays, meta, complete=complete)
@@ -154,7 +162,7 @@ class Search:
 
     def _check(self) -> None:
         """Has the mean play fresh real episodes."""
-        number = self._solver.generation
+        number = self._number
         mean = self._space.expand(self._solver.mean()[None])[0]
         self._deployment.check(mean, number, self.save)
         self.counters.checked = number
@@ -163,12 +171,13 @@ class Search:
     def _report(self, fitness: np.ndarray) -> None:
         number = self._solver.generation
         statistics = self._solver.statistics()
+        before = float(self._practised.get("env_steps", 0))
         facts = {"fitness": float(fitness.mean()), "sigma": statistics["sigma"]}
         if np.isfinite(self._deployment.best_check):
             facts["check"] = self._deployment.best_check
         self._ctx.say(number, self._generations, "generations", **facts)
-        used = float(self.counters.env_steps + self._deployment.env_steps)
-        self._ctx.record("metrics", step=number, values={**statistics, "env_steps": used})
+        used = before + self.counters.env_steps + self._deployment.env_steps
+        self._ctx.record("metrics", step=self._number, values={**statistics, "env_steps": used})
 
 
 class SearchSpace:

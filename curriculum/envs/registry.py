@@ -179,8 +179,8 @@ def _measured_workers(sample: VectorEnv, num_envs: int, notice: Notice | None) -
     workers = min(cores, num_envs) if step_s * num_envs > _WORTH_WORKERS_S else 0
     if notice and workers:
         notice(
-            f"{env_id}: {num_envs} environments in {workers} worker processes, as a step "
-            f"of one takes {step_s * 1e6:,.0f} us"
+            f"{env_id}: {num_envs} environments in {workers} worker processes, which was "
+            "measured to be faster"
         )
     return workers
 

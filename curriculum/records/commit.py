@@ -13,6 +13,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class CommitStore:
             copied it here. Empty: any commit is taken.
         report: is told a sentence for every commit that `latest` passes over, where `latest` is
             given nobody else to tell.
+        on_saved: is told the seconds that each commit took.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class CommitStore:
         files: Files | None = None,
         identity: str = "",
         report: Report | None = None,
+        on_saved: Callable[[float], None] | None = None,
     ) -> None:
         if keep < 2:
             raise ValueError(f"keep is {keep}, expected at least 2: one may turn out damaged")
@@ -99,6 +102,7 @@ class CommitStore:
         self._files = files or Disk()
         self._identity = identity
         self._report = report
+        self._on_saved = on_saved
 
     def save(
         self,
@@ -124,6 +128,7 @@ class CommitStore:
                 is written; `latest` still returns the commit before.
             ValueError: an array holds objects or text.
         """
+        began = time.monotonic()
         number = max(self._numbers(), default=0) + 1
         contents = {STATE: _pack(arrays), META: _encode(to_json(dict(meta)))}
         body = {
@@ -144,6 +149,8 @@ class CommitStore:
         except OSError as e:
             self._give_up(number)
             raise refused(e, f"write commit {number:06d}", self.directory, needed) from e
+        if self._on_saved is not None:
+            self._on_saved(time.monotonic() - began)
         return number
 
     def latest(self, report: Report | None = None) -> Commit | None:

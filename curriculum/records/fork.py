@@ -23,6 +23,7 @@ FIRST_USE = {
     "vae": "vision",
     "mdnrnn": "memory",
     "controller": "controller",
+    "ppo": "controller",
     "dream": "controller",
     "target": "controller",
     "simulation_target": "controller",

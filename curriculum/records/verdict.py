@@ -28,6 +28,8 @@ class Verdict:
         episodes, policy: how many full episodes, and whether greedy or sampled.
         env_steps, dream_steps, seconds: used until this verdict, evaluation steps not included.
         reasons: why the mode is not a better one, or why nothing ran.
+        other_policy, other_score, other_interval: of the other way of acting, where it was asked
+            for; the verdict does not depend on it.
     """
 
     task: str
@@ -43,6 +45,9 @@ class Verdict:
     dream_steps: int
     seconds: float
     reasons: tuple[str, ...]
+    other_policy: str = ""
+    other_score: float | None = None
+    other_interval: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -58,7 +63,7 @@ def judge(
     Args:
         task: the task.
         decision: the mode; with `auto`, anything below the best mode is a degradation.
-        facts: of the evaluate stage: score, interval, scores, policy.
+        facts: of the evaluate stage: score, interval, scores, policy, and the other policy's.
         used: env_steps, dream_steps and seconds of the task.
     """
     simulated = decision.mode is LADDER[-1]
@@ -67,6 +72,8 @@ def judge(
         decision.requested != "auto" or decision.mode is LADDER[0]
     )
     reached = facts["score"] >= target
+    other = facts.get("other") or {}
+    others_interval = other.get("interval")
     outcome: Outcome = "missed" if not reached else "passed" if wanted else "degraded"
     return Verdict(
         task=task.name,
@@ -79,6 +86,9 @@ def judge(
         episodes=len(facts["scores"]),
         policy=facts["policy"],
         reasons=decision.reasons,
+        other_policy=other.get("policy", ""),
+        other_score=other.get("score"),
+        other_interval=tuple(others_interval) if others_interval else None,
         **used,
     )
 

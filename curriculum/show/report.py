@@ -207,7 +207,7 @@ def _when(summary: RunSummary) -> str:
 
 def _verdicts(summary: RunSummary) -> str:
     header = ["task", "mode", "verdict", "score", "interval", "target", "environment"]
-    header += ["episodes", "policy", "env steps", "dream steps", "time"]
+    header += ["episodes", "policy", "otherwise", "env steps", "dream steps", "time"]
     return table(header, (_verdict_row(v) for v in summary.verdicts)) + (
         "\nSteps and time are what was used until the verdict, V and M's data included, "
         "evaluation episodes not. A score is the mean of full episodes with true rewards.\n"
@@ -227,10 +227,19 @@ def _verdict_row(v: Mapping[str, Any]) -> list[str]:
         plain(v.get("env_id")),
         count(v.get("episodes")),
         plain(v.get("policy")),
+        _otherwise(v),
         count(v.get("env_steps")),
         count(v.get("dream_steps")),
         duration(v.get("seconds")),
     ]
+
+
+def _otherwise(v: Mapping[str, Any]) -> str:
+    """Returns the score of the other way of acting, on the same seeds."""
+    if v.get("other_score") is None:
+        return ""
+    score, between = number(v.get("other_score")), interval(v.get("other_interval"))
+    return f"{plain(v.get('other_policy'))} {score} {between}"
 
 
 def _decisions(summary: RunSummary) -> str:
@@ -276,13 +285,22 @@ def _failure(e: Event) -> str:
     return f"{place}, attempt {attempt}, {short(e.get('left'))} left: {plain(e.get('reason'))}"
 
 
-def _stages(stages: Iterable[StageRow]) -> str:
+def _stages(stages: Sequence[StageRow]) -> str:
     rows = []
     for r in stages:
         used = duration(r.seconds), count(r.env_steps), count(r.dream_steps)
         rows.append([r.task, r.mode, r.round, r.stage, *used, r.result])
     header = ["task", "mode", "round", "stage", "time", "env steps", "dream steps", "result"]
-    return table(header, rows)
+    return table(header, rows) + _committing(stages)
+
+
+def _committing(stages: Sequence[StageRow]) -> str:
+    """Says what being able to resume cost."""
+    counted = [r for r in stages if r.committing_s is not None and r.seconds]
+    used, whole = sum(r.committing_s or 0 for r in counted), sum(r.seconds or 0 for r in counted)
+    if not whole:
+        return ""
+    return f"\nCommits took {used:.2f} s of {duration(whole)}: {used / whole:.2%} of the time.\n"
 
 
 def _curve(checks: Sequence[CheckRow]) -> str:

@@ -48,6 +48,7 @@ class StageRow:
     result: str
     metrics: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    committing_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _done(place: Place, event: Event) -> StageRow:
         result=plain(event.get("result")),
         metrics=dict(event.get("metrics") or {}),
         facts=dict(event.get("facts") or {}),
+        committing_s=finite((event.get("committing") or {}).get("seconds")),
     )
 
 

@@ -45,11 +45,11 @@ def run(ctx: StageContext) -> StageResult:
         space = SearchSpace(ctx, template, features, memory.hidden_size)
         limits = {"generations": settings.generations, "in_dream": in_dream}
         return _searched(ctx, Search(ctx, space, deployment, **limits), deployment)
-    practised = _practised_before(ctx)
+    practised = _practised_before(ctx, deployment)
     if practised is None:
         practised = _practise(ctx, (vision, memory), learner, template, deployment)
-    if not settings.polish_generations or deployment.confirmed:
-        return _result(deployment, practised)
+        if not settings.polish_generations or deployment.confirmed:
+            return _result(deployment, practised)
     template.set_parameters(deployment.parameters)
     space = SearchSpace(ctx, template, features, memory.hidden_size, last_layer=True)
     limits = {"generations": settings.polish_generations, "in_dream": False}
@@ -66,14 +66,15 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
 
 @dataclass(frozen=True)
 class Practised:
-    """What practice by gradients used and reached: updates, steps, finished training episodes and
-    the mean score of the last of these (NaN if none finished)."""
+    """What practice by gradients used and reached: updates, steps, finished training episodes, the
+    mean score of the last of these (NaN if none finished) and refused updates."""
 
     updates: int = 0
     env_steps: int = 0
     dream_steps: int = 0
     episodes: int = 0
     score: float = float("nan")
+    rollbacks: int = 0
 
 
 def _practise(
@@ -92,14 +93,19 @@ def _practise(
         practice.close()
     counters = practice.counters
     used = (counters.updates, counters.env_steps, counters.dream_steps, counters.episodes)
-    return Practised(*used, counters.score)
+    return Practised(*used, counters.score, counters.rollbacks)
 
 
-def _practised_before(ctx: StageContext) -> Practised | None:
-    """Returns what was practised before the search that the newest commit is of, if it is."""
+def _practised_before(ctx: StageContext, deployment: Deployment) -> Practised | None:
+    """Returns what was practised before the search that the newest commit is of, if it is.
+
+    The deployment is loaded then, because what is searched is the last layer of what it holds.
+    """
     commit = ctx.store.latest()
-    practised = commit.meta.get("practised") if commit else None
-    return Practised(**practised) if practised else None
+    if commit is None or not commit.meta.get("practised"):
+        return None
+    deployment.load(commit.meta["deployment"], commit.arrays["parameters"])
+    return Practised(**commit.meta["practised"])
 
 
 def _searched(
@@ -145,19 +151,10 @@ def _result(
 def _policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
     """Builds what learns by gradients, going on from the last round; None where a solver searches.
 
-    A mode without one says so, and searches instead.
+    A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).
     """
-    if ctx.task.controller.solver != "ppo":
-        return None
     make = ctx.backend.make_policy_learner
-    if make is None:
-        ctx.record(
-            "replacement",
-            component="ppo",
-            reason=f"{ctx.backend.mode.value} has no torch to learn C by gradients",
-            replacement="evolution of C's parameters",
-            consequence="more environment steps, and lower scores on pixels",
-        )
+    if ctx.task.controller.solver != "ppo" or make is None:
         return None
     learner = make(ctx.task, ctx.spec.action, features, ctx.model_seed("policy"))
     if ctx.round > 0:

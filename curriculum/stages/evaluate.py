@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,33 @@ def run(ctx: StageContext) -> StageResult:
     """Plays the evaluation episodes; what is played already is not played again."""
     ctx.pool.refresh((ctx.work(vision=ctx.vision().state(), memory=ctx.memory().state()),))
     parameters = ctx.completed("controller").arrays["parameters"]
+    settings = ctx.task.evaluate
     commit = ctx.store.latest()
-    episodes = play(
-        ctx,
-        parameters,
-        ctx.env_seeds("episodes", count=ctx.task.evaluate.episodes),
-        sampled=ctx.task.evaluate.sampled,
-        before=_episodes(commit.arrays) if commit else (),
-        on_more=lambda played: ctx.barrier.reached(lambda: _save(ctx, played)),
-    )
-    scores = np.array([e.score for e in episodes])
-    result = summarise(ctx, scores, np.array([e.steps for e in episodes]))
-    meta = {"episodes": len(episodes), "result": result.facts}
-    ctx.store.save(_arrays(episodes), meta, complete=True)
+    names = [_policy(settings.sampled)] + [_policy(not settings.sampled)] * settings.both
+    played = {name: _episodes(commit.arrays, name) if commit else [] for name in names}
+
+    def save(complete: bool = False, **meta: Any) -> None:
+        arrays = {k: v for name in names for k, v in _arrays(played[name], name).items()}
+        meta["episodes"] = sum(len(episodes) for episodes in played.values())
+        ctx.store.save(arrays, meta, complete=complete)
+
+    def keep(name: str, episodes: list[Episode]) -> None:
+        played[name] = list(episodes)
+        ctx.barrier.reached(save)
+
+    for name in names:
+        played[name] = play(
+            ctx,
+            parameters,
+            ctx.env_seeds("episodes", count=settings.episodes),
+            sampled=name == _policy(True),
+            before=played[name],
+            on_more=partial(keep, name),
+        )
+    result, *others = (_summary(ctx, played[name], name) for name in names)
+    for other in others:
+        result.facts["other"] = other.facts
+    save(complete=True, result=result.facts)
     return result
 
 
@@ -110,7 +125,7 @@ def summarise(ctx: StageContext, scores: np.ndarray, steps: np.ndarray) -> Stage
         "confidence": confidence,
         "scores": scores.tolist(),
         "evaluation_steps": int(steps.sum()),
-        "policy": "sampled" if ctx.task.evaluate.sampled else "greedy",
+        "policy": _policy(ctx.task.evaluate.sampled),
     }
     return StageResult(
         summary=f"{mean:.1f} [{low:.1f}, {high:.1f}] over {len(scores)} episodes",
@@ -136,19 +151,27 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _save(ctx: StageContext, played: list[Episode]) -> None:
-    ctx.store.save(_arrays(played), {"episodes": len(played)})
+def _policy(sampled: bool) -> str:
+    return "sampled" if sampled else "greedy"
 
 
-def _arrays(episodes: list[Episode]) -> dict[str, np.ndarray]:
+def _summary(ctx: StageContext, episodes: list[Episode], name: str) -> StageResult:
+    scores, steps = np.array([e.score for e in episodes]), np.array([e.steps for e in episodes])
+    result = summarise(ctx, scores, steps)
+    result.facts["policy"] = name
+    return result
+
+
+def _arrays(episodes: list[Episode], name: str) -> dict[str, np.ndarray]:
     return {
-        "seeds": np.array([e.seed for e in episodes], np.int64),
-        "scores": np.array([e.score for e in episodes], np.float64),
-        "steps": np.array([e.steps for e in episodes], np.int64),
-        "terminated": np.array([e.terminated for e in episodes], np.bool_),
+        f"{name}/seeds": np.array([e.seed for e in episodes], np.int64),
+        f"{name}/scores": np.array([e.score for e in episodes], np.float64),
+        f"{name}/steps": np.array([e.steps for e in episodes], np.int64),
+        f"{name}/terminated": np.array([e.terminated for e in episodes], np.bool_),
     }
 
 
-def _episodes(arrays: Any) -> list[Episode]:
-    columns = (arrays[name].tolist() for name in ("seeds", "scores", "steps", "terminated"))
-    return [Episode(*row) for row in zip(*columns, strict=True)]
+def _episodes(arrays: Mapping[str, np.ndarray], name: str) -> list[Episode]:
+    columns = ("seeds", "scores", "steps", "terminated")
+    rows = (arrays[f"{name}/{column}"].tolist() for column in columns)
+    return [Episode(*row) for row in zip(*rows, strict=True)]

@@ -109,6 +109,7 @@ class StageContext:
             self.directory,
             identity=self.rundir.identity(self.directory),
             report=lambda text: self.record("commit_rejected", reason=text),
+            on_saved=self.barrier.committed,
         )
 
     def rng(self, *path: int | str) -> np.random.Generator:

@@ -156,7 +156,7 @@ def test_plain_data_has_the_layout_of_a_file(base: Config) -> None:
     plain = to_dict(base)
     assert list(plain["tasks"]) == ["pong", "lunarlander", "breakout", "carracing"]
     assert "name" not in plain["tasks"]["pong"]
-    assert plain["tasks"]["pong"]["controller"]["features"] == ["z", "h"]
+    assert plain["tasks"]["pong"]["controller"]["features"] == ["z", "dz", "h"]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)

@@ -14,7 +14,8 @@ from curriculum.records.ledger import effective_events
 
 Fingerprint = dict[str, Any]
 
-CLOCK = {"t", "seconds", "pid", "rate", "resumed_at", "run_dir", "resume", "command", "log"}
+CLOCK = {"t", "seconds", "committing", "pid", "rate"}
+CLOCK |= {"resumed_at", "run_dir", "resume", "command", "log"}
 """Facts that two runs may differ in."""
 
 ONCE = {"probe", "decision", "replacement", "notice", "verdict", "media", "run_finished"}

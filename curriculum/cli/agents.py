@@ -1,0 +1,159 @@
+"""Opens agents to be played: those of a run, and pretrained ones as if they were a run's."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import numpy as np
+
+from curriculum.cli.machine import machine_from, probe_names
+from curriculum.config.loading import dump
+from curriculum.config.schema import Config, TaskConfig
+from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
+from curriculum.mode import LADDER, decide
+from curriculum.pretrained import MOMENTS, Bundle, find, learned_in, load
+from curriculum.records.files import write_json
+from curriculum.records.ledger import Ledger
+from curriculum.records.rundir import RunDir
+from curriculum.runner import Runner
+from curriculum.show.dashboard import make_display
+from curriculum.stages import evaluate as evaluation
+from curriculum.stages.stage import StageContext
+from curriculum.stops import Barrier, signals_to
+from curriculum.tasks import load_config, needs_of
+from diagnostics.cache import probe_all
+from diagnostics.components import COMPONENTS
+from models.interfaces import Memory, State, Vision
+
+_Model = TypeVar("_Model", Vision, Memory)
+
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Runner]:
+    """Opens the run, or the pretrained agent, that the command line names.
+
+    Nothing is written or locked in a run. A pretrained agent is unpacked into a temporary one.
+
+    Raises:
+        ConfigError: neither is named, or both, or it is not there.
+        NoCheckpoint: a pretrained agent cannot be used.
+        ComponentMissing: this machine lacks what a pretrained agent needs.
+    """
+    if bool(args.run) == bool(args.pretrained):
+        raise ConfigError("give either a run directory, or --pretrained with a name or a directory")
+    if args.run:
+        rundir = RunDir.open(Path(args.run))
+        with _running(load_config(rundir.config_path), rundir, args) as runner:
+            yield runner
+        return
+    bundle = load(find(args.pretrained))
+    with TemporaryDirectory(prefix="pretrained-") as directory:
+        rundir = RunDir.create(Path(directory) / "run", dump(bundle.config))
+        # Episodes are played on the CPU wherever the agent was learned.
+        curriculum = replace(bundle.config.curriculum, device="cpu")
+        with _running(replace(bundle.config, curriculum=curriculum), rundir, args) as runner:
+            _unpack(bundle, runner)
+            yield runner
+
+
+def agent_of(runner: Runner, task: TaskConfig) -> StageContext:
+    """Returns the context to play the agent that was learned last in the best mode that has one.
+
+    Raises:
+        NoCheckpoint: nothing was learned.
+        ComponentMissing: this machine lacks what the agent needs.
+    """
+    mode, last = learned_in(runner.rundir, runner.config, task.name)
+    _require(runner, task, mode)
+    return runner.context_of(task, mode, last, evaluation.NAME)
+
+
+@contextmanager
+def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterator[Runner]:
+    env_id = getattr(args, "env_id", None)
+    if env_id:
+        config = replace(config, tasks=tuple(replace(t, env_id=env_id) for t in config.tasks))
+    probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
+    machine = machine_from(config, probes)
+    workers = getattr(args, "workers", None)
+    if workers is not None:
+        machine = replace(machine, workers=workers)
+    if machine.workers == 0:
+        # torch is not loaded yet; with a worker's one thread it adds in a worker's order.
+        os.environ["OMP_NUM_THREADS"] = "1"
+    barrier = Barrier(commit_seconds=float("inf"))
+    display = make_display(
+        config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
+    )
+    with display, signals_to(barrier):
+        runner = Runner(
+            config, rundir, Ledger(Path(os.devnull)), machine, barrier, display.on_progress
+        )
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+
+def _require(runner: Runner, task: TaskConfig, mode: str) -> None:
+    decision = decide(runner.machine.states, needs_of(task), mode)
+    if decision.mode is not None:
+        return
+    fixes = {component.name: component.fix for component in COMPONENTS}
+    missing = "".join(
+        f"\n  {name} is {runner.machine.states.get(name, 'missing')}: {fixes.get(name, '')}"
+        for name in decision.missing
+    )
+    raise ComponentMissing(
+        f"the agent of {task.name} was learned in mode {mode} and plays in no other, which this "
+        f"machine cannot have:{missing or f' {decision.reasons}'}"
+    )
+
+
+def _unpack(bundle: Bundle, runner: Runner) -> None:
+    """Leaves the bundle in the runner's directory as the finished stages of round 0 would."""
+    (task,) = runner.config.tasks
+    _require(runner, task, bundle.mode)
+    other = task.env_id != bundle.task.env_id
+    if other and bundle.mode == LADDER[-1].value:
+        raise ConfigError(
+            f"this agent was learned in {bundle.mode} and plays no real environment: leave "
+            f"--env-id away"
+        )
+    ctx = runner.context_of(task, bundle.mode, 0, evaluation.NAME)
+    try:
+        vision = _loaded(ctx.new_vision(), bundle.vision)
+        memory = _loaded(ctx.new_memory(), bundle.memory)
+        features = ctx.num_features(vision, memory)
+        controller = ctx.backend.make_controller(task, ctx.spec.action, features)
+        controller.set_parameters(bundle.parameters)
+    except ValueError as e:
+        if other:
+            raise ConfigError(
+                f"the agent of {task.name} cannot play {task.env_id}: it needs observations and "
+                f"actions like those of {bundle.task.env_id}: {e}"
+            ) from e
+        raise NoCheckpoint(
+            f"the weights of {task.name} do not fit its task.yaml: {e}; take the agent anew from "
+            f"where it came from"
+        ) from e
+    learned: dict[str, State] = {"vision": vision.state(), "memory": memory.state()}
+    learned["controller"] = {"parameters": np.asarray(bundle.parameters)}
+    for stage, arrays in learned.items():
+        there = ctx.at(stage)
+        there.store.save(arrays, {}, complete=True)
+        write_json(there.directory / "result.json", {})
+
+
+def _loaded(model: _Model, learned: State) -> _Model:
+    """Loads what a bundle holds; what it leaves out is as in a model that has learned nothing."""
+    fresh = {name: array for name, array in model.state().items() if name.startswith(MOMENTS)}
+    model.load_state({**learned, **fresh})
+    return model

@@ -1,0 +1,33 @@
+"""`export`: a run's agent as a directory that can be handed on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from curriculum.cli.card import card
+from curriculum.errors import ConfigError, ExitCode
+from curriculum.pretrained import NAMES, chosen, export
+from curriculum.records.rundir import RunDir
+
+
+def export_agent(args: argparse.Namespace) -> ExitCode:
+    """Writes an agent with its card, and says where."""
+    rundir = RunDir.open(Path(args.run))
+    tasks = [task.name for task in chosen(rundir.config(), [args.task] if args.task else [])]
+    if len(tasks) != 1:
+        raise ConfigError(f"this run has several tasks, {', '.join(tasks)}: choose with --task")
+    directory = Path(args.to)
+    bundle = export(rundir, tasks[0], directory, partial(card, why=args.why))
+    size = sum((directory / name).stat().st_size for name in NAMES)
+    print(
+        f"{directory}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "
+        f"{size:,} bytes in {len(NAMES)} files; play it with "
+        f"python -m curriculum play --pretrained {args.to}"
+    )
+    return ExitCode.OK
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"export": export_agent}

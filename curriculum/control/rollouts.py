@@ -1,0 +1,71 @@
+"""A rollout in the making: what a policy learner and M need of each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from curriculum.control.recall import Recall
+from curriculum.envs.interface import Step
+from curriculum.envs.learning import Lesson
+from models.interfaces import Rollout
+
+
+@dataclass
+class Steps:
+    """A rollout while it is being played, one entry per step.
+
+    Attributes:
+        features: `[N, F]` each, what C read.
+        actions: what C chose.
+        lessons: what C's learner is shown.
+        cut_at, cut_features: places and last features of episodes that a limit cut.
+        latents, following: `[N, Z]` each, z before and after; of an episode's last step the z it
+            ended with. For M, like the next two; empty where M does not learn on.
+        taken: `[N, A]` each, encoded.
+        steps: as the environments gave them.
+    """
+
+    features: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
+    cut_at: list[tuple[int, int]] = field(default_factory=list)
+    cut_features: list[np.ndarray] = field(default_factory=list)
+    latents: list[np.ndarray] = field(default_factory=list)
+    following: list[np.ndarray] = field(default_factory=list)
+    taken: list[np.ndarray] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def remember(self, recall: Recall) -> None:
+        """Hands what M needs of the rollout on to `recall`."""
+        terminated = np.stack([step.terminated for step in self.steps])
+        recall.add(
+            np.stack(self.latents),
+            np.stack(self.following),
+            np.stack(self.taken),
+            np.stack([step.rewards for step in self.steps]),
+            terminated,
+            terminated | np.stack([step.truncated for step in self.steps]),
+        )
+
+    def rollout(self, last: np.ndarray, scale: float) -> Rollout:
+        """Returns the rollout for C's learner.
+
+        Args:
+            last: `[N, F]`, the features after the last step.
+            scale: factor on rewards.
+        """
+        places = np.array(self.cut_at, np.int64).reshape(-1, 2)
+        cut = np.stack(self.cut_features) if self.cut_features else last[:0]
+        rewards = np.stack([lesson.rewards for lesson in self.lessons]) * np.float32(scale)
+        return Rollout(
+            features=np.stack(self.features),
+            actions=np.stack(self.actions),
+            rewards=rewards.astype(np.float32),
+            terminated=np.stack([lesson.terminated for lesson in self.lessons]),
+            truncated=np.stack([lesson.truncated for lesson in self.lessons]),
+            last_features=last,
+            cut_at=places,
+            cut_features=cut,
+        )

@@ -1,0 +1,300 @@
+"""C's practice: what the learner is shown, when it is checked, and what becomes of a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from curriculum.config.schema import TaskConfig
+from curriculum.control.deployment import Deployment
+from curriculum.control.practice import RECENT, Counters, Practice
+from curriculum.envs.interface import ActionSpec
+from curriculum.errors import StageFailure
+from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS
+from curriculum.stages.stage import StageContext
+from models.controller_cpu import CPUController
+from models.interfaces import Memory, Metrics, NonFiniteLoss, Prediction, Rollout, Vision
+from tests.control.practising import ENVS, STEPS, context, pole
+from tests.curriculum.counting_env import CountingEnv
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+FEATURES = 6
+
+
+class Sees:
+    """A vision that takes states as they are."""
+
+    latent_size, single_pass = 2, True
+
+    def encode(self, observations: np.ndarray) -> np.ndarray:
+        return np.array(observations, np.float32)
+
+
+class Counts:
+    """A memory whose h is the number of steps it has seen, and the last action."""
+
+    latent_size, action_size, hidden_size, single_pass = 2, 3, 2, True
+
+    def initial_state(self, n: int) -> np.ndarray:
+        return np.zeros((n, 2), np.float32)
+
+    def hidden(self, state: np.ndarray) -> np.ndarray:
+        return state
+
+    def step(self, state: np.ndarray, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        return np.stack([state[:, 0] + 1, actions.argmax(axis=1)], axis=1).astype(np.float32)
+
+    def predict(
+        self, state: np.ndarray, latents: np.ndarray, temperature: float, rng: np.random.Generator
+    ) -> Prediction:
+        return Prediction(
+            latents + np.array([0, 1], np.float32), state[:, 1], np.zeros(len(state), np.float32)
+        )
+
+
+class Learner:
+    """Remembers what it is given; each update moves its parameters, the sick ones are refused."""
+
+    num_features = FEATURES
+
+    def __init__(self, acting: Acting, sick: Sequence[int] = ()) -> None:
+        self.learning_rate = 0.0
+        self.num_parameters = acting.inner.num_parameters
+        self.rollouts: list[Rollout] = []
+        self.rates: list[float] = []
+        self.scales: list[tuple[np.ndarray, np.ndarray]] = []
+        self._acting, self._sick = acting, set(sick)
+        self._parameters = acting.inner.get_parameters()
+
+    def set_feature_scale(self, mean: np.ndarray, std: np.ndarray) -> None:
+        self.scales.append((mean, std))
+
+    def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:
+        # Whoever played these steps had the parameters that they are learned with.
+        assert self._acting.used == {self._parameters.tobytes()}
+        self._acting.used.clear()
+        number = len(self.rates)
+        self.rates.append(self.learning_rate)
+        self.rollouts += rollouts
+        if number in self._sick:
+            raise NonFiniteLoss("NaN")
+        self._parameters = self._parameters + np.float32(0.01)
+        return {"loss": 1.0}
+
+    def values(self, features: np.ndarray) -> np.ndarray:
+        return np.zeros(len(features), np.float32)
+
+    def get_parameters(self) -> np.ndarray:
+        return self._parameters.copy()
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        self._parameters = parameters
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"parameters": self._parameters.copy()}
+
+    def load_state(self, state: Any) -> None:
+        self._parameters = state["parameters"]
+
+
+class Acting:
+    """A controller that notes the parameters it draws actions with."""
+
+    def __init__(self) -> None:
+        self.inner = CPUController(FEATURES, "discrete", 3)
+        self.used: set[bytes] = set()
+
+    def sample(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        self.used.add(self.inner.get_parameters().tobytes())
+        return self.inner.sample(features, rng)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class Checks:
+    """A deployment whose checks give prescribed scores and take seven steps each."""
+
+    def __init__(self, confirming: int = 10**9) -> None:
+        self.best_check, self.confirmed, self.env_steps = -np.inf, False, 0
+        self.parameters = np.zeros(1, np.float32)
+        self.numbers: list[int] = []
+        self._confirming = confirming
+
+    def check(self, parameters: np.ndarray, number: int, save: Any) -> float:
+        self.numbers.append(number)
+        self.env_steps += 7
+        self.confirmed = len(self.numbers) >= self._confirming
+        return 0.0
+
+    def meta(self) -> dict[str, Any]:
+        return {}
+
+
+def practice(
+    tmp_path: Path,
+    *,
+    sick: Sequence[int] = (),
+    target: float = 1e9,
+    confirming: int = 10**9,
+    **options: Any,
+) -> tuple[Practice, Learner, Checks, StageContext]:
+    """Practice in an environment whose every number follows from seeds and actions."""
+    limit, life = options.pop("limit", 100), options.pop("life", 100)
+    ctx = context(tmp_path, replace(pole(**options), target=target))
+
+    def make(task: TaskConfig, num_envs: int, notice: Any, **rest: Any) -> CountingEnv:
+        return CountingEnv(num_envs, limit, life)
+
+    ctx = replace(ctx, backend=replace(ctx.backend, make_env=make))
+    acting, checks = Acting(), Checks(confirming)
+    learner = Learner(acting, sick)
+    vision, memory = cast(Vision, Sees()), cast(Memory, Counts())
+    built = Practice(ctx, vision, memory, learner, cast(Any, acting), cast(Deployment, checks))
+    built.begin()
+    return built, learner, checks, ctx
+
+
+def test_a_cut_episode_goes_on_in_its_own_last_observation(tmp_path: Path) -> None:
+    built, learner, _, _ = practice(tmp_path, limit=3)
+    built.run()
+    cuts = 0
+    for rollout in learner.rollouts:
+        places = rollout.cut_at
+        assert np.array_equal(np.argwhere(rollout.truncated), places[np.lexsort(places.T[::-1])])
+        assert not (rollout.truncated & rollout.terminated).any()
+        following = np.concatenate([rollout.features[1:], rollout.last_features[None]])
+        for (t, n), last in zip(places, rollout.cut_features, strict=True):
+            z, action = rollout.features[t, n, :2], rollout.actions[t, n]
+            assert last.tolist() == [z[0], 3, 0, 1, 3, action]
+            assert following[t, n, 1:].tolist() == [0] * 5
+        cuts += len(places)
+    assert cuts > 10
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_lost_life_ends_an_episode_for_the_learner_alone(tmp_path: Path, ends: bool) -> None:
+    built, learner, _, _ = practice(tmp_path, life=1, end_on_life_loss=ends)
+    built.run()
+    for rollout in learner.rollouts:
+        following = np.concatenate([rollout.features[1:], rollout.last_features[None]])
+        # Every episode loses its life in its first step and has at least one more.
+        lost = rollout.features[..., 1] == 0
+        assert np.array_equal(rollout.terminated[lost], np.full(lost.sum(), ends))
+        assert not rollout.truncated.any()
+        assert np.array_equal(following[..., 4], following[..., 1])
+        assert (following[lost][:, 2:4] == [0, 1]).all()
+        # M hears of the action that was really taken: after a lost life it is 2.
+        second = following[rollout.features[..., 1] == 1]
+        assert (second[second[:, 1] == 2, 5] == 2).all()
+        assert (rollout.features[..., 1] == 1).any()
+
+
+def test_rewards_are_clipped_and_scaled_for_the_learner_and_scores_stay_true(
+    tmp_path: Path,
+) -> None:
+    built, learner, _, ctx = practice(tmp_path, clip_rewards=True, reward_scale=0.5)
+    built.run()
+    for rollout in learner.rollouts:
+        assert np.array_equal(rollout.rewards, np.sign(rollout.actions) * 0.5)
+    scores = [e["values"]["score"] for e in ctx.ledger.events("metrics")]
+    earned = np.concatenate([r.actions for r in learner.rollouts]).sum()
+    finished = sum(built.counters.recent)
+    assert built.counters.episodes == len(built.counters.recent)
+    assert 0 <= earned - finished <= ENVS * 2 * 6
+    assert scores[-1] == built.counters.score
+
+
+def test_the_feature_scale_is_set_once_from_the_first_rollout(tmp_path: Path) -> None:
+    built, learner, _, _ = practice(tmp_path)
+    built.run()
+    rows = learner.rollouts[0].features.reshape(-1, FEATURES)
+    ((mean, std),) = learner.scales
+    assert np.array_equal(mean, rows.mean(axis=0)) and np.array_equal(std, rows.std(axis=0))
+
+
+def test_every_step_is_counted_and_the_last_policy_checked_once(tmp_path: Path) -> None:
+    built, learner, checks, ctx = practice(tmp_path, updates=4, branches=6, branch_steps=5)
+    built.run()
+    assert len(learner.rollouts) == 2 * 4
+    assert checks.numbers == [4]
+    counters = built.counters
+    assert (counters.updates, counters.env_steps) == (4, 4 * ENVS * STEPS)
+    assert counters.dream_steps == 4 * 6 * 5
+    used = [e["values"]["env_steps"] for e in ctx.ledger.events("metrics")]
+    assert used == [n * ENVS * STEPS for n in (1, 2, 3, 4)]
+    built.counters = replace(counters, env_steps=0)
+    checks.env_steps = 7
+    built._update()
+    assert ctx.ledger.events("metrics")[-1]["values"]["env_steps"] == ENVS * STEPS + 7
+
+
+def test_a_confirmed_check_ends_practice(tmp_path: Path) -> None:
+    built, _, checks, _ = practice(tmp_path, updates=100, target=-1.0, patience=3, confirming=2)
+    built.run()
+    first, second = checks.numbers
+    assert second == first + 3 < 100
+
+
+def at(score: float, episodes: int = RECENT, **counts: int) -> Counters:
+    return Counters(recent=(score,) * episodes, **{"updates": 20, **counts})
+
+
+@pytest.mark.parametrize(
+    ("counters", "due"),
+    [
+        (at(10.6), True),
+        (at(10.4), False),
+        (at(10.6, RECENT - 1), False),
+        (at(10.6, checked=16), False),
+        (at(10.6, checked=15), True),
+        (at(0.0, env_steps=99 * ENVS * STEPS), False),
+        (at(0.0, env_steps=99 * ENVS * STEPS + 1), True),
+        (at(0.0, env_steps=100 * ENVS * STEPS, checked=19), True),
+        (at(0.0, env_steps=100 * ENVS * STEPS, checked=20), False),
+        (Counters(), False),
+    ],
+)
+def test_a_check_is_due_at_the_target_after_a_rest_or_when_steps_are_spent(
+    tmp_path: Path, counters: Counters, due: bool
+) -> None:
+    built, _, _, _ = practice(tmp_path, updates=100, target=10.0, patience=5)
+    built.counters = counters
+    assert built.check_due == due
+    assert built.over == (counters.checked == 20)
+
+
+def test_a_refused_update_halves_the_rate_and_is_told(tmp_path: Path) -> None:
+    built, learner, _, ctx = practice(tmp_path, sick=[1, 2], learning_rate=0.5)
+    built.run()
+    assert learner.rates == [0.5, 0.5, 0.25, 0.125, 0.125]
+    events = ctx.ledger.events("rolled_back")
+    facts = ("step", "learning_rate", "in_a_row", "rollbacks")
+    assert [[e[k] for k in facts] for e in events] == [[1, 0.25, 1, 1], [2, 0.125, 2, 2]]
+    assert built.counters.in_a_row == 0
+    assert built.counters.env_steps == 5 * ENVS * STEPS
+
+
+@pytest.mark.parametrize(
+    ("sick", "borne"),
+    [(range(1, 99), MAX_IN_A_ROW), (range(1, 99, 2), MAX_ROLLBACKS)],
+    ids=["in a row", "in all"],
+)
+def test_an_update_that_stays_refused_is_given_up(
+    tmp_path: Path, sick: Sequence[int], borne: int
+) -> None:
+    built, _, _, ctx = practice(tmp_path, sick=sick, updates=50)
+    with pytest.raises(StageFailure, match=f"wrong {borne + 1} times: NaN"):
+        built.run()
+    assert len(ctx.ledger.events("rolled_back")) == borne
+
+
+def test_the_counting_world_is_as_the_toys_assume() -> None:
+    assert CountingEnv(1).spec.action == ActionSpec("discrete", Counts.action_size)
