@@ -160,6 +160,7 @@ class MDNRNNConfig:
     gradient_clip: float = key(
         1.0, "global norm that gradients are clipped to", low=0, open_low=True
     )
+    trained: bool = key(True, "false leaves M at its random start, to see what learning it brings")
     reward_weight: float = key(1.0, "weight of the reward head's loss", low=0)
     done_weight: float = key(1.0, "weight of the end head's loss", low=0)
 

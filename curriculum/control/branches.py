@@ -104,7 +104,10 @@ class Branches:
             state = memory.step(state, latents, self._action.encode(actions))
             imagined = memory.predict(state, latents, temperature.temperature, rng)
             ended = rng.random(len(latents)) < imagined.terminated
-            rewards = imagined.rewards * np.float32(settings.reward_scale)
+            rewards = imagined.rewards
+            if settings.clip_rewards:
+                rewards = np.clip(rewards, -1.0, 1.0)
+            rewards = rewards * np.float32(settings.reward_scale)
             told.append((features, actions, rewards, ended & live, live))
             before, latents = latents, imagined.latents
             live = live & ~ended

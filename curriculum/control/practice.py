@@ -172,7 +172,9 @@ class Practice:
     @property
     def _spent(self) -> bool:
         per_update = self._settings.num_envs * self._settings.num_steps
-        return self.counters.env_steps + per_update > self._settings.total_steps
+        # However small the budget, there is one rollout to learn from.
+        used = self.counters.env_steps
+        return self.counters.updates > 0 and used + per_update > self._settings.total_steps
 
     def _update(self) -> None:
         number = self.counters.updates
@@ -254,9 +256,10 @@ class Practice:
 
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
+        settings = self._settings
         try:
             metrics = self._learner.update([rollout], self._ctx.rng("update", number))
-            if self._recall is not None:
+            if self._recall is not None and self.counters.env_steps >= settings.branch_after:
                 metrics |= self._refresh(self._recall, number)
             if self._branches is not None:
                 metrics |= self._branches.learn(self._learner, self._controller, number)

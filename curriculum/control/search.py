@@ -35,6 +35,7 @@ class Search:
         in_dream: search inside M.
         practised: what was done before, to be committed with what is found. Generations are told
             as the numbers that follow its `updates`, so no number of a stage is told twice.
+        kept: arrays of that to be committed too, for the next round.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Search:
         generations: int,
         in_dream: bool,
         practised: Mapping[str, Any] | None = None,
+        kept: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self._ctx = ctx
         self._practised = dict(practised or {})
+        self._kept = dict(kept or {})
         self._first = int(self._practised.get("updates", 0))
         self._settings = ctx.task.controller
         self._space = space
@@ -108,7 +111,7 @@ class Search:
 
     def save(self, complete: bool = False) -> None:
         """Commits solver, counters and the parameters to deploy."""
-        arrays = {f"solver/{k}": v for k, v in self._solver.state().items()}
+        arrays = {f"solver/{k}": v for k, v in self._solver.state().items()} | self._kept
         arrays["parameters"] = self._deployment.parameters
         meta = {
             "counters": dict(vars(self.counters)),

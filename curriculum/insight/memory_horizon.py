@@ -64,7 +64,7 @@ class Horizon:
             for k in horizons
             if k <= len(curve) and np.isfinite(curve[k - 1])
         }
-        worse = np.flatnonzero(self.errors["mean"] >= self.errors["copy"])
+        worse = np.flatnonzero(~(self.errors["mean"] < self.errors["copy"]))
         steps = int(worse[0]) if worse.size else len(self.errors["mean"])
         return {**found, "beats_copy_until": float(steps)}
 

@@ -53,7 +53,10 @@ def run(ctx: StageContext) -> StageResult:
     template.set_parameters(deployment.parameters)
     space = SearchSpace(ctx, template, features, memory.hidden_size, last_layer=True)
     limits = {"generations": settings.polish_generations, "in_dream": False}
-    search = Search(ctx, space, deployment, **limits, practised=asdict(practised))
+    commit = ctx.store.latest()
+    arrays = commit.arrays if commit else {}
+    kept = {name: array for name, array in arrays.items() if name.startswith("learner/")}
+    search = Search(ctx, space, deployment, **limits, practised=asdict(practised), kept=kept)
     return _searched(ctx, search, deployment, practised)
 
 

@@ -45,7 +45,7 @@ def memory_insights(
 def _tried(ctx: StageContext, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return look()
-    except (ValueError, ArithmeticError, ImportError, ConfigError) as e:
+    except (ValueError, ArithmeticError, LookupError, ImportError, ConfigError) as e:
         ctx.record("insight_failed", reason=f"{type(e).__name__}: {e}")
         return {}
 

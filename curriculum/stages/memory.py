@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from curriculum.errors import ConfigError
 from curriculum.records.data import Dataset
 from curriculum.records.sequences import Latents, sample_sequences
 from curriculum.stages.insights import memory_insights
@@ -35,6 +36,13 @@ def run(ctx: StageContext) -> StageResult:
     starts, held_out = split_starts(data, rnn.sequence_length)
     shuffle = Shuffle(len(starts), rnn.batch_size, lambda number: ctx.rng("shuffle", number))
     updates = planned_updates(shuffle, rnn.epochs, rnn.max_steps, memory.single_pass)
+    if not rnn.trained:
+        if memory.single_pass:
+            raise ConfigError(
+                f"{ctx.task.name}: mdnrnn.trained was false where M is an echo-state network, "
+                "expected true: what is random there stays random, the rest is all that it learns"
+            )
+        updates = 0
 
     def update(number: int) -> Metrics:
         rng = ctx.rng("noise", number)

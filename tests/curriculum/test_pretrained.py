@@ -156,12 +156,12 @@ def test_an_agent_that_wants_code_is_neither_written_nor_read(
         replace(bundle.config, tasks=(named,)),
     ):
         wanting = replace(bundle, config=config)
-        with pytest.raises(ConfigError, match="payload.* runs no code"):
+        with pytest.raises(ConfigError, match=r"payload.* runs no code"):
             write(wanting, tmp_path / "new", lambda b: "")
         with monkeypatch.context() as unguarded:
             unguarded.setattr("curriculum.pretrained._refuse_code", lambda config, what: None)
             write(wanting, written, lambda b: "")
-        with pytest.raises(ConfigError, match="payload.* runs no code"):
+        with pytest.raises(ConfigError, match=r"payload.* runs no code"):
             load(written)
     assert not (tmp_path / "new").exists()
 
