@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "curriculum.mode",
         "curriculum.seeds",
         "curriculum.tasks",
+        "curriculum.pretrained",
         "curriculum.progress",
         "curriculum.stops",
         "curriculum.records.*",
