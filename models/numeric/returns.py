@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.interfaces import Float
+from models.interfaces import Float, Rollout
 
 
 def generalized_advantages(
@@ -44,3 +44,64 @@ def generalized_advantages(
         following = errors[t] + decay[t] * following
         advantages[t] = following
     return advantages.astype(np.float32), (advantages + values).astype(np.float32)
+
+
+def rollout_targets(
+    rollout: Rollout,
+    values: Float,
+    last_values: Float,
+    cut_values: Float,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[Float, Float]:
+    """Returns advantages and returns of a rollout's steps, zero where none was taken.
+
+    Args:
+        rollout: its rewards, ends and mask.
+        values: `[T, N]`, of the features before each step; not read where none was taken.
+        last_values: `[N]`, after the last step; not read where that ended an episode.
+        cut_values: `[M]`, of the cut episodes' last features.
+        gamma: discount.
+        gae_lambda: lambda.
+
+    Returns:
+        `[T, N]` float32 each.
+    """
+    taken = steps_taken(rollout)
+    next_values = np.concatenate([np.where(taken, values, 0.0)[1:], last_values[None]])
+    next_values[tuple(rollout.cut_at.T)] = cut_values
+    # What is not read may be anything, and a NaN survives being multiplied by zero.
+    ended = rollout.terminated | ~taken
+    next_values[ended] = 0.0
+    return generalized_advantages(
+        np.where(taken, rollout.rewards, 0.0).astype(np.float32),
+        np.where(taken, values, 0.0).astype(np.float32),
+        next_values.astype(np.float32),
+        ended,
+        rollout.truncated & taken,
+        gamma=gamma,
+        gae_lambda=gae_lambda,
+    )
+
+
+def steps_taken(rollout: Rollout) -> NDArray[np.bool_]:
+    """Returns which steps were taken, `[T, N]`; raises ValueError on contradictions."""
+    shape = rollout.rewards.shape
+    taken = np.ones(shape, np.bool_) if rollout.mask is None else rollout.mask
+    cut = np.zeros(shape, np.bool_)
+    cut[tuple(rollout.cut_at.T)] = True
+    faults = {
+        "an end is both terminated and truncated": rollout.terminated & rollout.truncated & taken,
+        "a truncated step has no cut features": rollout.truncated & taken & ~cut,
+        "a step is masked though none before it ended the episode": (
+            taken & ~np.roll(taken, -1, axis=0) & ~(rollout.terminated | rollout.truncated)
+        )[:-1],
+    }
+    for fault, where in faults.items():
+        if where.any():
+            t, n = np.argwhere(where)[0]
+            raise ValueError(
+                f"a rollout contradicts itself: {fault}, at step {t} of environment {n}"
+            )
+    return taken

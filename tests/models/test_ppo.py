@@ -15,7 +15,8 @@ from models.controller_cpu import CPUController, PolicyShape  # noqa: E402
 from models.interfaces import NonFiniteLoss, PolicyLearner, Rollout  # noqa: E402
 from models.neural.actor_critic import actor_critic  # noqa: E402
 from models.neural.initialise import build  # noqa: E402
-from models.ppo import PPO, rollout_targets  # noqa: E402
+from models.numeric.returns import rollout_targets  # noqa: E402
+from models.ppo import PPO  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
