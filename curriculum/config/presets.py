@@ -70,9 +70,9 @@ FULL: dict[str, Any] = {
                 "generations": 200,
                 "rollouts_per_candidate": 3,
                 "check_every": 5,
-                "check_episodes": 32,
+                "check_episodes": 24,
             },
-            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 200_000},
+            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 180_000},
         },
     },
 }

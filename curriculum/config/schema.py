@@ -243,6 +243,19 @@ class PPOConfig:
     reseed_steps: int = key(
         4096, "steps of an environment after which its next episode gets a seed of its own", low=1
     )
+    averaging: float = key(
+        0.0,
+        "what is checked and deployed is a running mean of C's parameters that keeps this share of "
+        "itself at each update; 0 is C as it is",
+        low=0,
+        high=0.9999,
+    )
+    check_margin: float = key(
+        0.0,
+        "check once training episodes beat the target by this share of its size",
+        low=-10,
+        high=10,
+    )
     patience: int = key(10, "updates between two checks of an agent at its target", low=1)
     branches: int = key(0, "dreams begun from each rollout; 0 is none", low=0, high=65536)
     branch_steps: int = key(15, "steps of such a dream", low=1, high=1000)

@@ -114,6 +114,7 @@ class Practice:
         self._tape = Tape(self._env, self._seed, settings.reseed_steps)
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
+        self._averaged = learner.get_parameters()
         self.counters = Counters()
         self._good: State = {}
         self._began, self._first_steps = time.monotonic(), 0
@@ -133,7 +134,7 @@ class Practice:
         counters, settings = self.counters, self._settings
         if counters.updates <= counters.checked:
             return False
-        margin = self._ctx.task.controller.stop_margin * abs(self._ctx.target)
+        margin = settings.check_margin * abs(self._ctx.target)
         there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
         rested = not counters.checked or counters.updates - counters.checked >= settings.patience
         return self._spent or (there and rested)
@@ -185,6 +186,7 @@ class Practice:
         self._learner.learning_rate = self._rate()
         metrics = self._learn(rollout, number)
         self._controller.set_parameters(self._learner.get_parameters())
+        self._average(number)
         before = self.counters
         recent = deque((*before.recent, *scores), maxlen=RECENT)
         self.counters = Counters(
@@ -310,8 +312,15 @@ class Practice:
 
     def _check(self) -> None:
         number = self.counters.updates
-        self._deployment.check(self._learner.get_parameters(), number, self.save)
+        self._deployment.check(self._averaged, number, self.save)
         self.counters = Counters(**{**asdict(self.counters), "checked": number})
+
+    def _average(self, number: int) -> None:
+        """Moves the running mean of C's parameters on (Polyak & Juditsky 1992, exponentially)."""
+        kept = np.float32(self._settings.averaging if number else 0.0)
+        now = self._learner.get_parameters()
+        mean = kept * self._averaged + (np.float32(1.0) - kept) * now
+        self._averaged = mean.astype(np.float32)
 
     def _seed(self, row: int, number: int) -> int:
         ctx = self._ctx
@@ -344,6 +353,7 @@ class Practice:
             parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
         arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
         arrays["features"] = self._features
+        arrays["averaged"] = self._averaged
         arrays["parameters"] = self._deployment.parameters
         return arrays
 
@@ -364,6 +374,7 @@ class Practice:
             self._recall.load_state(part("recall"))
             self._memory.load_state(part("dreamer"))
         self._features = np.array(arrays["features"], np.float32)
+        self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})
         self._deployment.load(meta["deployment"], arrays["parameters"])
