@@ -171,7 +171,10 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
         ("nmae: 1", "c.yaml:1: nmae: unknown key; did you mean name?"),
         ("vae: {bta: 1}", "vae.bta: unknown key; did you mean beta?"),
         ("beta: 1", "beta: unknown key; did you mean vae.beta?"),
-        ("curriculum: {epochs: 1}", "unknown key; did you mean vae.epochs or mdnrnn.epochs or ppo.epochs?"),
+        (
+            "curriculum: {epochs: 1}",
+            "unknown key; did you mean vae.epochs or mdnrnn.epochs or ppo.epochs?",
+        ),
         ("vae: {qqq: 1}", "vae.qqq: unknown key; known are z_dim,"),
         ("vae: 3", "c.yaml:1: vae: given 3, expected keys with values below it"),
         ("tasks: [pong]", "to choose tasks write curriculum.tasks"),

@@ -265,7 +265,7 @@ def at(score: float, episodes: int = RECENT, **counts: int) -> Counters:
 def test_a_check_is_due_at_the_target_after_a_rest_or_when_steps_are_spent(
     tmp_path: Path, counters: Counters, due: bool
 ) -> None:
-    built, _, _, _ = practice(tmp_path, updates=100, target=10.0, patience=5)
+    built, _, _, _ = practice(tmp_path, updates=100, target=10.0, patience=5, check_margin=0.05)
     built.counters = counters
     assert built.check_due == due
     assert built.over == (counters.checked == 20)
@@ -298,3 +298,19 @@ def test_an_update_that_stays_refused_is_given_up(
 
 def test_the_counting_world_is_as_the_toys_assume() -> None:
     assert CountingEnv(1).spec.action == ActionSpec("discrete", Counts.action_size)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.75])
+def test_what_is_checked_is_the_running_mean_of_the_parameters(
+    tmp_path: Path, averaging: float
+) -> None:
+    built, learner, checks, _ = practice(tmp_path, averaging=averaging, updates=4)
+    given: list[np.ndarray] = []
+    checks.check = lambda parameters, *rest: given.append(parameters.copy())
+    mean = learner.get_parameters()
+    for number in range(4):
+        built._update()
+        kept = averaging if number else 0.0
+        mean = kept * mean + (1.0 - kept) * learner.get_parameters()
+    built._check()
+    np.testing.assert_allclose(given[0], mean, rtol=1e-5, atol=1e-6)

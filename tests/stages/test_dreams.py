@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from curriculum.control.dreams import dream_starts
 from curriculum.records.data import Dataset, EpisodeWriter
 from curriculum.records.sequences import Latents, LatentWriter
-from curriculum.control.dreams import dream_starts
 
 
 class Counting:
