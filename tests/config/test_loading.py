@@ -173,7 +173,7 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
         ("beta: 1", "beta: unknown key; did you mean vae.beta?"),
         (
             "curriculum: {epochs: 1}",
-            "unknown key; did you mean vae.epochs or mdnrnn.epochs or ppo.epochs?",
+            "did you mean vae.epochs or mdnrnn.epochs or ppo.epochs?",
         ),
         ("vae: {qqq: 1}", "vae.qqq: unknown key; known are z_dim,"),
         ("vae: 3", "c.yaml:1: vae: given 3, expected keys with values below it"),
