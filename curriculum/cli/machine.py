@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from typing import Any
@@ -112,7 +113,7 @@ def hardware(device: str) -> dict[str, Any]:
         "cpu": _cpu_name() or platform.machine(),
         "cores": available_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {_release()}",
         "device": device,
         "threads": threads(),
     }
@@ -142,6 +143,11 @@ def inexact_because(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
             if then.get(name) != here.get(name):
                 lines.append(f"{name}: {then.get(name, 'unknown')} -> {here.get(name, 'unknown')}")
     return lines
+
+
+def _release() -> str:
+    """Returns the numbers of the kernel's release, without what a host calls its build."""
+    return re.match(r"[0-9.]*", platform.release()).group().rstrip(".")  # type: ignore[union-attr]
 
 
 def _cpu_name(open_file: Callable[..., Any] = open) -> str:

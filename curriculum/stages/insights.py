@@ -23,7 +23,9 @@ from curriculum.show.drawing import write_png
 from curriculum.stages.stage import StageContext
 from models.interfaces import Memory, Vision
 
-PROBE_ROWS = 4000
+FEWEST_PROBE_ROWS, PROBE_ROWS = 400, 4000
+"""A V that has seen little is looked at more briefly."""
+
 WARM_UP, HORIZON = 10, 50
 MAX_SEQUENCES = 64
 COLUMNS = 8
@@ -68,7 +70,7 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
         background_weight=ctx.task.vae.background_weight,
     )
     write_png(ctx.directory / "vision.png", picture)
-    truth = _truth(ctx)
+    truth = _truth(ctx, int(np.clip(data.num_rows, FEWEST_PROBE_ROWS, PROBE_ROWS)))
     if truth is None:
         return {}
     latents = vision.encode(truth.frames)
@@ -132,7 +134,7 @@ def _rows_that_move(data: Dataset) -> np.ndarray:
     return np.minimum(data.first_rows(rows) + np.maximum(rows - data.first_rows(rows), 1), rows + 1)
 
 
-def _truth(ctx: StageContext) -> Truth | None:
+def _truth(ctx: StageContext, rows: int) -> Truth | None:
     game = atari_game(ctx.spec.env_id) if ctx.backend.environment == "real" else None
     if game is None or game.rom not in COORDINATES or ctx.spec.shape[-1] != 1:
         return None
@@ -140,7 +142,7 @@ def _truth(ctx: StageContext) -> Truth | None:
         return None
     return play_with_truth(
         ctx.spec.env_id,
-        PROBE_ROWS,
+        rows,
         ctx.env_seeds("probe", count=1)[0],
         frame_skip=ctx.spec.frames_per_step,
         keep=ctx.task.collect.repeat_action_probability,
