@@ -132,7 +132,7 @@ def test_where_the_emulator_knows_the_truth_vision_is_probed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     pytest.importorskip("ale_py")
-    monkeypatch.setattr(insights, "PROBE_ROWS", 500)
+    monkeypatch.setattr(insights, "FEWEST_PROBE_ROWS", 500)
     data, _ = collected(tmp_path, FRAME)
     ctx = context(tmp_path, None, FRAME, name)
     found = vision_insights(ctx, cast(Vision, Quarters()), data)
@@ -146,11 +146,11 @@ def test_where_the_emulator_knows_the_truth_vision_is_probed(
 
 def test_truth_is_asked_for_only_where_it_is_of_the_same_frames(tmp_path: Path) -> None:
     ctx = context(tmp_path, None, (64, 64, 3), "PongNoFrameskip-v4")
-    assert insights._truth(ctx) is None
+    assert insights._truth(ctx, 400) is None
     ctx = context(tmp_path, None, FRAME, "PongNoFrameskip-v4")
     ctx.backend.environment = "simulation"
-    assert insights._truth(ctx) is None
-    assert insights._truth(context(tmp_path, None, FRAME, "CartPole-v1")) is None
+    assert insights._truth(ctx, 400) is None
+    assert insights._truth(context(tmp_path, None, FRAME, "CartPole-v1"), 400) is None
 
 
 def error_of_copies(data: Dataset, latents: Latents) -> np.ndarray:
