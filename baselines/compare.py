@@ -23,7 +23,7 @@ from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
 from curriculum.seeds import generator
 from curriculum.show.markdown import bullets, code, escape, table
-from curriculum.show.summary import RunSummary, summarise
+from curriculum.show.summary import RunSummary, StageRow, summarise
 from curriculum.show.words import count, duration, interval, number, outcome, plain
 from curriculum.tasks import load_config
 
@@ -41,6 +41,8 @@ class Agent:
         name, mode, env_id, policy: who played, and what.
         groups: scores per seed.
         env_steps, seconds: of its training, the mean over seeds.
+        speed: environment steps a second while its controller learns; of a baseline that is all of
+            its training. None where nothing was timed.
         ending: whether it reached the target, in words.
     """
 
@@ -51,6 +53,7 @@ class Agent:
     groups: tuple[np.ndarray, ...]
     env_steps: float
     seconds: float
+    speed: float | None
     ending: str
 
     @property
@@ -94,6 +97,7 @@ def our_agent(summary: RunSummary, task: str) -> Agent | None:
     evaluations = [e for e in summary.evaluations(task) if e.mode == verdict.get("mode")]
     if not evaluations:
         return None
+    place = (task, verdict.get("mode"))
     scores = np.array(evaluations[-1].facts.get("scores") or [verdict["score"]], np.float64)
     return Agent(
         name="ours",
@@ -103,6 +107,7 @@ def our_agent(summary: RunSummary, task: str) -> Agent | None:
         groups=(scores,),
         env_steps=float(verdict.get("env_steps") or 0),
         seconds=float(verdict.get("seconds") or 0),
+        speed=_speed([s for s in summary.stages if (s.task, s.mode) == place]),
         ending=outcome(verdict.get("verdict"), verdict.get("mode")),
     )
 
@@ -124,13 +129,23 @@ def baseline_agent(
         groups=tuple(np.array(r.scores, np.float64) for r in results),
         env_steps=float(np.mean([r.env_steps for r in results])),
         seconds=float(np.mean([r.seconds for r in results])),
+        speed=_ratio(sum(r.env_steps for r in results), sum(r.seconds for r in results)),
         ending=ending,
     )
 
 
+def _speed(stages: Sequence[StageRow]) -> float | None:
+    learning = [s for s in stages if s.stage == "controller"]
+    return _ratio(sum(s.env_steps or 0 for s in learning), sum(s.seconds or 0 for s in learning))
+
+
+def _ratio(steps: float, seconds: float) -> float | None:
+    return steps / seconds if steps and seconds else None
+
+
 def _row(task: str, shown: str, agent: Agent | None) -> list[str]:
     if agent is None:
-        return [task, shown, *[NOT_MEASURED] * 11]
+        return [task, shown, *[NOT_MEASURED] * 12]
     rng = generator(0, "compare", task, shown)
     within = bootstrap_interval(agent.groups, mean, CONFIDENCE, rng)
     return [
@@ -146,6 +161,7 @@ def _row(task: str, shown: str, agent: Agent | None) -> list[str]:
         count(len(agent.groups)),
         count(agent.env_steps),
         duration(agent.seconds),
+        NOT_MEASURED if agent.speed is None else count(agent.speed),
         agent.ending,
     ]
 
@@ -188,14 +204,15 @@ def _markdown(
     level = f"{CONFIDENCE:.0%} interval"
     again = shlex.join([str(run), "--baseline", str(baseline)])
     header = ["task", "agent", "mode", "policy", "score", level, "IQM", f"IQM {level}"]
-    header += ["episodes", "seeds", "env steps", "wall time", "reaches target"]
+    header += ["episodes", "seeds", "env steps", "wall time", "steps/s", "reaches target"]
     return "\n".join(
         [
             f"# {escape(run.name)} beside its baselines\n",
             table(header, rows),
             "Scores are means of full episodes with true rewards. Environment steps and wall time "
             "are those of learning, data for the world model included, evaluation not; of several "
-            "seeds, the mean.\n",
+            "seeds, the mean. Steps a second are those while the controller learns, its checks "
+            "included.\n",
             "## Probability that an episode of ours scores higher\n",
             table(["task", "than", "probability", level], improvements),
             "## Rules that differ\n",
