@@ -76,10 +76,17 @@ def handle_signals() -> None:
 
 def _listen(connection: socket.socket, inbox: queue.SimpleQueue[bytes]) -> None:
     """Takes messages until the parent is gone, then ends this process, busy or not."""
-    with connection.makefile("rb") as stream:
-        while len(head := stream.read(LENGTH.size)) == LENGTH.size:
-            inbox.put(stream.read(LENGTH.unpack(head)[0]))
-    os._exit(0)
+    try:
+        with connection.makefile("rb") as stream:
+            while len(head := stream.read(LENGTH.size)) == LENGTH.size:
+                message = stream.read(size := LENGTH.unpack(head)[0])
+                if len(message) < size:
+                    break
+                inbox.put(message)
+    finally:
+        # Also where reading raised: a parent that was killed with something of ours unread resets
+        # the connection instead of closing it.
+        os._exit(0)
 
 
 def _post(connection: socket.socket, message: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from curriculum.errors import StageFailure
 from curriculum.pool import Pool, UnitFailed
+from curriculum.pool.process import WorkerProcess
 
 HERE = Path(__file__).parent
 MISBEHAVE = "pool_functions:misbehave"
@@ -346,3 +348,18 @@ def test_busy_workers_end_with_their_parent(number: signal.Signals, tmp_path: Pa
         assert eventually(lambda: all(m.exists() and m.read_text() for m in marks))
         parent.send_signal(number)
     assert eventually(lambda: not any(psutil.pid_exists(int(m.read_text())) for m in marks))
+
+
+@pytest.mark.faults(
+    "a parent is killed with a worker's message unread", expect="the worker ends by itself"
+)
+def test_a_worker_whose_parent_died_with_its_message_unread_ends() -> None:
+    worker = WorkerProcess(1)
+    try:
+        assert select.select([worker.socket], [], [], 20.0)[0]
+        # Closing with something unread resets the connection instead of ending it.
+        worker.release()
+        assert worker.interpreter.process.wait(20.0) == 0
+    finally:
+        worker.interpreter.signal(signal.SIGKILL)
+        worker.interpreter.process.wait()
