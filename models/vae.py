@@ -2,7 +2,7 @@
 
 Stride-2 convolutions and transposed ones, as in the paper, with three changes. Blocks of 4 x 4
 pixels are folded into channels first and unfolded last, which loses nothing and spares a CPU the
-convolutions at full size, half of the time. The mean frame of the data is taken off the input and
+convolutions at full size. The mean frame of the data is taken off the input and
 put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
 moved since the frame before weigh more in the reconstruction than the background: a few bright
 ones are all there is of a ball.
@@ -327,7 +327,7 @@ def _chunks(n: int) -> Iterator[slice]:
 def _moved(images: Tensor, before: Tensor) -> Tensor:
     """Marks pixels `[B, 1, H, W]` that changed in any channel, grown by one pixel."""
     changed = (images - before).abs().amax(dim=1, keepdim=True) > _MOVED
-    # On booleans, because pooling of numbers takes a tenth of a whole update.
+    # On booleans, because pooling also computes indices, which nobody needs.
     tall = changed.clone()
     tall[:, :, 1:] |= changed[:, :, :-1]
     tall[:, :, :-1] |= changed[:, :, 1:]

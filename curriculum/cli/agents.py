@@ -132,7 +132,7 @@ def _unpack(bundle: Bundle, runner: Runner) -> None:
         vision = _loaded(ctx.new_vision(), bundle.vision)
         memory = _loaded(ctx.new_memory(), bundle.memory)
         features = ctx.num_features(vision, memory)
-        controller = ctx.backend.make_controller(task, ctx.spec.action, features)
+        controller = ctx.backend.make_controller(ctx.task, ctx.spec.action, features)
         controller.set_parameters(bundle.parameters)
     except ValueError as e:
         if other:

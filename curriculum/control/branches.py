@@ -95,14 +95,15 @@ class Branches:
             state: `[B, S]`, M's state before z_t.
             rng: the only source of noise.
         """
-        memory, settings, temperature = self._memory, self._settings, self._ctx.task.dream
+        memory, settings = self._memory, self._settings
+        temperature = self._ctx.task.dream.temperature
         live = np.ones(len(latents), np.bool_)
         told: list[tuple[np.ndarray, ...]] = []
         for _ in range(settings.branch_steps):
             features = join_features(self._names, latents, before, memory.hidden(state))
             actions = controller.sample(features, rng)
             state = memory.step(state, latents, self._action.encode(actions))
-            imagined = memory.predict(state, latents, temperature.temperature, rng)
+            imagined = memory.predict(state, latents, temperature, rng)
             ended = rng.random(len(latents)) < imagined.terminated
             rewards = imagined.rewards
             if settings.clip_rewards:

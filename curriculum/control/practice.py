@@ -7,9 +7,8 @@ rollout commits the state before it. The environments themselves are brought bac
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from curriculum.control.tape import Tape
 from curriculum.envs.interface import Step, VectorEnv
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import ConfigError, StageFailure
+from curriculum.records.commit import Commit
 from curriculum.seeds import env_seed
 from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
 from curriculum.stages.stage import StageContext
@@ -147,7 +147,7 @@ class Practice:
             self._perception.begin(self._slots)
             self._features = self._perception.features(observations, self._slots)
         else:
-            self._load(commit.arrays, commit.meta)
+            self._load(commit)
         self._controller.set_parameters(self._learner.get_parameters())
         self._good = self._state()
         self._first_steps = self.counters.env_steps
@@ -188,16 +188,13 @@ class Practice:
         self._controller.set_parameters(self._learner.get_parameters())
         self._average(number)
         before = self.counters
-        recent = deque((*before.recent, *scores), maxlen=RECENT)
-        self.counters = Counters(
-            **{
-                **asdict(before),
-                "updates": number + 1,
-                "env_steps": before.env_steps + rollout.rewards.size,
-                "dream_steps": before.dream_steps + int(metrics.pop("dream_steps", 0)),
-                "episodes": before.episodes + len(scores),
-                "recent": tuple(recent),
-            }
+        self.counters = replace(
+            before,
+            updates=number + 1,
+            env_steps=before.env_steps + rollout.rewards.size,
+            dream_steps=before.dream_steps + int(metrics.pop("dream_steps", 0)),
+            episodes=before.episodes + len(scores),
+            recent=(*before.recent, *scores)[-RECENT:],
         )
         self._report(metrics)
 
@@ -268,7 +265,7 @@ class Practice:
         except NonFiniteLoss as e:
             self._heal(str(e))
             return {}
-        self.counters = Counters(**{**asdict(self.counters), "in_a_row": 0})
+        self.counters = replace(self.counters, in_a_row=0)
         return metrics
 
     def _refresh(self, recall: Recall, number: int) -> Metrics:
@@ -285,13 +282,11 @@ class Practice:
                 "ppo.learning_rate",
                 {"updates": before.updates, "reason": reason},
             )
-        self.counters = Counters(
-            **{
-                **asdict(before),
-                "rate_factor": before.rate_factor * RATE_FACTOR,
-                "rollbacks": before.rollbacks + 1,
-                "in_a_row": before.in_a_row + 1,
-            }
+        self.counters = replace(
+            before,
+            rate_factor=before.rate_factor * RATE_FACTOR,
+            rollbacks=before.rollbacks + 1,
+            in_a_row=before.in_a_row + 1,
         )
         self._ctx.record(
             "rolled_back",
@@ -313,7 +308,7 @@ class Practice:
     def _check(self) -> None:
         number = self.counters.updates
         self._deployment.check(self._averaged, number, self.save)
-        self.counters = Counters(**{**asdict(self.counters), "checked": number})
+        self.counters = replace(self.counters, checked=number)
 
     def _average(self, number: int) -> None:
         """Moves the running mean of C's parameters on (Polyak & Juditsky 1992, exponentially)."""
@@ -361,18 +356,15 @@ class Practice:
         counters = {**asdict(self.counters), "recent": list(self.counters.recent)}
         return {"practice": counters, "deployment": self._deployment.meta()}
 
-    def _load(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-        def part(name: str) -> State:
-            prefix = f"{name}/"
-            return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-
-        self._learner.load_state(part("learner"))
-        self._tape.restore(part("tape"))
-        self._perception.load_state(part("perception"))
-        self._statistics.load_state(part("statistics"))
+    def _load(self, commit: Commit) -> None:
+        arrays, meta = commit.arrays, commit.meta
+        self._learner.load_state(commit.part("learner"))
+        self._tape.restore(commit.part("tape"))
+        self._perception.load_state(commit.part("perception"))
+        self._statistics.load_state(commit.part("statistics"))
         if self._recall is not None:
-            self._recall.load_state(part("recall"))
-            self._memory.load_state(part("dreamer"))
+            self._recall.load_state(commit.part("recall"))
+            self._memory.load_state(commit.part("dreamer"))
         self._features = np.array(arrays["features"], np.float32)
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])

@@ -91,9 +91,7 @@ class Search:
         commit = self._ctx.store.latest()
         if commit is None or "generation" not in commit.meta:
             return
-        prefix = "solver/"
-        solver = {k.removeprefix(prefix): v for k, v in commit.arrays.items() if prefix in k}
-        self._solver.load_state(solver)
+        self._solver.load_state(commit.part("solver"))
         self.counters = Counters(**commit.meta["counters"])
         self._deployment.load(commit.meta["deployment"], commit.arrays["parameters"])
 

@@ -64,6 +64,11 @@ class Commit:
     appended: dict[str, int]
     arrays: dict[str, np.ndarray] = field(repr=False)
 
+    def part(self, name: str) -> dict[str, np.ndarray]:
+        """Returns the arrays that were saved as `name/...`, by the rest of their names."""
+        prefix = f"{name}/"
+        return {k[len(prefix) :]: v for k, v in self.arrays.items() if k.startswith(prefix)}
+
 
 class Unverified(Exception):
     """A commit directory is damaged; its text says where."""

@@ -54,8 +54,8 @@ def run(ctx: StageContext) -> StageResult:
     space = SearchSpace(ctx, template, features, memory.hidden_size, last_layer=True)
     limits = {"generations": settings.polish_generations, "in_dream": False}
     commit = ctx.store.latest()
-    arrays = commit.arrays if commit else {}
-    kept = {name: array for name, array in arrays.items() if name.startswith("learner/")}
+    learned_c = commit.part("learner") if commit else {}
+    kept = {f"learner/{name}": array for name, array in learned_c.items()}
     search = Search(ctx, space, deployment, **limits, practised=asdict(practised), kept=kept)
     return _searched(ctx, search, deployment, practised)
 
@@ -69,14 +69,12 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
 
 @dataclass(frozen=True)
 class Practised:
-    """What practice by gradients used and reached: updates, steps, finished training episodes, the
-    mean score of the last of these (NaN if none finished) and refused updates."""
+    """What practice by gradients used: updates, steps, training episodes, refused updates."""
 
     updates: int = 0
     env_steps: int = 0
     dream_steps: int = 0
     episodes: int = 0
-    score: float = float("nan")
     rollbacks: int = 0
 
 
@@ -96,7 +94,7 @@ def _practise(
         practice.close()
     counters = practice.counters
     used = (counters.updates, counters.env_steps, counters.dream_steps, counters.episodes)
-    return Practised(*used, counters.score, counters.rollbacks)
+    return Practised(*used, counters.rollbacks)
 
 
 def _practised_before(ctx: StageContext, deployment: Deployment) -> Practised | None:
@@ -161,13 +159,12 @@ def _policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
         return None
     learner = make(ctx.task, ctx.spec.action, features, ctx.model_seed("policy"))
     if ctx.round > 0:
-        arrays = ctx.completed(NAME, ctx.round - 1).arrays
-        prefix = "learner/"
-        state = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+        last = ctx.completed(NAME, ctx.round - 1)
+        state = last.part("learner")
         if state:
             learner.load_state(state)
         else:
-            learner.set_parameters(arrays["parameters"])
+            learner.set_parameters(last.arrays["parameters"])
     return learner
 
 

@@ -131,7 +131,7 @@ def _draw_memory(ctx: StageContext, memory: Memory, data: Dataset, first: int) -
 def _rows_that_move(data: Dataset) -> np.ndarray:
     """Returns rows spread over all data, none the first of its episode if that can be helped."""
     rows = np.linspace(0, data.num_rows - 1, COLUMNS + 2).astype(np.int64)[1:-1]
-    return np.minimum(data.first_rows(rows) + np.maximum(rows - data.first_rows(rows), 1), rows + 1)
+    return np.maximum(rows, data.first_rows(rows) + 1)
 
 
 def _truth(ctx: StageContext, rows: int) -> Truth | None:

@@ -195,3 +195,16 @@ def test_a_machine_without_torch_is_told_what_is_missing(pole: Pole, tmp_path: P
     assert done.returncode == 4, done.stderr
     assert "torch is " in done.stderr and "pip install" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_agent_that_was_searched_because_there_was_no_torch_is_played_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    asked = "controller:\n  {solver: ppo, hidden_sizes: [8], "
+    text = CONFIG.replace("mode: FULL", "mode: GYM_ONLY").replace("controller:\n  {", asked)
+    (tmp_path / "pole.yaml").write_text(text, encoding="utf-8")
+    run, agent = str(tmp_path / "run"), str(tmp_path / "agent")
+    assert main(["run", str(tmp_path / "pole.yaml"), "--run-dir", run, "--quiet"]) == 0
+    assert main(["export", run, "--to", agent, "--why", WHY]) == 0
+    capsys.readouterr()
+    assert evaluated(capsys, "--pretrained", agent) == evaluated(capsys, "--pretrained", agent)

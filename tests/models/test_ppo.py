@@ -44,8 +44,7 @@ def rollout_of(rng: np.random.Generator, kind: dict[str, Any], t: int = 12, n: i
     if kind["action_kind"] == "discrete":
         actions: np.ndarray = rng.integers(0, A, (t, n))
     else:
-        bounds = np.array([kind["action_low"], kind["action_high"]])
-        actions = rng.uniform(bounds[0], bounds[1], (t, n, A)).astype(np.float32)
+        actions = rng.uniform(kind["action_low"], kind["action_high"], (t, n, A)).astype(np.float32)
     cut_at = np.argwhere(truncated)
     return Rollout(
         features=features_of(rng, t, n),
