@@ -154,6 +154,8 @@ class WorldModelPerception:
 class Dreaming(Protocol):
     """The part of a dream that its perception reads."""
 
+    def latents(self) -> Float: ...
+
     def hidden(self) -> Float: ...
 
     def before(self) -> Float: ...
@@ -171,6 +173,11 @@ class DreamPerception:
         self._dream = dream
         self._names = tuple(names)
 
+    @property
+    def latents(self) -> Float:
+        """The present z of each slot, `[N, Z]`; not to be written to."""
+        return self._dream.latents()
+
     def begin(self, slots: np.ndarray) -> None:
         """The dream resets its own memory."""
 
@@ -181,3 +188,10 @@ class DreamPerception:
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         """The dream advances its own memory."""
+
+    def state(self) -> State:
+        """Returns nothing: the dream remembers."""
+        return {}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Has nothing to remember."""

@@ -51,13 +51,19 @@ class Machine:
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage that came to its end: what `result.json` holds."""
+    """A stage that came to its end: what `result.json` holds.
+
+    Attributes:
+        mode, seconds, result: of the stage.
+        committing: how many commits there were since the last start, and the seconds they took.
+        spent: seconds since the last start by what they went into.
+    """
 
     mode: str
     seconds: float
     result: StageResult
     committing: dict[str, float] = field(default_factory=dict)
-    """How many commits there were since the last start, and the seconds they took."""
+    spent: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, directory: Path) -> Finished | None:
@@ -65,8 +71,8 @@ class Finished:
         entry = read_json(directory / "result.json")
         if entry is None:
             return None
-        result, committing = StageResult(**entry["result"]), entry.get("committing", {})
-        return cls(entry.get("mode", ""), entry["seconds"], result, committing)
+        times = entry.get("committing", {}), entry.get("spent", {})
+        return cls(entry.get("mode", ""), entry["seconds"], StageResult(**entry["result"]), *times)
 
     def write(self, directory: Path) -> None:
         """Leaves it in the stage's directory: from then on the stage is not run again."""
@@ -280,7 +286,8 @@ class Runner:
             result = self._retried(stage, ctx)
             barrier = self.barrier
             committing = {"commits": barrier.commits, "seconds": barrier.committing_s}
-            finished = Finished(mode, time.monotonic() - started, result, committing)
+            spent = dict(barrier.stopwatch.seconds)
+            finished = Finished(mode, time.monotonic() - started, result, committing, spent)
             finished.write(ctx.directory)
             self._tell(ctx, finished)
         used.add(ctx.directory, finished)
@@ -301,6 +308,7 @@ class Runner:
             metrics=result.metrics,
             facts=result.facts,
             committing=finished.committing,
+            spent=finished.spent,
         )
         self._told.add(_place(event))
 

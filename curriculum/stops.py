@@ -21,6 +21,38 @@ WATCH_SECONDS = 2.0
 """Time between two looks at what is watched."""
 
 
+class Stopwatch:
+    """Seconds by what they went into; what lies inside something else counts only there.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: list[str] = []
+        self._since = 0.0
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """Counts the time of a block to `name`, and not to what is around it."""
+        self._turn()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._open.pop()
+
+    def _turn(self) -> None:
+        now = self._clock()
+        if self._open:
+            name = self._open[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+
 class Barrier:
     """Decides at each safe point whether to commit, go on or stop.
 
@@ -48,6 +80,7 @@ class Barrier:
         self._requested: ExitCode | None = None
         self._watch = watch
         self.commits, self.committing_s = 0, 0.0
+        self.stopwatch = Stopwatch()
         self._next_look = clock()
 
     def request_stop(self, code: ExitCode) -> None:
@@ -62,6 +95,7 @@ class Barrier:
     def start_stage(self, deadline_s: float) -> None:
         """Starts the clocks of a stage."""
         self.commits, self.committing_s = 0, 0.0
+        self.stopwatch = Stopwatch()
         self._last_commit = self._clock()
         self._deadline = self._last_commit + deadline_s
 

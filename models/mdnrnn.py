@@ -11,62 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.neural.adam import GuardedAdam
 from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
-from models.neural.mixture import Mixture
 from models.neural.precision import Precision, computing, resolve_precision
+from models.neural.recurrent import Heads, MixtureLSTM
 from models.neural.sequences import SequenceTensors, tensors_of
 from models.neural.state import load_arrays, to_arrays
 
 _EVALUATION_STEPS = 8192
-_LOWEST_LOG_STD = -6.0
 _SMALLEST_SCALE = 1e-3
 _INITIAL_END_PROBABILITY = 0.01
-
-
-class _Heads(NamedTuple):
-    """What M says of a step: a mixture over z_{t+1}, rewards and the end's logits `[...]`."""
-
-    mixture: Mixture
-    rewards: Tensor
-    end_logits: Tensor
-
-
-class _Network(nn.Module):
-    """LSTM and one linear layer for all heads."""
-
-    def __init__(
-        self, latent_size: int, action_size: int, hidden_size: int, num_mixtures: int
-    ) -> None:
-        super().__init__()
-        self.latent_size, self.num_mixtures = latent_size, num_mixtures
-        self.lstm = nn.LSTM(latent_size + action_size, hidden_size, batch_first=True)
-        self.heads = nn.Linear(hidden_size, 3 * num_mixtures * latent_size + 2)
-
-    def read(self, hidden: Tensor, latents: Tensor, scales: Tensor) -> _Heads:
-        """Turns h `[..., R]`, z_t `[..., Z]` and the usual sizes `[Z + 1]` into predictions."""
-        mixture_size = self.latent_size * self.num_mixtures
-        sizes = (mixture_size, mixture_size, mixture_size, 1, 1)
-        weights, changes, log_stds, reward, end = self.heads(hidden).float().split(sizes, dim=-1)
-        shape = (self.latent_size, self.num_mixtures)
-        # A soft floor still passes gradients, so a deviation that fell too low can rise again.
-        floored = _LOWEST_LOG_STD + functional.softplus(log_stds - _LOWEST_LOG_STD)
-        scale = scales[:-1].unsqueeze(-1)
-        mixture = Mixture(
-            torch.log_softmax(weights.unflatten(-1, shape), dim=-1),
-            latents.unsqueeze(-1) + scale * changes.unflatten(-1, shape),
-            torch.log(scale) + floored.unflatten(-1, shape),
-        )
-        return _Heads(mixture, scales[-1] * reward.squeeze(-1), end.squeeze(-1))
 
 
 class MDNRNN:
@@ -86,6 +48,9 @@ class MDNRNN:
         gradient_clip: global norm that gradients are clipped to.
         reward_weight: weight of the reward's loss.
         done_weight: weight of the end's loss.
+        dropout: share of h that the heads lose (Srivastava et al. 2014) at each step, while
+            learning and in `predict`, so that a dream is dreamed by many networks in turn (Gal &
+            Ghahramani 2016); not in `evaluate`, and never inside the LSTM.
         device: where it computes.
         seed: of the initial weights.
         end_weight: how much more a step that ends an episode weighs in the end's loss; the
@@ -96,7 +61,7 @@ class MDNRNN:
             the LSTM itself stays float32.
 
     Raises:
-        ValueError: a size is not positive.
+        ValueError: a size is not positive, or everything would be dropped.
     """
 
     single_pass = False
@@ -111,6 +76,7 @@ class MDNRNN:
         gradient_clip: float = 1.0,
         reward_weight: float = 1.0,
         done_weight: float = 1.0,
+        dropout: float = 0.0,
         device: str = "cpu",
         seed: int = 0,
         end_weight: float = 10.0,
@@ -120,12 +86,15 @@ class MDNRNN:
         sizes = (latent_size, action_size, hidden_size, num_mixtures)
         if min(sizes) < 1:
             raise ValueError(f"MDNRNN was given sizes Z, A, R, K = {sizes}, expected all positive")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"MDNRNN was given dropout {dropout}, expected 0 to below 1")
         self.latent_size, self.action_size, self.hidden_size = sizes[:3]
         self._reward_weight, self._done_weight = reward_weight, done_weight
+        self._dropout = dropout
         self._precision: Precision = precision
         self._gradient_clip = gradient_clip
         self.parts = 1
-        self._network = build(lambda: _Network(*sizes), seed)
+        self._network = build(lambda: MixtureLSTM(*sizes), seed)
         self._end_weight = torch.tensor(end_weight)
         self._scale_updates = scale_updates
         self._mean_squares = torch.ones(latent_size + 1)
@@ -167,7 +136,7 @@ class MDNRNN:
 
         Args:
             batch: see `SequenceBatch`; steps whose mask is zero have no effect.
-            rng: not drawn from; part of the contract.
+            rng: draws what is dropped, if anything is.
 
         Returns:
             `loss`, `gradient_norm` before clipping, and what `evaluate` returns, on this batch
@@ -180,9 +149,10 @@ class MDNRNN:
             ValueError: the shapes do not fit this model or each other.
         """
         with device_memory():
-            return self._update(tensors_of(batch, self.latent_size, self.action_size, self._device))
+            tensors = tensors_of(batch, self.latent_size, self.action_size, self._device)
+            return self._update(tensors, self._kept(tuple(tensors.mask.shape), rng))
 
-    def _update(self, tensors: SequenceTensors) -> Metrics:
+    def _update(self, tensors: SequenceTensors, kept: Tensor | None) -> Metrics:
         mean_squares = self._next_mean_squares(tensors)
         scales, count = _scales(mean_squares), tensors.mask.sum()
         slices = part_slices(len(tensors.mask), self.parts)
@@ -190,7 +160,8 @@ class MDNRNN:
 
         def share(number: int) -> Tensor:
             part = SequenceTensors(*(tensor[slices[number]] for tensor in tensors))
-            heads = self._read_sequence(part, scales, self._dtype)
+            share_kept = None if kept is None else kept[slices[number]]
+            heads = self._read_sequence(part, scales, self._dtype, share_kept)
             losses = self._losses(heads, part)
             with torch.no_grad():
                 sums = {**losses, **self._errors(heads, part)}
@@ -262,7 +233,7 @@ class MDNRNN:
             state: `[N, 2R]` after `step(state, z_t, a_t)`.
             latents: `[N, Z]`, z_t.
             temperature: tau > 0; log weights / tau, standard deviations * sqrt(tau).
-            rng: draws `[N, Z]` uniforms, then `[N, Z]` normals.
+            rng: draws `[N, Z]` uniforms, `[N, Z]` normals, and what is dropped.
 
         Raises:
             ValueError: the temperature is not positive.
@@ -274,8 +245,10 @@ class MDNRNN:
         shape = (len(state), self.latent_size)
         uniforms = rng.random(shape, dtype=np.float32)
         normals = rng.standard_normal(shape, dtype=np.float32)
+        kept = self._kept(shape[:1], rng)
         with torch.inference_mode():
             hidden = self._to_device(state[:, : self.hidden_size])
+            hidden = hidden if kept is None else hidden * kept
             scales = _scales(self._mean_squares)
             heads = self._network.read(hidden, self._to_device(latents), scales)
             sampled = heads.mixture.sample(
@@ -321,18 +294,30 @@ class MDNRNN:
         return self._mean_squares + (mean_squares - self._mean_squares) / (updates + 1)
 
     def _read_sequence(
-        self, tensors: SequenceTensors, scales: Tensor, dtype: torch.dtype
-    ) -> _Heads:
+        self,
+        tensors: SequenceTensors,
+        scales: Tensor,
+        dtype: torch.dtype,
+        kept: Tensor | None = None,
+    ) -> Heads:
         current = tensors.latents[:, :-1]
         inputs = torch.cat([current, tensors.actions], dim=-1)
         # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
         recurrent = dtype if self._device.type == "cuda" else torch.float32
         with computing(self._device, recurrent):
             hidden, _ = self._network.lstm(inputs)
+        hidden = hidden if kept is None else hidden * kept
         with computing(self._device, dtype):
             return self._network.read(hidden, current, scales)
 
-    def _losses(self, heads: _Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
+    def _kept(self, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor | None:
+        """Returns factors of h `[*shape, R]`, zero for what is dropped; None if nothing is."""
+        if not self._dropout:
+            return None
+        kept = rng.random((*shape, self.hidden_size), dtype=np.float32) >= self._dropout
+        return self._to_device(kept / np.float32(1.0 - self._dropout))
+
+    def _losses(self, heads: Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
         """Sums over real steps of the terms that are trained on, and of the plain end's."""
         mask, targets = tensors.mask, tensors.latents[:, 1:]
         nll = heads.mixture.negative_log_likelihood(targets).mean(-1)
@@ -355,7 +340,7 @@ class MDNRNN:
         }
         return {name: (mask * value).sum() for name, value in terms.items()}
 
-    def _errors(self, heads: _Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
+    def _errors(self, heads: Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
         """Sums over real steps of what is only looked at."""
         mask, targets = tensors.mask, tensors.latents[:, 1:]
         expected = heads.mixture.expectation()

@@ -37,6 +37,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
             background_weight=vae.background_weight,
             reconstruction_scale=vae.reconstruction_scale,
             gradient_clip=vae.gradient_clip,
+            channels=vae.channels,
             device=device,
             seed=seed,
         )
@@ -52,6 +53,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
             gradient_clip=rnn.gradient_clip,
             reward_weight=rnn.reward_weight,
             done_weight=rnn.done_weight,
+            dropout=rnn.dropout,
             device=device,
             seed=seed,
         )

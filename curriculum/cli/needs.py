@@ -29,7 +29,6 @@ _PIXELS = 64 * 64
 _STATE_SIZE = 32
 _ACTION_SIZE = 6
 _FOLD = 4
-_CHANNELS = (32, 48, 64)
 _LARGEST_COVARIANCE = 500
 _POOLED = 1024
 _COMMITS_ON_DISK = 3
@@ -85,7 +84,7 @@ class Sizes:
         searched = moving if moving > _LARGEST_COVARIANCE else moving**2
         return cls(
             observation=_PIXELS * colours if pixels else _STATE_SIZE * _FLOAT,
-            vision=_vision_parameters(colours, latents, mode) if pixels else latents,
+            vision=_vision_parameters(task, colours, mode) if pixels else latents,
             memory=_memory_parameters(task, latents, mode),
             controller=controller,
             solver=4 * searched + 3 * chosen.population_size * controller * (moving > 0),
@@ -256,14 +255,15 @@ def _practice(task: TaskConfig, features: int, latents: int, controller: int) ->
     return learner + (played * (features + 8) + states) * _FLOAT + tape
 
 
-def _vision_parameters(colours: int, latents: int, mode: str) -> int:
+def _vision_parameters(task: TaskConfig, colours: int, mode: str) -> int:
+    latents, channels = task.vae.z_dim, task.vae.channels
     if mode != "FULL":
         # Products of all pairs of pooled values, in double precision, and maps of moments.
         return 2 * _POOLED * (_POOLED + latents) + 12 * _PIXELS * colours
-    folded, first = _FOLD**2 * colours, _CHANNELS[0]
+    folded, first = _FOLD**2 * colours, channels[0]
     outer = 9 * folded * first + first + folded * first + folded
-    inner = 2 * sum(16 * a * b + max(a, b) for a, b in pairwise(_CHANNELS))
-    flat = _PIXELS // (_FOLD**2 * 4 ** (len(_CHANNELS) - 1)) * _CHANNELS[-1]
+    inner = 2 * sum(16 * a * b + max(a, b) for a, b in pairwise(channels))
+    flat = _PIXELS // (_FOLD**2 * 4 ** (len(channels) - 1)) * channels[-1]
     return outer + inner + 3 * flat * latents + flat + 2 * latents
 
 

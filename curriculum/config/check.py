@@ -158,6 +158,10 @@ def _items(kind: type, meta: Mapping[str, Any], node: Node, name: str, problems:
     if meta.get("unique") and len(set(values)) < len(values):
         problems.append(f"{node.place}: {name}: given {show(node)}, expected no item twice")
         return _WRONG
+    most = meta.get("max_items")
+    if most is not None and len(values) > most:
+        problems.append(f"{node.place}: {name}: given {len(values)} items, expected {most} at most")
+        return _WRONG
     if len(values) < meta.get("min_items", 0):
         problems.append(f"{node.place}: {name}: given an empty list, expected at least one: {item}")
         return _WRONG

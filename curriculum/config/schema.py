@@ -26,13 +26,15 @@ def key(
     choices: Sequence[Any] | None = None,
     open_low: bool = False,
     min_items: int = 0,
+    max_items: int | None = None,
     unique: bool = False,
     name: bool = False,
 ) -> Any:
     """A config key: default, meaning, and the closed range (or `open_low`) or choices it lies in.
 
-    For a list, range and choices are those of its items, `min_items` and `unique` its own; for a
-    text `min_items` counts characters, and `name` marks one that becomes a directory's name.
+    For a list, range and choices are those of its items, `min_items`, `max_items` and `unique` its
+    own; for a text `min_items` counts characters, and `name` marks one that becomes a directory's
+    name.
     """
     meta = {
         "help": help,
@@ -41,6 +43,7 @@ def key(
         "choices": choices,
         "open_low": open_low,
         "min_items": min_items,
+        "max_items": max_items,
         "unique": unique,
         "name": name,
     }
@@ -128,6 +131,15 @@ class VAEConfig:
     """V: Ha & Schmidhuber 2018, appendix A.1."""
 
     z_dim: int = key(32, "latents Z", low=1, high=1024)
+    channels: tuple[int, ...] = key(
+        (32, 48, 64),
+        "of V's convolutions, each at half the size of the one before, from a quarter of the "
+        "frame's on",
+        low=1,
+        high=1024,
+        min_items=1,
+        max_items=5,
+    )
     learning_rate: float = key(1e-3, "Adam's step", low=0, high=1, open_low=True)
     beta: float = key(0.02, "weight of the KL term after warm-up", low=0, high=100)
     beta_warmup_steps: int = key(500, "steps over which beta grows from zero", low=0)
@@ -159,6 +171,13 @@ class MDNRNNConfig:
     batch_size: int = key(64, "sequences per update", low=1)
     gradient_clip: float = key(
         1.0, "global norm that gradients are clipped to", low=0, open_low=True
+    )
+    dropout: float = key(
+        0.0,
+        "share of h that its heads lose while learning, and while dreaming, where it makes M's "
+        "errors harder to exploit",
+        low=0,
+        high=0.9,
     )
     trained: bool = key(True, "false leaves M at its random start, to see what learning it brings")
     reward_weight: float = key(1.0, "weight of the reward head's loss", low=0)
@@ -198,7 +217,7 @@ class ControllerConfig:
         low=0,
         open_low=True,
     )
-    train_in_dream: bool = key(False, "search inside M instead of the real environment")
+    train_in_dream: bool = key(False, "learn inside M instead of the real environment")
     max_steps_per_rollout: int = key(
         0, "cut fitness episodes after so many steps; 0 is no cut", low=0
     )
@@ -220,7 +239,9 @@ class PPOConfig:
 
     num_envs: int = key(64, "environments stepped together", low=1, high=4096)
     num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
-    total_steps: int = key(1_000_000, "real steps at most; learning rates end there", low=1)
+    total_steps: int = key(
+        1_000_000, "steps at most, dreamed ones in dreams; rates end there", low=1
+    )
     learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
     final_rate: float = key(0.1, "share of learning_rate that is left at the end", low=0, high=1)
     gamma: float = key(0.99, "discount", low=0, high=1)
@@ -240,6 +261,7 @@ class PPOConfig:
     clip_rewards: bool = key(False, "learn from the sign of rewards")
     reward_scale: float = key(1.0, "factor on rewards while learning", low=0, open_low=True)
     end_on_life_loss: bool = key(False, "a lost life ends an episode for the learner")
+    end_on_reward: bool = key(False, "a reward, as a point in Pong, ends one too")
     reseed_steps: int = key(
         4096, "steps of an environment after which its next episode gets a seed of its own", low=1
     )
@@ -256,7 +278,9 @@ class PPOConfig:
         low=-10,
         high=10,
     )
-    patience: int = key(10, "updates between two checks of an agent at its target", low=1)
+    patience: int = key(
+        10, "updates between two checks, of an agent at its target or one that dreams", low=1
+    )
     branches: int = key(0, "dreams begun from each rollout; 0 is none", low=0, high=65536)
     branch_steps: int = key(15, "steps of such a dream", low=1, high=1000)
     branch_updates: int = key(1, "updates from dreams after each real one", low=1, high=100)
@@ -271,6 +295,11 @@ class PPOConfig:
 class DreamConfig:
     """M as an environment."""
 
+    starts: str = key(
+        "anywhere",
+        "where dreams begin: anywhere in collected episodes, or with what these began with",
+        choices=("anywhere", "first"),
+    )
     temperature: float = key(1.0, "tau of the mixture", low=0.5, high=2.0)
     max_steps: int = key(300, "steps after which a dreamed episode is cut", low=1)
     num_envs: int = key(64, "dreams stepped together", low=1, high=65536)

@@ -11,6 +11,7 @@ import numpy as np
 
 from curriculum.agent import WorldModelPerception, join_features
 from curriculum.envs.interface import ActionSpec
+from curriculum.envs.learning import rewarded
 from curriculum.stages.stage import StageContext
 from models.interfaces import Controller, Float, Memory, Metrics, PolicyLearner, Rollout
 
@@ -22,14 +23,22 @@ class Branches:
         ctx: of the controller stage.
         memory: M, only read.
         action: the action space of the environment that M has learned.
+        perception: of the rollout.
     """
 
-    def __init__(self, ctx: StageContext, memory: Memory, action: ActionSpec) -> None:
+    def __init__(
+        self,
+        ctx: StageContext,
+        memory: Memory,
+        action: ActionSpec,
+        perception: WorldModelPerception,
+    ) -> None:
         self._ctx = ctx
         self._settings = ctx.task.ppo
         self._names = ctx.task.controller.features
         self._memory = memory
         self._action = action
+        self._perception = perception
         self._moments: list[tuple[Float, Float, Float]] = []
         self._places = np.zeros((0, 2), np.int64)
         self._active = False
@@ -45,13 +54,13 @@ class Branches:
         places = rng.integers([settings.num_steps, settings.num_envs], size=(count, 2))
         self._places = places[np.argsort(places[:, 0], kind="stable")]
 
-    def see(self, t: int, perception: WorldModelPerception) -> None:
+    def see(self, t: int) -> None:
         """Notes the chosen moments among those before step t."""
         if not self._active:
             return
         rows = self._places[self._places[:, 0] == t, 1]
-        seen, before = perception.latents[rows], perception.before[rows]
-        self._moments.append((seen, before, perception.memory_state[rows]))
+        seen = self._perception
+        self._moments.append((seen.latents[rows], seen.before[rows], seen.memory_state[rows]))
 
     def learn(self, learner: PolicyLearner, controller: Controller, number: int) -> Metrics:
         """Dreams on from the moments and updates the learner, `branch_updates` times.
@@ -106,6 +115,8 @@ class Branches:
             imagined = memory.predict(state, latents, temperature, rng)
             ended = rng.random(len(latents)) < imagined.terminated
             rewards = imagined.rewards
+            if settings.end_on_reward:
+                ended |= rewarded(rewards, dreamed=True)
             if settings.clip_rewards:
                 rewards = np.clip(rewards, -1.0, 1.0)
             rewards = rewards * np.float32(settings.reward_scale)

@@ -14,7 +14,12 @@ STARTS = 2048
 
 
 def dream_starts(
-    data: Dataset, latents: Latents, memory: Memory, rng: np.random.Generator
+    data: Dataset,
+    latents: Latents,
+    memory: Memory,
+    rng: np.random.Generator,
+    *,
+    first: bool = False,
 ) -> DreamStarts:
     """Plays real episodes through M and picks places in them at random.
 
@@ -23,16 +28,17 @@ def dream_starts(
         latents: V's posterior of their rows.
         memory: M.
         rng: picks episodes and places.
+        first: only what episodes begin with.
 
     Returns:
-        Up to 2,048 starts out of up to 64 episodes: z_t, z_{t-1} and M's state before it, for t
-        anywhere from an episode's first step to its last.
+        Up to 2,048 starts out of up to 64 episodes (all episodes if `first`): z_t, z_{t-1} and M's
+        state before it, for t anywhere from an episode's first step to its last.
     """
-    count = min(MAX_EPISODES, data.num_episodes)
+    count = min(STARTS if first else MAX_EPISODES, data.num_episodes)
     episodes = data.episodes[rng.permutation(data.num_episodes)[:count]]
     steps = episodes["rows"] - 1
     owners = np.repeat(np.arange(count), -(-STARTS // count))
-    places = rng.integers(steps[owners])
+    places = np.zeros(len(owners), np.int64) if first else rng.integers(steps[owners])
     state = memory.initial_state(count)
     found_latents = np.zeros((len(places), memory.latent_size), np.float32)
     found_before = np.zeros_like(found_latents)

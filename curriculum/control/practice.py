@@ -1,29 +1,30 @@
-"""C learns by gradients: rollouts in the real environment, and dreams begun from them.
+"""C learns by gradients: rollouts in the real environment and dreams begun from them, or M alone.
 
 Between two updates nothing is half done, so only there is something to commit; a stop inside a
 rollout commits the state before it. The environments themselves are brought back by `Tape`.
+
+In dreams nothing tells how good C really is, so it is checked every `ppo.patience` updates: what
+only a dream rewards is never deployed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from curriculum.agent import WorldModelPerception
-from curriculum.control.branches import Branches
 from curriculum.control.deployment import Deployment
 from curriculum.control.recall import Recall, refresh
 from curriculum.control.rollouts import Steps
-from curriculum.control.tape import Tape
-from curriculum.envs.interface import Step, VectorEnv
+from curriculum.control.surroundings import Surroundings
+from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
-from curriculum.errors import ConfigError, StageFailure
+from curriculum.errors import StageFailure
 from curriculum.records.commit import Commit
-from curriculum.seeds import env_seed
 from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
 from curriculum.stages.stage import StageContext
 from models.interfaces import (
@@ -34,7 +35,6 @@ from models.interfaces import (
     PolicyLearner,
     Rollout,
     State,
-    Vision,
 )
 
 RECENT = 64
@@ -75,7 +75,8 @@ class Practice:
 
     Args:
         ctx: of the controller stage; its pool already knows V and M.
-        vision, memory: V and M, only read.
+        surroundings: the environments; they are closed with it.
+        memory: M, which learns on if the surroundings have a recall.
         learner: what learns C.
         controller: acts with the learner's parameters.
         deployment: where what is found goes.
@@ -84,7 +85,7 @@ class Practice:
     def __init__(
         self,
         ctx: StageContext,
-        vision: Vision,
+        surroundings: Surroundings,
         memory: Memory,
         learner: PolicyLearner,
         controller: Controller,
@@ -95,23 +96,11 @@ class Practice:
         self._learner = learner
         self._controller = controller
         self._deployment = deployment
-        self._env: VectorEnv = ctx.backend.make_env(
-            ctx.task,
-            settings.num_envs,
-            lambda text: ctx.record("notice", text=text),
-            workers=ctx.config.curriculum.env_workers,
-            on_event=lambda event: ctx.record(**event),
-        )
-        names = ctx.task.controller.features
-        action = self._env.spec.action
-        self._slots = np.arange(settings.num_envs)
-        self._perception = WorldModelPerception(
-            vision, memory, action, names, settings.num_envs, always=settings.branches > 0
-        )
+        self._env, self._course = surroundings.env, surroundings.course
+        self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
+        self._branches, self._recall = surroundings.branches, surroundings.recall
         self._memory = memory
-        self._recall = _recall(ctx, memory)
-        self._branches = Branches(ctx, memory, action) if settings.branches else None
-        self._tape = Tape(self._env, self._seed, settings.reseed_steps)
+        self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
         self._averaged = learner.get_parameters()
@@ -134,23 +123,25 @@ class Practice:
         counters, settings = self.counters, self._settings
         if counters.updates <= counters.checked:
             return False
+        rested = counters.updates - counters.checked >= settings.patience
+        if self._dreaming:
+            return self._spent or rested
         margin = settings.check_margin * abs(self._ctx.target)
         there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
-        rested = not counters.checked or counters.updates - counters.checked >= settings.patience
-        return self._spent or (there and rested)
+        return self._spent or (there and (rested or not counters.checked))
 
     def begin(self) -> None:
         """Starts the environments, or goes on from this stage's newest commit."""
         commit = self._ctx.store.latest()
         if commit is None:
-            observations = self._tape.start()
+            observations = self._course.start()
             self._perception.begin(self._slots)
             self._features = self._perception.features(observations, self._slots)
         else:
             self._load(commit)
         self._controller.set_parameters(self._learner.get_parameters())
         self._good = self._state()
-        self._first_steps = self.counters.env_steps
+        self._first_steps = self._used
 
     def run(self) -> None:
         """Practises until the target is confirmed or the steps are spent.
@@ -174,8 +165,16 @@ class Practice:
     def _spent(self) -> bool:
         per_update = self._settings.num_envs * self._settings.num_steps
         # However small the budget, there is one rollout to learn from.
-        used = self.counters.env_steps
-        return self.counters.updates > 0 and used + per_update > self._settings.total_steps
+        room = self._used + per_update <= self._settings.total_steps
+        return self.counters.updates > 0 and not room
+
+    @property
+    def _used(self) -> int:
+        """Steps so far of the environments that it practises in."""
+        return self.counters.dream_steps if self._dreaming else self.counters.env_steps
+
+    def _spending(self, name: str) -> AbstractContextManager[None]:
+        return self._ctx.barrier.stopwatch.on(name)
 
     def _update(self) -> None:
         number = self.counters.updates
@@ -184,15 +183,17 @@ class Practice:
             rows = rollout.features.reshape(-1, rollout.features.shape[-1])
             self._learner.set_feature_scale(rows.mean(axis=0), rows.std(axis=0))
         self._learner.learning_rate = self._rate()
-        metrics = self._learn(rollout, number)
+        with self._spending("learning"):
+            metrics = self._learn(rollout, number)
         self._controller.set_parameters(self._learner.get_parameters())
         self._average(number)
-        before = self.counters
+        before, steps = self.counters, rollout.rewards.size
+        branched = int(metrics.pop("dream_steps", 0))
         self.counters = replace(
             before,
             updates=number + 1,
-            env_steps=before.env_steps + rollout.rewards.size,
-            dream_steps=before.dream_steps + int(metrics.pop("dream_steps", 0)),
+            env_steps=before.env_steps + (0 if self._dreaming else steps),
+            dream_steps=before.dream_steps + (steps if self._dreaming else branched),
             episodes=before.episodes + len(scores),
             recent=(*before.recent, *scores)[-RECENT:],
         )
@@ -206,12 +207,14 @@ class Practice:
             self._branches.clear(number)
         for t in range(settings.num_steps):
             self._ctx.barrier.may_stop(self.save)
-            actions = self._controller.sample(self._features, rng)
+            with self._spending("controller"):
+                actions = self._controller.sample(self._features, rng)
             steps.features.append(self._features)
             steps.actions.append(actions)
             if self._branches is not None:
-                self._branches.see(t, self._perception)
-            step = self._tape.step(actions, lambda taken: self._acted(steps, taken))
+                self._branches.see(t)
+            with self._spending("environment"):
+                step = self._course.step(actions, lambda taken: self._acted(steps, taken))
             scores += [ended.score for ended in self._statistics.add(step)]
             self._note(steps, step, t)
         if self._recall is not None:
@@ -222,31 +225,38 @@ class Practice:
         if self._recall is not None:
             steps.latents.append(self._perception.latents.copy())
             steps.taken.append(self._env.spec.action.encode(taken))
-        self._perception.acted(taken, self._slots)
+        with self._spending("perception"):
+            self._perception.acted(taken, self._slots)
 
     def _note(self, steps: Steps, step: Step, t: int) -> None:
         """Notes what a step taught, and looks at what follows it."""
         settings = self._settings
         lesson = lesson_of(
-            step, clip_rewards=settings.clip_rewards, end_on_life_loss=settings.end_on_life_loss
+            step,
+            clip_rewards=settings.clip_rewards,
+            end_on_life_loss=settings.end_on_life_loss,
+            end_on_reward=settings.end_on_reward,
+            dreamed=self._dreaming,
         )
         steps.lessons.append(lesson)
         over = np.flatnonzero(step.terminated | step.truncated)
         # What an episode ended with counts where a limit cut it, and M is to know it in any case.
-        looked_at = over if self._recall is not None else np.flatnonzero(step.truncated)
+        looked_at = over if self._recall is not None else np.flatnonzero(lesson.truncated)
         last = self._perception.latents[:0]
         if looked_at.size:
             features = self._perception.features(step.observations[looked_at], looked_at)
             last = self._perception.latents[looked_at]
             for row, seen in zip(looked_at.tolist(), features, strict=True):
-                if step.truncated[row]:
+                if lesson.truncated[row]:
                     steps.cut_features.append(seen)
                     steps.cut_at.append((t, row))
         observations = step.observations
         if over.size:
             self._perception.begin(over)
-            observations = self._tape.begin(over)
-        self._features = self._perception.features(observations, self._slots)
+            with self._spending("environment"):
+                observations = self._course.begin(over)
+        with self._spending("perception"):
+            self._features = self._perception.features(observations, self._slots)
         if self._recall is not None:
             following = self._perception.latents.copy()
             following[looked_at] = last
@@ -301,13 +311,14 @@ class Practice:
     def _rate(self) -> float:
         """The learning rate now: it falls linearly with the steps, to a share at the end."""
         settings, counters = self._settings, self.counters
-        gone = min(counters.env_steps / settings.total_steps, 1.0)
+        gone = min(self._used / settings.total_steps, 1.0)
         share = 1.0 - (1.0 - settings.final_rate) * gone
         return settings.learning_rate * share * counters.rate_factor
 
     def _check(self) -> None:
         number = self.counters.updates
-        self._deployment.check(self._averaged, number, self.save)
+        with self._spending("checks"):
+            self._deployment.check(self._averaged, number, self.save)
         self.counters = replace(self.counters, checked=number)
 
     def _average(self, number: int) -> None:
@@ -317,30 +328,26 @@ class Practice:
         mean = kept * self._averaged + (np.float32(1.0) - kept) * now
         self._averaged = mean.astype(np.float32)
 
-    def _seed(self, row: int, number: int) -> int:
-        ctx = self._ctx
-        place = (ctx.task.name, ctx.round, ctx.stage, "practice", row, number)
-        return env_seed(ctx.config.seed, *place)
-
     def _report(self, metrics: Metrics) -> None:
         counters, ctx = self.counters, self._ctx
-        rate = (counters.env_steps - self._first_steps) / max(time.monotonic() - self._began, 1e-9)
+        rate = (self._used - self._first_steps) / max(time.monotonic() - self._began, 1e-9)
         facts = {"rate": rate}
+        score = "dream_score" if self._dreaming else "score"
         if counters.recent:
-            facts["score"] = counters.score
+            facts[score] = counters.score
         if np.isfinite(self._deployment.best_check):
             facts["check"] = self._deployment.best_check
-        ctx.say(counters.env_steps, self._settings.total_steps, "steps", **facts)
+        ctx.say(self._used, self._settings.total_steps, "steps", **facts)
         used = float(counters.env_steps + self._deployment.env_steps)
         values = {**metrics, "env_steps": used, "dream_steps": float(counters.dream_steps)}
         if counters.recent:
-            values["score"] = counters.score
+            values[score] = counters.score
         ctx.record("metrics", step=counters.updates, values=values)
 
     def _state(self) -> State:
         parts: dict[str, Mapping[str, np.ndarray]] = {
             "learner": self._learner.state(),
-            "tape": self._tape.state(),
+            "tape": self._course.state(),
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
         }
@@ -359,7 +366,7 @@ class Practice:
     def _load(self, commit: Commit) -> None:
         arrays, meta = commit.arrays, commit.meta
         self._learner.load_state(commit.part("learner"))
-        self._tape.restore(commit.part("tape"))
+        self._course.restore(commit.part("tape"))
         self._perception.load_state(commit.part("perception"))
         self._statistics.load_state(commit.part("statistics"))
         if self._recall is not None:
@@ -370,15 +377,3 @@ class Practice:
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})
         self._deployment.load(meta["deployment"], arrays["parameters"])
-
-
-def _recall(ctx: StageContext, memory: Memory) -> Recall | None:
-    settings = ctx.task.ppo
-    if not (settings.branches and settings.memory_updates):
-        return None
-    if "h" in ctx.task.controller.features:
-        raise ConfigError(
-            f"{ctx.task.name}: ppo.memory_updates was {settings.memory_updates} with h among "
-            "controller.features; expected 0 there: M must not change under a C that reads it"
-        )
-    return Recall(settings.recall_steps, settings.num_envs, memory.latent_size, memory.action_size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -146,3 +147,50 @@ class Tape:
     def _digest(self) -> np.ndarray:
         pixels = np.ascontiguousarray(self._observations)
         return np.frombuffer(hashlib.sha256(pixels.tobytes()).digest(), np.uint8).copy()
+
+
+class Saved(VectorEnv, Protocol):
+    """Environments that can be saved in the middle of an episode, as dreams can."""
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> np.ndarray: ...
+
+
+class Snapshot:
+    """As `Tape`, for environments that can be saved as they are; each episode gets a seed.
+
+    Args:
+        env, seed_of: as for `Tape`.
+    """
+
+    def __init__(self, env: Saved, seed_of: Callable[[int, int], int]) -> None:
+        self._env = env
+        self._seed_of = seed_of
+        self._seedings = np.zeros(env.num_envs, np.int64)
+
+    def start(self) -> np.ndarray:
+        """Gives every environment its first seed; returns observations `[N, ...]`."""
+        return self.begin(np.arange(self._env.num_envs))
+
+    def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step:
+        """Steps all environments; see `Tape.step`."""
+        meanwhile(self._env.send(actions))
+        return self._env.recv()
+
+    def begin(self, rows: np.ndarray) -> np.ndarray:
+        """Starts the next episodes of rows; returns observations `[N, ...]`."""
+        seeds = [self._seed_of(int(row), int(self._seedings[row])) for row in rows]
+        self._seedings[rows] += 1
+        return self._env.reset(seeds, rows.tolist())
+
+    def state(self) -> State:
+        """Returns the environments' state and how many seeds each was given."""
+        inner = {f"env.{name}": array for name, array in self._env.state().items()}
+        return {"seedings": self._seedings.copy(), **inner}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Brings the environments back to where `state` was taken; returns observations."""
+        self._seedings = np.array(state["seedings"], np.int64)
+        inner = {name.removeprefix("env."): a for name, a in state.items() if name != "seedings"}
+        return self._env.load_state(inner)

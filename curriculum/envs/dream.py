@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import StageFailure
-from models.interfaces import Float, Memory
+from models.interfaces import Float, Memory, State
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 2.0
 
@@ -115,6 +116,10 @@ class DreamVectorEnv:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
         return self._memory.hidden(self._state)
 
+    def latents(self) -> Float:
+        """Returns the present z of each dream, `[N, Z]`."""
+        return self._latents
+
     def before(self) -> Float:
         """Returns the z that each dream saw before its present one, `[N, Z]`."""
         return self._before
@@ -185,6 +190,34 @@ class DreamVectorEnv:
         """Steps all dreams; see `VectorEnv.step`."""
         self.send(actions)
         return self.recv()
+
+    def state(self) -> State:
+        """Returns where all dreams are between two steps, as copies.
+
+        Seeds that were never given are not part of it: go on with seeds.
+        """
+        noise = json.dumps(self._noise.bit_generator.state).encode()
+        return {
+            "latents": self._latents.copy(),
+            "before": self._before.copy(),
+            "memory": self._state.copy(),
+            "live": self._live.copy(),
+            "ages": self._ages.copy(),
+            "seeds": np.array(self._seeds, np.uint64),
+            "noise": np.frombuffer(noise, np.uint8).copy(),
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> Float:
+        """Goes on from what `state` gave; returns observations `[N, Z]`."""
+        self._latents = np.array(state["latents"], np.float32)
+        self._before = np.array(state["before"], np.float32)
+        self._state = np.array(state["memory"], np.float32)
+        self._live = np.array(state["live"], np.bool_)
+        self._ages = np.array(state["ages"], np.int64)
+        self._seeds = [int(seed) for seed in state["seeds"]]
+        self._noise = np.random.default_rng(0)
+        self._noise.bit_generator.state = json.loads(state["noise"].tobytes())
+        return self._latents
 
     def close(self) -> None:
         """Has nothing to release; M is its owner's."""

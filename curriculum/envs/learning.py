@@ -23,17 +23,39 @@ class Lesson(NamedTuple):
     truncated: NDArray[np.bool_]
 
 
-def lesson_of(step: Step, *, clip_rewards: bool = False, end_on_life_loss: bool = False) -> Lesson:
+def lesson_of(
+    step: Step,
+    *,
+    clip_rewards: bool = False,
+    end_on_life_loss: bool = False,
+    end_on_reward: bool = False,
+    dreamed: bool = False,
+) -> Lesson:
     """Returns a step as a learner sees it.
 
     Args:
         step: as the environment gave it, which it stays.
         clip_rewards: only the sign of rewards, as in DQN (Mnih et al. 2015).
         end_on_life_loss: a lost life ends an episode for the learner while the game plays on.
+        end_on_reward: so does a reward, as a point in Pong: what follows begins anew, whoever won
+            it, and would only add noise to what the actions before it were worth (Karpathy 2016,
+            "Pong from Pixels", resets its sum of rewards there too).
+        dreamed: rewards are expected ones, whose sign means nothing when they are small: they are
+            clipped to [-1, 1], and end an episode from 1/2 on.
     """
-    rewards = np.sign(step.rewards) if clip_rewards else step.rewards
-    terminated = step.terminated | step.life_lost if end_on_life_loss else step.terminated
-    return Lesson(rewards, terminated, step.truncated)
+    rewards, terminated = step.rewards, step.terminated
+    if end_on_life_loss:
+        terminated = terminated | step.life_lost
+    if end_on_reward:
+        terminated = terminated | rewarded(rewards, dreamed)
+    if clip_rewards:
+        rewards = np.clip(rewards, -1.0, 1.0) if dreamed else np.sign(rewards)
+    return Lesson(rewards, terminated, step.truncated & ~terminated)
+
+
+def rewarded(rewards: np.ndarray, dreamed: bool) -> NDArray[np.bool_]:
+    """Tells which rewards `[N]` are none of zero; of expected ones, which are nearer to one."""
+    return np.abs(rewards) >= 0.5 if dreamed else rewards != 0
 
 
 class Ended(NamedTuple):

@@ -291,7 +291,19 @@ def _stages(stages: Sequence[StageRow]) -> str:
         used = duration(r.seconds), count(r.env_steps), count(r.dream_steps)
         rows.append([r.task, r.mode, r.round, r.stage, *used, r.result])
     header = ["task", "mode", "round", "stage", "time", "env steps", "dream steps", "result"]
-    return table(header, rows) + _committing(stages)
+    return table(header, rows) + _spent(stages) + _committing(stages)
+
+
+def _spent(stages: Sequence[StageRow]) -> str:
+    """Says what the time of a practice went into, most of it first."""
+    told = []
+    for r in stages:
+        whole = sum(r.spent_s.values())
+        if whole:
+            largest = sorted(r.spent_s.items(), key=lambda item: -item[1])
+            shares = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in largest)
+            told.append(f"{plain(r.task)} round {r.round}, {r.stage} ({duration(whole)}): {shares}")
+    return f"\nWhere the time of practice went:\n\n{bullets(told)}" if told else ""
 
 
 def _committing(stages: Sequence[StageRow]) -> str:

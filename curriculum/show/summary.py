@@ -49,6 +49,7 @@ class StageRow:
     metrics: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     committing_s: float | None = None
+    spent_s: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ def _done(place: Place, event: Event) -> StageRow:
         metrics=dict(event.get("metrics") or {}),
         facts=dict(event.get("facts") or {}),
         committing_s=finite((event.get("committing") or {}).get("seconds")),
+        spent_s={k: s for k, v in (event.get("spent") or {}).items() if (s := finite(v))},
     )
 
 

@@ -7,7 +7,6 @@ Whatever it learns in, what it deploys is chosen by checks on fresh real episode
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,16 @@ from curriculum.control.deployment import Deployment
 from curriculum.control.dreams import dream_starts
 from curriculum.control.practice import Practice
 from curriculum.control.search import Search, SearchSpace
+from curriculum.control.surroundings import (
+    Surroundings,
+    dreamed_surroundings,
+    real_surroundings,
+)
+from curriculum.envs.dream import DreamStarts
 from curriculum.records.sequences import Latents
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from models.interfaces import Controller, Memory, Metrics, PolicyLearner, Vision
+from curriculum.stages.work import Fitness, FitnessUnit
+from models.interfaces import Controller, Memory, Metrics, PolicyLearner
 
 NAME = "controller"
 
@@ -32,24 +38,24 @@ def run(ctx: StageContext) -> StageResult:
     """Learns until the target is confirmed or the budget is spent."""
     vision, memory = ctx.vision(), ctx.memory()
     settings, features = ctx.task.controller, ctx.num_features(vision, memory)
-    learner = _policy_learner(ctx, features)
-    in_dream = settings.train_in_dream and learner is None
-    learned: dict[str, Any] = {"vision": vision.state(), "memory": memory.state()}
-    if in_dream:
-        latents = Latents.open(ctx.at("encode").directory / "data")
-        learned["starts"] = dream_starts(ctx.data(), latents, memory, ctx.rng("starts"))
-    ctx.pool.refresh((ctx.work(**learned),))
+    starts = _dream_starts(ctx, memory) if settings.train_in_dream else None
+    ctx.pool.refresh((ctx.work(vision=vision.state(), memory=memory.state(), starts=starts),))
     template = _initial_controller(ctx, features)
     deployment = Deployment(ctx, template.get_parameters())
+    learner = _policy_learner(ctx, features)
     if learner is None:
         space = SearchSpace(ctx, template, features, memory.hidden_size)
-        limits = {"generations": settings.generations, "in_dream": in_dream}
+        limits = {"generations": settings.generations, "in_dream": settings.train_in_dream}
         return _searched(ctx, Search(ctx, space, deployment, **limits), deployment)
     practised = _practised_before(ctx, deployment)
     if practised is None:
-        practised = _practise(ctx, (vision, memory), learner, template, deployment)
+        if starts is None:
+            surroundings = real_surroundings(ctx, vision, memory)
+        else:
+            surroundings = dreamed_surroundings(ctx, memory, starts)
+        practised = _practise(ctx, surroundings, memory, learner, template, deployment)
         if not settings.polish_generations or deployment.confirmed:
-            return _result(deployment, practised)
+            return _result(ctx, deployment, practised)
     template.set_parameters(deployment.parameters)
     space = SearchSpace(ctx, template, features, memory.hidden_size, last_layer=True)
     limits = {"generations": settings.polish_generations, "in_dream": False}
@@ -78,14 +84,21 @@ class Practised:
     rollbacks: int = 0
 
 
+def _dream_starts(ctx: StageContext, memory: Memory) -> DreamStarts:
+    latents = Latents.open(ctx.at("encode").directory / "data")
+    first = ctx.task.dream.starts == "first"
+    return dream_starts(ctx.data(), latents, memory, ctx.rng("starts"), first=first)
+
+
 def _practise(
     ctx: StageContext,
-    models: tuple[Vision, Memory],
+    surroundings: Surroundings,
+    memory: Memory,
     learner: PolicyLearner,
     template: Controller,
     deployment: Deployment,
 ) -> Practised:
-    practice = Practice(ctx, *models, learner, template, deployment)
+    practice = Practice(ctx, surroundings, memory, learner, template, deployment)
     try:
         practice.begin()
         practice.run()
@@ -123,10 +136,11 @@ def _searched(
         env_steps=used.env_steps + counters.env_steps,
         dream_steps=used.dream_steps + counters.dream_steps,
     )
-    return _result(deployment, practised, words, search.statistics())
+    return _result(ctx, deployment, practised, words, search.statistics())
 
 
 def _result(
+    ctx: StageContext,
     deployment: Deployment,
     used: Practised,
     searched: str = "",
@@ -135,6 +149,9 @@ def _result(
     practised = f"{used.updates} updates by gradients" if used.updates else ""
     words = ", ".join(part for part in (practised, searched) if part)
     best = deployment.best_check
+    dreamed = (
+        {"dream_score": _dreamed(ctx, deployment)} if ctx.task.controller.train_in_dream else {}
+    )
     return StageResult(
         summary=f"{words}, check {best:.1f} against {deployment.target:g}",
         metrics={"best_check": best, **(statistics or {})},
@@ -145,8 +162,20 @@ def _result(
             "parameters": int(deployment.parameters.size),
             "updates": used.updates,
             "training_episodes": used.episodes,
+            **dreamed,
         },
     )
+
+
+def _dreamed(ctx: StageContext, deployment: Deployment) -> float:
+    """Returns the mean score, in dreams of their own, of what is deployed, acting greedily.
+
+    Beside the score outside it tells how far C has learned to please M instead of the world.
+    """
+    seeds = tuple(ctx.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
+    unit = FitnessUnit(deployment.parameters[None], seeds, max_steps=0, dream=True)
+    played: list[Fitness] = ctx.pool.map("curriculum.stages.work:measure_fitness", [unit])
+    return float(played[0].scores.mean())
 
 
 def _policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:

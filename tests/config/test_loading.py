@@ -176,6 +176,7 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
             "did you mean vae.epochs or mdnrnn.epochs or ppo.epochs?",
         ),
         ("vae: {qqq: 1}", "vae.qqq: unknown key; known are z_dim,"),
+        ("vae: {channels: [8, 8, 8, 8, 8, 8]}", "vae.channels: given 6 items, expected 5 at most"),
         ("vae: 3", "c.yaml:1: vae: given 3, expected keys with values below it"),
         ("tasks: [pong]", "to choose tasks write curriculum.tasks"),
         ("tasks: 3", "tasks: given 3, expected keys"),
@@ -200,6 +201,28 @@ def test_wrong_values_are_told_with_what_was_expected(load: Load, text: str, exp
     (line,) = refusal(load, text)
     assert expected in line
     assert line.startswith("c.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (
+            ["train_in_dream=true", "features=[z]"],
+            "pong: ppo.branches: given 4 with controller.train_in_dream",
+        ),
+        (["features=[z, h]"], "pong: ppo.memory_updates: given 2 with h among controller.features"),
+        (["features=[z]"], ""),
+        (["features=[z, h]", "solver=cma", "train_in_dream=true"], ""),
+    ],
+)
+def test_keys_that_contradict_each_other_are_told(load: Load, sets: list[str], told: str) -> None:
+    text = "tasks: {pong: {controller: {solver: ppo}, ppo: {branches: 4, memory_updates: 2}}}"
+    sets = [f"tasks.pong.controller.{one}" for one in sets]
+    if told:
+        (problem,) = refusal(load, text, *sets)
+        assert problem.startswith(told) and "expected 0" in problem
+    else:
+        load(text, *sets)
 
 
 def test_all_problems_are_told_at_once(load: Load) -> None:

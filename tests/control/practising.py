@@ -9,6 +9,7 @@ from curriculum.backends.backend import load_backend
 from curriculum.config.schema import (
     Config,
     ControllerConfig,
+    DreamConfig,
     EnvConfig,
     MDNRNNConfig,
     PPOConfig,
@@ -52,9 +53,13 @@ def pole(
     polish: int = 0,
     updates: int = 5,
     features: tuple[str, ...] = ("z", "dz", "h"),
+    dream_steps: int = 0,
     **ppo: Any,
 ) -> TaskConfig:
-    """CartPole, practised in for so many updates and polished for so many generations."""
+    """CartPole, practised in for so many updates and polished for so many generations.
+
+    With `dream_steps` it is practised in dreams of that length.
+    """
     settings = {
         "num_envs": ENVS,
         "num_steps": STEPS,
@@ -81,6 +86,8 @@ def pole(
             rollouts_per_candidate=1,
             check_every=1,
             check_episodes=2,
+            train_in_dream=dream_steps > 0,
         ),
+        dream=DreamConfig(max_steps=max(dream_steps, 1)),
         ppo=PPOConfig(**settings),
     )

@@ -76,7 +76,10 @@ def branches(
         dream=DreamConfig(temperature=1.5),
     )
     ctx = SimpleNamespace(task=task, rng=lambda *path: generator(3, *path))
-    return Branches(cast(Any, ctx), cast(Memory, memory), action)
+    perception = WorldModelPerception(
+        cast(Any, Sees()), cast(Any, Adds()), action, ("z",), 5, always=True
+    )
+    return Branches(cast(Any, ctx), cast(Memory, memory), action, perception)
 
 
 def dreamed(built: Branches, controller: Presses, latents: list[float], seed: int = 0) -> Rollout:
@@ -169,14 +172,12 @@ def practised(built: Branches, number: int) -> tuple[list[Rollout], Metrics]:
     """Sees one rollout, whose z is 10 t + n and whose M has seen t steps, and learns from it."""
     controller = Presses(1)
     learner = Learner(controller)
-    memory = cast(Any, Adds())
-    perception = WorldModelPerception(cast(Any, Sees()), memory, BUTTONS, ("z",), 5, always=True)
-    slots = np.arange(5)
+    perception, slots = built._perception, np.arange(5)
     perception.begin(slots)
     built.clear(number)
     for t in range(6):
         perception.features(10.0 * t + slots[:, None], slots)
-        built.see(t, perception)
+        built.see(t)
         perception.acted(np.ones(5, np.int64), slots)
     metrics = built.learn(cast(PolicyLearner, learner), cast(Controller, controller), number)
     return learner.dreams, metrics

@@ -13,6 +13,8 @@ import pytest
 from curriculum.config.schema import TaskConfig
 from curriculum.control.deployment import Deployment
 from curriculum.control.practice import RECENT, Counters, Practice
+from curriculum.control.surroundings import dreamed_surroundings, real_surroundings
+from curriculum.envs.dream import DreamStarts
 from curriculum.envs.interface import ActionSpec
 from curriculum.errors import StageFailure
 from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS
@@ -155,11 +157,19 @@ def practice(
     def make(task: TaskConfig, num_envs: int, notice: Any, **rest: Any) -> CountingEnv:
         return CountingEnv(num_envs, limit, life)
 
-    ctx = replace(ctx, backend=replace(ctx.backend, make_env=make))
+    backend = replace(ctx.backend, make_env=make)
+    ctx = replace(ctx, backend=backend, spec=CountingEnv(1).spec)
     acting, checks = Acting(), Checks(confirming)
     learner = Learner(acting, sick)
     vision, memory = cast(Vision, Sees()), cast(Memory, Counts())
-    built = Practice(ctx, vision, memory, learner, cast(Any, acting), cast(Deployment, checks))
+    if ctx.task.controller.train_in_dream:
+        places = np.arange(18, dtype=np.float32).reshape(9, 2)
+        starts = DreamStarts(places, np.zeros((9, 2), np.float32))
+        surroundings = dreamed_surroundings(ctx, memory, starts)
+    else:
+        surroundings = real_surroundings(ctx, vision, memory)
+    deployment = cast(Deployment, checks)
+    built = Practice(ctx, surroundings, memory, learner, cast(Any, acting), deployment)
     built.begin()
     return built, learner, checks, ctx
 
@@ -296,6 +306,38 @@ def test_an_update_that_stays_refused_is_given_up(
     with pytest.raises(StageFailure, match=f"wrong {borne + 1} times: NaN"):
         built.run()
     assert len(ctx.ledger.events("rolled_back")) == borne
+
+
+def test_in_dreams_no_step_is_real_and_checks_come_in_their_time(tmp_path: Path) -> None:
+    built, learner, checks, ctx = practice(
+        tmp_path, updates=7, patience=3, dream_steps=4, clip_rewards=True, reward_scale=0.5
+    )
+    built.run()
+    # The last check is of the last policy, whenever the one before it was.
+    assert checks.numbers == [3, 6, 7]
+    assert built.counters.env_steps == 0
+    assert built.counters.dream_steps == 7 * ENVS * STEPS
+    for rollout in learner.rollouts:
+        # What M imagines: z's second number counts, and the reward is the action.
+        following = np.concatenate([rollout.features[1:], rollout.last_features[None]])
+        over = rollout.truncated
+        assert np.array_equal(following[~over][:, 1], rollout.features[~over][:, 1] + 1)
+        np.testing.assert_allclose(following[~over][:, 3], 1.0, rtol=1e-5)
+        assert (following[over][:, 2:] == 0).all()
+        assert np.array_equal(rollout.rewards, np.minimum(rollout.actions, 1) * 0.5)
+        assert np.array_equal(over.sum(axis=0), np.full(ENVS, STEPS // 4))
+        assert len(rollout.cut_features) == over.sum()
+    values = ctx.ledger.events("metrics")[-1]["values"]
+    assert values["dream_steps"] == 7 * ENVS * STEPS and values["env_steps"] == 2 * 7
+    assert "dream_score" in values and "score" not in values
+
+
+def test_the_time_of_practice_is_told_by_what_it_went_into(tmp_path: Path) -> None:
+    built, _, _, ctx = practice(tmp_path)
+    built.run()
+    spent = ctx.barrier.stopwatch.seconds
+    assert set(spent) == {"environment", "perception", "controller", "learning", "checks"}
+    assert all(seconds >= 0 for seconds in spent.values())
 
 
 def test_the_counting_world_is_as_the_toys_assume() -> None:

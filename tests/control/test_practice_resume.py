@@ -12,7 +12,9 @@ import pytest
 
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import Stopped
+from curriculum.records.data import EpisodeWriter
 from curriculum.records.ledger import effective
+from curriculum.records.sequences import LatentWriter
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
@@ -81,6 +83,8 @@ def learned(
     vision.finish()
     ctx.at("vision").store.save(vision.state(), {}, complete=True)
     ctx.at("memory").store.save(memory.state(), {}, complete=True)
+    if task.controller.train_in_dream:
+        collected(ctx, vision.encode(states))
     ends_in_search = 0
     for _ in range(40):
         ctx = context(path, task, life(ticks, killed))
@@ -98,6 +102,21 @@ def learned(
     raise AssertionError("it never ended")
 
 
+def collected(ctx: StageContext, latents: np.ndarray) -> None:
+    """Leaves one episode where dreams can begin."""
+    writer = EpisodeWriter(
+        ctx.at("collect").directory / "data",
+        observation_shape=(4,),
+        observation_dtype="float32",
+        action_size=2,
+    )
+    steps = len(latents) - 1
+    actions, rewards = np.eye(2, dtype=np.float32)[np.arange(steps) % 2], np.ones(steps, np.float32)
+    writer.append_episode(latents, actions, rewards, terminated=True, seed=0)
+    encoded = LatentWriter(ctx.at("encode").directory / "data", 4)
+    encoded.append(latents, np.zeros_like(latents))
+
+
 def told(ctx: StageContext) -> list[dict[str, Any]]:
     """What a reader of the ledger takes as having happened, without the times."""
     events = effective(ctx.ledger.events())
@@ -108,6 +127,7 @@ REAL = pole()
 BRANCHES = pole(branches=4, branch_steps=3, branch_updates=2, branch_after=30)
 RECALL = pole(features=("z", "dz"), branches=4, memory_updates=2, recall_steps=20)
 POLISH = pole(polish=12, updates=2)
+DREAMED = pole(dream_steps=6, patience=2)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +139,19 @@ POLISH = pole(polish=12, updates=2)
         (RECALL, 30, False),
         (POLISH, 17, False),
         (POLISH, 36, True),
+        (DREAMED, 13, False),
+        (DREAMED, 30, True),
     ],
-    ids=["real", "real killed", "branches", "recall", "polish", "polish killed"],
+    ids=[
+        "real",
+        "real killed",
+        "branches",
+        "recall",
+        "polish",
+        "polish killed",
+        "dreamed",
+        "dreamed killed",
+    ],
 )
 def test_stopped_or_killed_and_resumed_is_the_same_practice(
     tmp_path: Path, task: TaskConfig, ticks: int, killed: bool

@@ -44,3 +44,8 @@ def test_dreams_start_at_real_places_with_the_memory_that_led_there(tmp_path: Pa
     assert np.array_equal(starts.states[:, 0], step)
     sums = 100.0 * episode * step + step * (step - 1) / 2
     assert np.allclose(starts.states[:, 1], sums)
+    first = dream_starts(
+        data, Latents.open(tmp_path / "latents"), Counting(), np.random.default_rng(0), first=True
+    )
+    assert set(first.latents[:, 0].tolist()) == {0.0, 100.0, 200.0}
+    assert not first.states.any() and np.array_equal(first.before, first.latents)

@@ -14,7 +14,7 @@ from curriculum.records.ledger import effective_events
 
 Fingerprint = dict[str, Any]
 
-CLOCK = {"t", "seconds", "committing", "pid", "rate"}
+CLOCK = {"t", "seconds", "committing", "spent", "pid", "rate"}
 CLOCK |= {"resumed_at", "run_dir", "resume", "command", "log"}
 """Facts that two runs may differ in."""
 
