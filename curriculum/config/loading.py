@@ -158,12 +158,12 @@ def _assemble(
             values = _merged(values, layer.tasks.get(name, {}))
         sections = {s: cls(**values.pop(s, {})) for s, cls in TASK_SECTIONS.items()}
         tasks.append(TaskConfig(name=name, **values, **sections))
-    problems += [problem for task in tasks for problem in _contradictions(task)]
+    problems += [problem for task in tasks for problem in contradictions(task)]
     curriculum = CurriculumConfig(**top.pop("curriculum", {}))
     return Config(**top, curriculum=curriculum, tasks=tuple(tasks))
 
 
-def _contradictions(task: TaskConfig) -> Iterator[str]:
+def contradictions(task: TaskConfig) -> Iterator[str]:
     """Yields what no key forbids alone."""
     ppo, controller = task.ppo, task.controller
     if controller.solver != "ppo" or not ppo.branches:
