@@ -261,7 +261,7 @@ def _vision_parameters(task: TaskConfig, colours: int, mode: str) -> int:
         # Products of all pairs of pooled values, in double precision, and maps of moments.
         return 2 * _POOLED * (_POOLED + latents) + 12 * _PIXELS * colours
     folded, first = _FOLD**2 * colours, channels[0]
-    outer = 9 * folded * first + first + folded * first + folded
+    outer = 2 * folded * first + first + folded
     inner = 2 * sum(16 * a * b + max(a, b) for a, b in pairwise(channels))
     flat = _PIXELS // (_FOLD**2 * 4 ** (len(channels) - 1)) * channels[-1]
     return outer + inner + 3 * flat * latents + flat + 2 * latents

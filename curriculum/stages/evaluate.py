@@ -82,7 +82,7 @@ def play(
         on_more: is told all episodes so far, in order, when there are more and about once a second.
     """
     played = list(before)
-    size = ctx.task.env.num_envs
+    size = _unit_size(len(seeds), ctx.task.env.num_envs)
     units = [
         EpisodesUnit(parameters, tuple(seeds[i : i + size]), sampled)
         for i in range(len(played), len(seeds), size)
@@ -107,6 +107,15 @@ def play(
         on_wait=lambda: on_more(played),
     )
     return played
+
+
+def _unit_size(episodes: int, num_envs: int) -> int:
+    """Returns how many episodes a unit of work has: equal parts, an even number of them.
+
+    Users have two cores as often as not, and a game that is over is stepped on until its batch is.
+    """
+    parts = 2 * -(-episodes // (2 * num_envs))
+    return -(-episodes // parts)
 
 
 def mean_score(episodes: Sequence[Episode]) -> float:

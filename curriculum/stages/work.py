@@ -192,8 +192,11 @@ def _unheard(text: str) -> None:
 
 
 def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
-    """Plays one controller's episodes; named `curriculum.stages.work:play_episodes` to the pool."""
-    env = bench.env(min(bench.spec.task.env.num_envs, len(unit.seeds)))
+    """Plays one controller's episodes; named `curriculum.stages.work:play_episodes` to the pool.
+
+    Each environment has two or more to play, so that few wait for the longest one.
+    """
+    env = bench.env(min(bench.spec.task.env.num_envs, -(-len(unit.seeds) // 2)))
     rng = generator(bench.spec.seed, "actions", *unit.seeds) if unit.sampled else None
     policy = ControllerPolicy(bench.perception(env), bench.controller(unit.parameters, env), rng)
     return run_episodes(env, policy, unit.seeds, max_steps=unit.max_steps)

@@ -37,7 +37,7 @@ class AutoEncoder(nn.Module):
         folded = image_channels * _FOLD**2
         self.fold = nn.PixelUnshuffle(_FOLD)
         self.down = nn.ModuleList(
-            [nn.Conv2d(folded, channels[0], 3, padding=1)]
+            [nn.Conv2d(folded, channels[0], 1)]
             + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels)]
         )
         self.to_latent = nn.Linear(map_size, 2 * latent_size)

@@ -236,3 +236,39 @@ def test_on_cuda_it_learns_and_predicts_as_on_the_cpu(unseen: SequenceBatch) -> 
     cpu = small(precision="float32")
     cpu.load_state({**cpu.state(), **{k: v for k, v in gpu.state().items() if "adam" not in k}})
     assert gpu.evaluate(unseen) == pytest.approx(cpu.evaluate(unseen), rel=1e-2, abs=1e-2)
+
+
+def test_dropout_makes_many_networks_around_the_one_that_is_scored() -> None:
+    memory = small(dropout=0.25, learning_rate=5e-3)
+    train(memory, range(60))
+    batch = world(np.random.default_rng(3), 1, 1)
+    latents = np.repeat(batch.latents[:, 0], 20_000, axis=0)
+    actions = np.repeat(batch.actions[:, 0], 20_000, axis=0)
+    state = memory.step(memory.initial_state(20_000), latents, actions)
+    assert np.ptp(state, axis=0).max() == 0  # nothing is dropped inside the LSTM
+    dreamed = memory.predict(state, latents, 1.0, np.random.default_rng(0)).rewards
+    assert dreamed.std() > 0.01
+    whole = memory.evaluate(batch)["reward_error"]
+    mean = float(np.mean(dreamed, dtype=np.float64))
+    standard_error = dreamed.std() / np.sqrt(len(dreamed))
+    assert abs(abs(mean - batch.rewards[0, 0]) - whole**0.5) < 5 * standard_error
+
+
+def test_what_is_dropped_comes_from_the_generator_alone() -> None:
+    first, again, other = (small(dropout=0.5) for _ in range(3))
+    batch = world(np.random.default_rng(5), 4, 6)
+    losses = [
+        memory.update(batch, np.random.default_rng(seed))["loss"]
+        for memory, seed in ((first, 1), (again, 1), (other, 2))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+    in_parts = small(dropout=0.5)
+    in_parts.parts = 3
+    loss = in_parts.update(batch, np.random.default_rng(1))["loss"]
+    assert loss == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_not_everything_can_be_dropped(dropout: float) -> None:
+    with pytest.raises(ValueError, match="dropout"):
+        small(dropout=dropout)
