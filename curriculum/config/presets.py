@@ -58,9 +58,9 @@ FULL: dict[str, Any] = {
     "tasks": {
         "pong": {
             "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
-            "vae": {"epochs": 20, "max_steps": 1300},
+            "vae": {"epochs": 20, "max_steps": 2000},
             "mdnrnn": {"epochs": 100, "max_steps": 400},
-            "ppo": {"num_envs": 32, "total_steps": 700_000},
+            "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
         "lunarlander": {
             "collect": {"num_random_rollouts": 50, "max_steps_per_rollout": 400},
