@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.neural.adam import GuardedAdam
-from models.neural.device import device_memory, part_slices, threads_for
+from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
 from models.neural.precision import Precision, computing, resolve_precision
 from models.neural.recurrent import Heads, MixtureLSTM
@@ -218,7 +218,7 @@ class MDNRNN:
     def step(self, state: Float, latents: Float, actions: Float) -> Float:
         """Returns the state `[N, 2R]` after z_t `[N, Z]` and the encoded a_t `[N, A]`."""
         lstm = self._network.lstm
-        with threads_for(len(state), self._device), torch.inference_mode():
+        with torch.inference_mode():
             inputs = self._to_device(np.concatenate([latents, actions], axis=1))
             h, c = self._to_device(state).split(self.hidden_size, dim=1)
             advanced = torch.lstm_cell(inputs, (h, c), *lstm.all_weights[0])
@@ -246,7 +246,7 @@ class MDNRNN:
         uniforms = rng.random(shape, dtype=np.float32)
         normals = rng.standard_normal(shape, dtype=np.float32)
         kept = self._kept(shape[:1], rng)
-        with threads_for(len(state), self._device), torch.inference_mode():
+        with torch.inference_mode():
             hidden = self._to_device(state[:, : self.hidden_size])
             hidden = hidden if kept is None else hidden * kept
             scales = _scales(self._mean_squares)

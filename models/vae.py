@@ -21,7 +21,7 @@ from torch import Tensor
 from models.interfaces import Float, Frames, Metrics, State
 from models.neural.adam import GuardedAdam
 from models.neural.convolutions import AutoEncoder, shrink_of
-from models.neural.device import device_memory, part_slices, threads_for
+from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
 from models.neural.precision import Precision, computing, resolve_precision
 from models.neural.state import load_arrays, to_arrays
@@ -222,11 +222,7 @@ class ConvVAE:
         self._check(observations)
         shape = (len(observations), self.latent_size)
         means, log_variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        with (
-            threads_for(len(observations), self._device),
-            torch.inference_mode(),
-            computing(self._device, torch.float32),
-        ):
+        with torch.inference_mode(), computing(self._device, torch.float32):
             for chunk in _chunks(len(observations)):
                 images = self._images(observations[chunk]) - self._mean_frame
                 mean, log_variance = self._network.encode(images)

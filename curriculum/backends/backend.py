@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -96,6 +97,7 @@ class Backend:
         make_solver: see `SolverFactory`.
         make_policy_learner: see `PolicyLearnerFactory`; None where nothing learns by gradients.
         replacements: what stands in for something better.
+        acting: around rollouts: keeps threads of V and M out of the environments' way.
     """
 
     mode: Mode
@@ -107,6 +109,7 @@ class Backend:
     make_solver: SolverFactory
     make_policy_learner: PolicyLearnerFactory | None = None
     replacements: tuple[Replacement, ...] = ()
+    acting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def fitted(task: TaskConfig, backend: Backend) -> TaskConfig:

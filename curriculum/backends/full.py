@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from curriculum.mode import Mode
 from models.controller import TorchController
 from models.interfaces import Controller, Memory, PolicyLearner, Vision
 from models.mdnrnn import MDNRNN
+from models.neural.device import one_thread
 from models.ppo import PPO
 from models.vae import ConvVAE
 
@@ -113,4 +115,5 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
         make_policy_learner=make_policy_learner,
         replacements=(replacement,) if replacement else (),
+        acting=one_thread if device == "cpu" else nullcontext,
     )

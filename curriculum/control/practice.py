@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -178,7 +178,9 @@ class Practice:
 
     def _update(self) -> None:
         number = self.counters.updates
-        rollout, scores = self._play(number)
+        # Dreams have no threads of their own, and are large enough for all of torch's.
+        with nullcontext() if self._dreaming else self._ctx.backend.acting():
+            rollout, scores = self._play(number)
         if number == 0 and self._ctx.round == 0:
             rows = rollout.features.reshape(-1, rollout.features.shape[-1])
             self._learner.set_feature_scale(rows.mean(axis=0), rows.std(axis=0))

@@ -152,8 +152,9 @@ def _result(
     dreamed = (
         {"dream_score": _dreamed(ctx, deployment)} if ctx.task.controller.train_in_dream else {}
     )
+    inside = f", {dreamed['dream_score']:.1f} in dreams" if dreamed else ""
     return StageResult(
-        summary=f"{words}, check {best:.1f} against {deployment.target:g}",
+        summary=f"{words}, check {best:.1f} against {deployment.target:g}{inside}",
         metrics={"best_check": best, **(statistics or {})},
         env_steps=used.env_steps + deployment.env_steps,
         dream_steps=used.dream_steps,

@@ -1,4 +1,4 @@
-"""Devices: those that run out of memory, batches taken in parts, and threads for small ones."""
+"""Devices: out of memory, batches taken in parts, and threads beside an emulator's."""
 
 from __future__ import annotations
 
@@ -10,23 +10,17 @@ import torch
 
 from models.interfaces import OutOfDeviceMemory
 
-FEW_ROWS = 64
-"""Up to so many rows of a batch are computed on one thread of a CPU."""
-
 
 @contextmanager
-def threads_for(rows: int, device: torch.device) -> Iterator[None]:
-    """Keeps torch on the calling thread where there are few rows.
+def one_thread() -> Iterator[None]:
+    """Keeps torch on the calling thread while environments are stepped.
 
-    Between two steps of environments that have threads of their own, torch's threads are in the
-    way: they wait for work by spinning, and the region of one that was put off the core by an
-    emulator ends late for all. Measured on two cores while learning Pong with 32 games: 5.5 ms for
-    V and M instead of 12, and results that do not depend on the number of cores.
+    Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
+    region of which one thread was put off its core ends late for all. Measured on two cores while
+    learning Pong with 32 games: V and M took 5.5 ms a step instead of 12. For whole rollouts only:
+    each change of the number of threads makes oneDNN forget the kernels it has compiled.
     """
     before = torch.get_num_threads()
-    if rows > FEW_ROWS or device.type != "cpu" or before == 1:
-        yield
-        return
     torch.set_num_threads(1)
     try:
         yield
