@@ -58,8 +58,8 @@ FULL: dict[str, Any] = {
     "tasks": {
         "pong": {
             "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
-            "vae": {"epochs": 20, "max_steps": 2000},
-            "mdnrnn": {"epochs": 100, "max_steps": 400},
+            "vae": {"epochs": 20, "max_steps": 1600},
+            "mdnrnn": {"epochs": 100, "max_steps": 300},
             "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
         "lunarlander": {
