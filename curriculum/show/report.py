@@ -301,7 +301,7 @@ def _spent(stages: Sequence[StageRow]) -> str:
         whole = sum(r.spent_s.values())
         if whole:
             largest = sorted(r.spent_s.items(), key=lambda item: -item[1])
-            shares = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in largest)
+            shares = ", ".join(f"{plain(name)} {seconds / whole:.0%}" for name, seconds in largest)
             told.append(f"{plain(r.task)} round {r.round}, {r.stage} ({duration(whole)}): {shares}")
     return f"\nWhere the time of practice went:\n\n{bullets(told)}" if told else ""
 

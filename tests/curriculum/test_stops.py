@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from curriculum.errors import ExitCode, StageFailure, Stopped
-from curriculum.stops import Barrier, signals_to
+from curriculum.stops import Barrier, Stopwatch, signals_to
 
 
 class Clock:
@@ -79,3 +79,28 @@ def test_a_stage_past_its_deadline_is_failed_after_a_save() -> None:
     with pytest.raises(StageFailure, match="stage_deadline_seconds"):
         barrier.reached(saves)
     assert saves.count == 1
+
+
+def test_a_stopwatch_counts_each_second_once() -> None:
+    clock = Clock()
+    watch = Stopwatch(clock)
+    with watch.on("outer"):
+        clock.now += 1.0
+        with watch.on("inner"):
+            clock.now += 2.0
+        clock.now += 4.0
+        with pytest.raises(KeyError), watch.on("inner"):
+            clock.now += 8.0
+            raise KeyError
+    clock.now += 16.0
+    with watch.on("outer"):
+        clock.now += 32.0
+    assert watch.seconds == {"outer": 37.0, "inner": 10.0}
+
+
+def test_each_stage_has_a_stopwatch_of_its_own() -> None:
+    barrier = Barrier(60.0)
+    with barrier.stopwatch.on("learning"):
+        pass
+    barrier.start_stage(5.0)
+    assert barrier.stopwatch.seconds == {}

@@ -106,6 +106,15 @@ def test_repeated_checks_and_events_of_a_resumed_run_count_once(
     assert [v["task"] for v in summary.verdicts] == ["pong", "lunarlander"]
 
 
+def test_the_report_says_where_the_time_of_practice_went(events: list[dict[str, Any]]) -> None:
+    assert "time of practice" not in report_text(events)
+    spent = {"learning": 3.0, "policy": 1.0, "environment": 6.0, "broken": "x"}
+    done = next(e for e in events if e["event"] == "stage_done" and e["stage"] == "memory")
+    done["spent"] = spent
+    part = section(report_text(events), "Stages")
+    assert "environment 60%, learning 30%, policy 10%" in part
+
+
 def test_work_taken_over_from_another_mode_is_not_counted_twice(
     events: list[dict[str, Any]],
 ) -> None:
