@@ -166,20 +166,8 @@ def _assemble(
 def contradictions(task: TaskConfig) -> Iterator[str]:
     """Yields what no key forbids alone."""
     ppo, controller = task.ppo, task.controller
-    if controller.solver != "ppo":
+    if controller.solver != "ppo" or not ppo.branches:
         return
-    if ppo.groups > ppo.num_envs:
-        yield (
-            f"{task.name}: ppo.groups: given {ppo.groups} with ppo.num_envs {ppo.num_envs}, "
-            "expected no more groups than environments"
-        )
-    if not ppo.branches:
-        return
-    if ppo.groups > 1:
-        yield (
-            f"{task.name}: ppo.groups: given {ppo.groups} with ppo.branches {ppo.branches}, "
-            "expected 1: branches begin in one group"
-        )
     if controller.train_in_dream:
         yield (
             f"{task.name}: ppo.branches: given {ppo.branches} with controller.train_in_dream, "

@@ -238,9 +238,6 @@ class PPOConfig:
     """C by gradients (Schulman et al. 2017); used where `controller.solver` is ppo."""
 
     num_envs: int = key(64, "environments stepped together", low=1, high=4096)
-    groups: int = key(
-        1, "groups that they are stepped in: while one is, V, M and C see to another", low=1, high=8
-    )
     num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
     total_steps: int = key(
         1_000_000, "steps at most, dreamed ones in dreams; rates end there", low=1

@@ -10,7 +10,7 @@ only a dream rewards is never deployed.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from curriculum.control.deployment import Deployment
-from curriculum.control.player import Player
 from curriculum.control.recall import Recall, refresh
-from curriculum.control.rollouts import side_by_side
+from curriculum.control.rollouts import Steps
 from curriculum.control.surroundings import Surroundings
+from curriculum.envs.interface import Step
+from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
 from curriculum.records.commit import Commit
 from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
@@ -74,8 +75,7 @@ class Practice:
 
     Args:
         ctx: of the controller stage; its pool already knows V and M.
-        surroundings: the environments, in groups; they are closed with it. Only a single group has
-            branches or a recall.
+        surroundings: the environments; they are closed with it.
         memory: M, which learns on if the surroundings have a recall.
         learner: what learns C.
         controller: acts with the learner's parameters.
@@ -85,21 +85,24 @@ class Practice:
     def __init__(
         self,
         ctx: StageContext,
-        surroundings: Sequence[Surroundings],
+        surroundings: Surroundings,
         memory: Memory,
         learner: PolicyLearner,
         controller: Controller,
         deployment: Deployment,
     ) -> None:
         self._ctx = ctx
-        self._settings = ctx.task.ppo
+        self._settings = settings = ctx.task.ppo
         self._learner = learner
         self._controller = controller
         self._deployment = deployment
-        self._players = [Player(ctx, group, controller) for group in surroundings]
-        self._dreaming = any(group.dreaming for group in surroundings)
-        self._branches, self._recall = surroundings[0].branches, surroundings[0].recall
+        self._env, self._course = surroundings.env, surroundings.course
+        self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
+        self._branches, self._recall = surroundings.branches, surroundings.recall
         self._memory = memory
+        self._slots = np.arange(settings.num_envs)
+        self._statistics = EpisodeStatistics(settings.num_envs)
+        self._features = np.zeros((0, 0), np.float32)
         self._averaged = learner.get_parameters()
         self.counters = Counters()
         self._good: State = {}
@@ -107,8 +110,7 @@ class Practice:
 
     def close(self) -> None:
         """Closes the environments."""
-        for player in self._players:
-            player.close()
+        self._env.close()
 
     @property
     def over(self) -> bool:
@@ -132,8 +134,9 @@ class Practice:
         """Starts the environments, or goes on from this stage's newest commit."""
         commit = self._ctx.store.latest()
         if commit is None:
-            for player in self._players:
-                player.begin()
+            observations = self._course.start()
+            self._perception.begin(self._slots)
+            self._features = self._perception.features(observations, self._slots)
         else:
             self._load(commit)
         self._controller.set_parameters(self._learner.get_parameters())
@@ -200,18 +203,67 @@ class Practice:
 
     def _play(self, number: int) -> tuple[Rollout, list[float]]:
         """Plays one rollout; returns it and the true scores of the episodes that ended in it."""
-        rng, scores = self._ctx.rng("act", number), list[float]()
-        for player in self._players:
-            player.start(number)
-        for t in range(self._settings.num_steps):
+        rng, settings = self._ctx.rng("act", number), self._settings
+        steps, scores = Steps(), []
+        if self._branches is not None:
+            self._branches.clear(number)
+        for t in range(settings.num_steps):
             self._ctx.barrier.may_stop(self.save)
-            for player in self._players:
-                # While this group is looked at, the environments of the others are at work.
-                scores += player.watch(t - 1) if t else []
-                player.act(t, rng)
-        for player in self._players:
-            scores += player.watch(self._settings.num_steps - 1)
-        return side_by_side([player.rollout() for player in self._players]), scores
+            with self._spending("controller"):
+                actions = self._controller.sample(self._features, rng)
+            steps.features.append(self._features)
+            steps.actions.append(actions)
+            if self._branches is not None:
+                self._branches.see(t)
+            with self._spending("environment"):
+                step = self._course.step(actions, lambda taken: self._acted(steps, taken))
+            scores += [ended.score for ended in self._statistics.add(step)]
+            self._note(steps, step, t)
+        if self._recall is not None:
+            steps.remember(self._recall)
+        return steps.rollout(self._features, settings.reward_scale), scores
+
+    def _acted(self, steps: Steps, taken: np.ndarray) -> None:
+        if self._recall is not None:
+            steps.latents.append(self._perception.latents.copy())
+            steps.taken.append(self._env.spec.action.encode(taken))
+        with self._spending("perception"):
+            self._perception.acted(taken, self._slots)
+
+    def _note(self, steps: Steps, step: Step, t: int) -> None:
+        """Notes what a step taught, and looks at what follows it."""
+        settings = self._settings
+        lesson = lesson_of(
+            step,
+            clip_rewards=settings.clip_rewards,
+            end_on_life_loss=settings.end_on_life_loss,
+            end_on_reward=settings.end_on_reward,
+            dreamed=self._dreaming,
+        )
+        steps.lessons.append(lesson)
+        over = np.flatnonzero(step.terminated | step.truncated)
+        # What an episode ended with counts where a limit cut it, and M is to know it in any case.
+        looked_at = over if self._recall is not None else np.flatnonzero(lesson.truncated)
+        last = self._perception.latents[:0]
+        if looked_at.size:
+            features = self._perception.features(step.observations[looked_at], looked_at)
+            last = self._perception.latents[looked_at]
+            for row, seen in zip(looked_at.tolist(), features, strict=True):
+                if lesson.truncated[row]:
+                    steps.cut_features.append(seen)
+                    steps.cut_at.append((t, row))
+        observations = step.observations
+        if over.size:
+            self._perception.begin(over)
+            with self._spending("environment"):
+                observations = self._course.begin(over)
+        with self._spending("perception"):
+            self._features = self._perception.features(observations, self._slots)
+        if self._recall is not None:
+            following = self._perception.latents.copy()
+            following[looked_at] = last
+            steps.following.append(following)
+            steps.steps.append(step)
 
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
@@ -295,11 +347,16 @@ class Practice:
         ctx.record("metrics", step=counters.updates, values=values)
 
     def _state(self) -> State:
-        parts = {"learner": self._learner.state()}
-        parts |= {f"group{n}": player.state() for n, player in enumerate(self._players)}
+        parts: dict[str, Mapping[str, np.ndarray]] = {
+            "learner": self._learner.state(),
+            "tape": self._course.state(),
+            "perception": self._perception.state(),
+            "statistics": self._statistics.state(),
+        }
         if self._recall is not None:
-            parts["dreamer"] = self._memory.state()
+            parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
         arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
+        arrays["features"] = self._features
         arrays["averaged"] = self._averaged
         arrays["parameters"] = self._deployment.parameters
         return arrays
@@ -311,10 +368,13 @@ class Practice:
     def _load(self, commit: Commit) -> None:
         arrays, meta = commit.arrays, commit.meta
         self._learner.load_state(commit.part("learner"))
-        for number, player in enumerate(self._players):
-            player.load_state(commit.part(f"group{number}"))
+        self._course.restore(commit.part("tape"))
+        self._perception.load_state(commit.part("perception"))
+        self._statistics.load_state(commit.part("statistics"))
         if self._recall is not None:
+            self._recall.load_state(commit.part("recall"))
             self._memory.load_state(commit.part("dreamer"))
+        self._features = np.array(arrays["features"], np.float32)
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})

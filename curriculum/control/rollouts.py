@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,21 +69,3 @@ class Steps:
             cut_at=places,
             cut_features=cut,
         )
-
-
-def side_by_side(rollouts: Sequence[Rollout]) -> Rollout:
-    """Returns rollouts of equal length, none with a mask, as one of all their environments."""
-    if len(rollouts) == 1:
-        return rollouts[0]
-    firsts = np.cumsum([0, *(r.rewards.shape[1] for r in rollouts)])
-    moved = [r.cut_at + np.array([0, first]) for r, first in zip(rollouts, firsts, strict=False)]
-    return Rollout(
-        features=np.concatenate([r.features for r in rollouts], axis=1),
-        actions=np.concatenate([r.actions for r in rollouts], axis=1),
-        rewards=np.concatenate([r.rewards for r in rollouts], axis=1),
-        terminated=np.concatenate([r.terminated for r in rollouts], axis=1),
-        truncated=np.concatenate([r.truncated for r in rollouts], axis=1),
-        last_features=np.concatenate([r.last_features for r in rollouts]),
-        cut_at=np.concatenate(moved),
-        cut_features=np.concatenate([r.cut_features for r in rollouts]),
-    )

@@ -37,9 +37,7 @@ class Course(Protocol):
 
     def start(self) -> np.ndarray: ...
 
-    def send(self, actions: np.ndarray) -> np.ndarray: ...
-
-    def recv(self) -> Step: ...
+    def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step: ...
 
     def begin(self, rows: np.ndarray) -> np.ndarray: ...
 
@@ -50,10 +48,10 @@ class Course(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """A group of environments to practise in.
+    """Environments to practise in.
 
     Attributes:
-        env: the batch.
+        env: `ppo.num_envs` of them.
         course: steps and saves them; nobody else may.
         perception: what makes features of what they show.
         dreaming: whether they are M.
@@ -69,50 +67,32 @@ class Surroundings:
     recall: Recall | None = None
 
 
-def real_surroundings(
-    ctx: StageContext, vision: Vision, memory: Memory
-) -> tuple[Surroundings, ...]:
-    """Builds a task's environments, in `ppo.groups`.
+def real_surroundings(ctx: StageContext, vision: Vision, memory: Memory) -> Surroundings:
+    """Builds a task's environments.
 
     Args:
         ctx: of the controller stage.
         vision, memory: V and M.
     """
-    groups, count = ctx.task.ppo.groups, ctx.task.ppo.num_envs
-    sizes = [count // groups + (group < count % groups) for group in range(groups)]
-    built: list[Surroundings] = []
-    try:
-        for group, size in enumerate(sizes):
-            built.append(_real_group(ctx, vision, memory, size, sum(sizes[:group])))
-    except BaseException:
-        for surroundings in built:
-            surroundings.env.close()
-        raise
-    return tuple(built)
-
-
-def _real_group(
-    ctx: StageContext, vision: Vision, memory: Memory, size: int, first: int
-) -> Surroundings:
     settings = ctx.task.ppo
     env = ctx.backend.make_env(
         ctx.task,
-        size,
+        settings.num_envs,
         lambda text: ctx.record("notice", text=text),
         workers=ctx.config.curriculum.env_workers,
         on_event=lambda event: ctx.record(**event),
     )
     action, names = env.spec.action, ctx.task.controller.features
     perception = WorldModelPerception(
-        vision, memory, action, names, size, always=settings.branches > 0
+        vision, memory, action, names, settings.num_envs, always=settings.branches > 0
     )
     recall = None
     if settings.branches and settings.memory_updates:
         capacity, sizes = settings.recall_steps, (memory.latent_size, memory.action_size)
-        recall = Recall(capacity, size, *sizes)
+        recall = Recall(capacity, settings.num_envs, *sizes)
     return Surroundings(
         env,
-        Tape(env, _seeds(ctx, first), settings.reseed_steps),
+        Tape(env, _seeds(ctx), settings.reseed_steps),
         perception,
         branches=Branches(ctx, memory, action, perception) if settings.branches else None,
         recall=recall,
@@ -140,11 +120,9 @@ def dreamed_surroundings(ctx: StageContext, memory: Memory, starts: DreamStarts)
     return Surroundings(env, Snapshot(env, _seeds(ctx)), perception, dreaming=True)
 
 
-def _seeds(ctx: StageContext, first: int = 0) -> Callable[[int, int], int]:
-    """Returns what names seeds by row and number, in a group whose first row is `first`."""
-
+def _seeds(ctx: StageContext) -> Callable[[int, int], int]:
     def seed(row: int, number: int) -> int:
-        place = (ctx.task.name, ctx.round, ctx.stage, "practice", first + row, number)
+        place = (ctx.task.name, ctx.round, ctx.stage, "practice", row, number)
         return env_seed(ctx.config.seed, *place)
 
     return seed

@@ -46,18 +46,16 @@ class Tape:
         self._observations = self._seed(np.arange(self._env.num_envs))
         return self._observations
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Starts a step of all environments; returns the actions really taken.
+    def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step:
+        """Steps all environments.
 
         Args:
             actions: `[N]` int64 or `[N, A]` float32.
+            meanwhile: is called with the actions really taken while the environments work.
         """
         taken = self._env.send(actions)
         self._actions.append(np.array(actions))
-        return taken
-
-    def recv(self) -> Step:
-        """Waits for the step that was started."""
+        meanwhile(taken)
         step = self._env.recv()
         self._steps += 1
         self._observations = step.observations
@@ -175,12 +173,9 @@ class Snapshot:
         """Gives every environment its first seed; returns observations `[N, ...]`."""
         return self.begin(np.arange(self._env.num_envs))
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Starts a step of all environments; see `Tape.send`."""
-        return self._env.send(actions)
-
-    def recv(self) -> Step:
-        """Waits for the step that was started."""
+    def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step:
+        """Steps all environments; see `Tape.step`."""
+        meanwhile(self._env.send(actions))
         return self._env.recv()
 
     def begin(self, rows: np.ndarray) -> np.ndarray:

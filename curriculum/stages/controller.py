@@ -6,7 +6,6 @@ Whatever it learns in, what it deploys is chosen by checks on fresh real episode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -53,7 +52,7 @@ def run(ctx: StageContext) -> StageResult:
         if starts is None:
             surroundings = real_surroundings(ctx, vision, memory)
         else:
-            surroundings = (dreamed_surroundings(ctx, memory, starts),)
+            surroundings = dreamed_surroundings(ctx, memory, starts)
         practised = _practise(ctx, surroundings, memory, learner, template, deployment)
         if not settings.polish_generations or deployment.confirmed:
             return _result(ctx, deployment, practised)
@@ -93,7 +92,7 @@ def _dream_starts(ctx: StageContext, memory: Memory) -> DreamStarts:
 
 def _practise(
     ctx: StageContext,
-    surroundings: Sequence[Surroundings],
+    surroundings: Surroundings,
     memory: Memory,
     learner: PolicyLearner,
     template: Controller,

@@ -165,7 +165,7 @@ def practice(
     if ctx.task.controller.train_in_dream:
         places = np.arange(18, dtype=np.float32).reshape(9, 2)
         starts = DreamStarts(places, np.zeros((9, 2), np.float32))
-        surroundings = (dreamed_surroundings(ctx, memory, starts),)
+        surroundings = dreamed_surroundings(ctx, memory, starts)
     else:
         surroundings = real_surroundings(ctx, vision, memory)
     deployment = cast(Deployment, checks)
@@ -306,31 +306,6 @@ def test_an_update_that_stays_refused_is_given_up(
     with pytest.raises(StageFailure, match=f"wrong {borne + 1} times: NaN"):
         built.run()
     assert len(ctx.ledger.events("rolled_back")) == borne
-
-
-def test_groups_play_what_one_batch_would_play(tmp_path: Path) -> None:
-    played = []
-    for groups in (1, 2):
-        built, learner, _, _ = practice(
-            tmp_path / str(groups), limit=5, groups=groups, updates=3, confirming=1
-        )
-        built.run()
-        assert built.counters.env_steps == 3 * ENVS * STEPS
-        played.append(learner.rollouts)
-    for whole, parts in zip(*played, strict=True):
-        for rollout in (whole, parts):
-            # A row's numbers count on by themselves, so a mixed-up row would show.
-            z, h = rollout.features[..., :2], rollout.features[..., 4:]
-            assert np.array_equal(z[..., 1], h[..., 0])
-            assert (np.diff(z[..., 1], axis=0) <= 1).all()
-            places = rollout.cut_at[np.lexsort(rollout.cut_at.T[::-1])]
-            assert np.array_equal(np.argwhere(rollout.truncated), places)
-            for (t, n), last in zip(rollout.cut_at, rollout.cut_features, strict=True):
-                assert last[0] == rollout.features[t, n, 0]
-                assert last[5] == rollout.actions[t, n]
-        assert whole.rewards.shape == parts.rewards.shape == (STEPS, ENVS)
-    # Seeds are named by the row in the whole batch.
-    assert np.array_equal(*(rollouts[0].features[0, :, 0] for rollouts in played))
 
 
 def test_in_dreams_no_step_is_real_and_checks_come_in_their_time(tmp_path: Path) -> None:

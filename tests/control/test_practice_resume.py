@@ -126,7 +126,6 @@ def told(ctx: StageContext) -> list[dict[str, Any]]:
 REAL = pole()
 BRANCHES = pole(branches=4, branch_steps=3, branch_updates=2, branch_after=30)
 RECALL = pole(features=("z", "dz"), branches=4, memory_updates=2, recall_steps=20)
-GROUPS = pole(groups=2)
 POLISH = pole(polish=12, updates=2)
 DREAMED = pole(dream_steps=6, patience=2)
 
@@ -136,8 +135,6 @@ DREAMED = pole(dream_steps=6, patience=2)
     [
         (REAL, 17, False),
         (REAL, 40, True),
-        (GROUPS, 17, False),
-        (GROUPS, 40, True),
         (BRANCHES, 40, False),
         (RECALL, 30, False),
         (POLISH, 17, False),
@@ -148,8 +145,6 @@ DREAMED = pole(dream_steps=6, patience=2)
     ids=[
         "real",
         "real killed",
-        "groups",
-        "groups killed",
         "branches",
         "recall",
         "polish",

@@ -55,8 +55,7 @@ class Player:
         action = self.env.spec.action
         for _ in range(steps):
             chosen = np.stack([action.sample(rng) for _ in range(self.env.num_envs)])
-            self.tape.send(chosen)
-            step = self.tape.recv()
+            step = self.tape.step(chosen, lambda taken: None)
             over = np.flatnonzero(step.terminated | step.truncated)
             observations = self.tape.begin(over) if over.size else step.observations
             self.ends += over.size
