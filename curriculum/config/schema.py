@@ -174,8 +174,8 @@ class MDNRNNConfig:
     )
     dropout: float = key(
         0.0,
-        "share of h that its heads lose while learning, and while dreaming, where it makes M's "
-        "errors harder to exploit",
+        "share of h that its heads lose while learning and while dreaming, so that no one network "
+        "can be exploited",
         low=0,
         high=0.9,
     )

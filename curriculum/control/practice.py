@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -99,6 +99,7 @@ class Practice:
         self._env, self._course = surroundings.env, surroundings.course
         self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
         self._branches, self._recall = surroundings.branches, surroundings.recall
+        self._acting = surroundings.acting
         self._memory = memory
         self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
@@ -178,8 +179,7 @@ class Practice:
 
     def _update(self) -> None:
         number = self.counters.updates
-        # Dreams have no threads of their own, and are large enough for all of torch's.
-        with nullcontext() if self._dreaming else self._ctx.backend.acting():
+        with self._acting():
             rollout, scores = self._play(number)
         if number == 0 and self._ctx.round == 0:
             rows = rollout.features.reshape(-1, rollout.features.shape[-1])

@@ -16,9 +16,8 @@ def one_thread() -> Iterator[None]:
     """Keeps torch on the calling thread while environments are stepped.
 
     Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
-    region of which one thread was put off its core ends late for all. Measured on two cores while
-    learning Pong with 32 games: V and M took 5.5 ms a step instead of 12. For whole rollouts only:
-    each change of the number of threads makes oneDNN forget the kernels it has compiled.
+    region of which one thread was put off its core ends late for all. For whole rollouts only: each
+    change of the number of threads makes oneDNN forget the kernels it has compiled.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -42,6 +42,24 @@ def test_a_lesson_may_be_clipped_and_end_with_a_life_while_the_step_stays_true()
     assert STEP.rewards.tolist() == [5.0, -7.0, 0.0]
 
 
+def test_a_reward_may_end_an_episode_for_the_learner() -> None:
+    cut = STEP._replace(terminated=flags(0, 0, 0), truncated=flags(0, 1, 1))
+    learned = lesson_of(cut, end_on_reward=True)
+    assert learned.terminated.tolist() == [True, True, False]
+    # What is over for the learner is not cut as well.
+    assert learned.truncated.tolist() == [False, False, True]
+    assert lesson_of(cut).truncated.tolist() == [False, True, True]
+
+
+def test_dreamed_rewards_are_expectations() -> None:
+    dreamed = STEP._replace(
+        rewards=np.array([0.4, -3.0, 0.6], np.float32), terminated=flags(0, 0, 0)
+    )
+    learned = lesson_of(dreamed, clip_rewards=True, end_on_reward=True, dreamed=True)
+    np.testing.assert_allclose(learned.rewards, [0.4, -1.0, 0.6])
+    assert learned.terminated.tolist() == [False, True, True]
+
+
 def test_statistics_are_of_whole_games() -> None:
     statistics = EpisodeStatistics(3)
     assert statistics.add(STEP._replace(terminated=flags(0, 0, 0), truncated=flags(0, 0, 0))) == []
