@@ -5,7 +5,8 @@ pixels are folded into channels first and unfolded last, which loses nothing and
 convolutions at full size. The mean frame of the data is taken off the input and
 put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
 moved since the frame before weigh more in the reconstruction than the background: a few bright
-ones are all there is of a ball.
+ones are all there is of a ball. If asked, the reconstruction is compared at coarser scales as
+well (`models.neural.coarse`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from models.interfaces import Float, Frames, Metrics, State
 from models.neural.adam import GuardedAdam
+from models.neural.coarse import WindowStatistics, unexplained_variance
 from models.neural.convolutions import AutoEncoder, shrink_of
 from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
@@ -32,6 +34,13 @@ _ACCURATE = 0.05
 _ACTIVE_VARIANCE = 0.01
 # Keeps the mean frame inside the sigmoid's useful range, where it still passes gradients.
 _MEAN_MARGIN = 0.02
+
+
+class _Background(NamedTuple):
+    """The data's mean frame `[1, C, H, W]` and mean squares of windows, one tensor a level."""
+
+    mean_frame: Tensor
+    mean_squares: Sequence[Tensor]
 
 
 class _Part(NamedTuple):
@@ -50,19 +59,22 @@ class _Seen(NamedTuple):
     mean: Tensor
     log_variance: Tensor
     reconstruction: Tensor
+    coarse: Tensor
     kl: Tensor
 
 
 class ConvVAE:
     """V: frames to latents, learned by reconstruction.
 
-    The loss is `reconstruction_scale * E_B[sum_pixels w (x - x')^2] + beta_t * E_B[KL]`, the KL
-    summed over latents (Kingma & Welling 2014, appendix B), `beta_t` ramped linearly from zero
-    over `beta_warmup_steps`, and `w = background_weight + motion_weight * moved`, where a pixel
-    moved if it or one of its eight neighbours changed by more than 0.02 since the frame before;
-    `w = 1` if `motion_weight` is zero.
+    The loss is `reconstruction_scale * E_B[sum_pixels w (x - x')^2] + coarse_weight * E_B[U] +
+    beta_t * E_B[KL]`, the KL summed over latents (Kingma & Welling 2014, appendix B), `beta_t`
+    ramped linearly from zero over `beta_warmup_steps`, U the variance that is left unexplained at
+    coarser scales (`models.neural.coarse`), and `w = background_weight + motion_weight * moved`,
+    where a pixel moved if it or one of its eight neighbours changed by more than 0.02 since the
+    frame before; `w = 1` if `motion_weight` is zero.
 
-    Metrics of an update: `loss`; its terms `reconstruction` (unscaled), `kl` (nats) and `beta`;
+    Metrics of an update: `loss`; its terms `reconstruction` and `coarse_unexplained` (unscaled; the
+    latter only if it counts), `kl` (nats) and `beta`;
     `pixel_accuracy` (share of values reconstructed within 0.05 of [0, 1]);
     `moving_variance_explained` (1 - squared error / squared distance from the mean frame, over
     moving pixels; 0 if nothing moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the
@@ -78,12 +90,14 @@ class ConvVAE:
         motion_weight: further weight of moving pixels; zero is a plain squared error.
         background_weight: weight of pixels that did not move.
         reconstruction_scale: factor of the reconstruction term.
+        coarse_weight: factor of what is unexplained at coarser scales; zero leaves it out.
         gradient_clip: global norm that gradients are clipped to.
         device: where it computes.
         seed: of the initial weights.
         channels: of the convolutions, from a quarter of the frame's size on; the paper's V has
             (32, 64, 128, 256) from the frame's own size on.
-        mean_frame_updates: updates over which the mean frame is averaged; then it stays.
+        mean_frame_updates: updates over which the mean frame, and the variance of windows, are
+            averaged; then they stay.
         precision: format of the convolutions while learning, see `resolve_precision`.
 
     Raises:
@@ -102,6 +116,7 @@ class ConvVAE:
         motion_weight: float = 1.0,
         background_weight: float = 0.01,
         reconstruction_scale: float = 50.0,
+        coarse_weight: float = 0.0,
         gradient_clip: float = 10.0,
         device: str = "cpu",
         seed: int = 0,
@@ -113,7 +128,7 @@ class ConvVAE:
         self.latent_size = latent_size
         self._beta, self._beta_warmup_steps = beta, beta_warmup_steps
         self._motion_weight, self._background_weight = motion_weight, background_weight
-        self._reconstruction_scale = reconstruction_scale
+        self._reconstruction_scale, self._coarse_weight = reconstruction_scale, coarse_weight
         self._mean_frame_updates = mean_frame_updates
         self._precision: Precision = precision
         self._gradient_clip = gradient_clip
@@ -126,6 +141,7 @@ class ConvVAE:
                 parameter.mul_(0.3)
         self._network = network
         self._mean_frame = torch.zeros(1, image_channels, height, width)
+        self._windows = WindowStatistics(self.frame_shape) if coarse_weight > 0 else None
         self._updates = torch.tensor(0, dtype=torch.int64)
         self._place(torch.device(device), learning_rate)
 
@@ -134,6 +150,8 @@ class ConvVAE:
         self._dtype = resolve_precision(self._precision, device)
         self._network = self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean_frame = self._mean_frame.to(device)
+        if self._windows is not None:
+            self._windows.move_to(device)
         self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self._dtype)
 
     @property
@@ -183,7 +201,7 @@ class ConvVAE:
     ) -> Metrics:
         images = self._images(observations)
         moved = _moved(images, self._images(previous))
-        mean_frame, beta = self._next_mean_frame(images), self._beta_at(int(self._updates))
+        background, beta = self._next_background(images), self._beta_at(int(self._updates))
         noise = torch.from_numpy(normals).to(self._device)
         slices = part_slices(len(images), self.parts)
         seen: dict[int, _Seen] = {}
@@ -191,18 +209,21 @@ class ConvVAE:
         def share(number: int) -> Tensor:
             rows = slices[number]
             part = _Part(images[rows], moved[rows], noise[rows], len(images))
-            loss, seen[number] = self._share_of_loss(part, mean_frame, beta)
+            loss, seen[number] = self._share_of_loss(part, background, beta)
             return loss
 
         loss, norm = self._adam.step([partial(share, number) for number in range(len(slices))])
-        self._mean_frame.copy_(mean_frame)
+        self._mean_frame.copy_(background.mean_frame)
+        if self._windows is not None:
+            self._windows.keep(background.mean_squares)
         self._updates += 1
         whole = _Seen(*map(_joined, zip(*(seen[n] for n in range(len(slices))), strict=True)))
         with torch.no_grad():
             metrics = {
                 "reconstruction": whole.reconstruction.sum(),
                 "kl": whole.kl.sum(),
-                **_image_metrics(images, whole.decoded, moved, mean_frame),
+                **({"coarse_unexplained": whole.coarse.sum()} if self._windows else {}),
+                **_image_metrics(images, whole.decoded, moved, background.mean_frame),
                 **_latent_metrics(whole.mean, whole.log_variance),
             }
             values = torch.stack(list(metrics.values())).tolist()
@@ -255,10 +276,15 @@ class ConvVAE:
     def _tensors(self) -> dict[str, Tensor]:
         weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
         moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
-        return {**weights, **moments, "mean_frame": self._mean_frame, "updates": self._updates}
+        windows = {} if self._windows is None else self._windows.tensors()
+        counted = {"mean_frame": self._mean_frame, "updates": self._updates}
+        return {**weights, **moments, **windows, **counted}
 
-    def _share_of_loss(self, part: _Part, mean_frame: Tensor, beta: float) -> tuple[Tensor, _Seen]:
+    def _share_of_loss(
+        self, part: _Part, background: _Background, beta: float
+    ) -> tuple[Tensor, _Seen]:
         """Returns what a part adds to the batch's loss, and what was seen on the way, detached."""
+        mean_frame = background.mean_frame
         with computing(self._device, self._dtype):
             mean, log_variance = self._network.encode(part.images - mean_frame)
             logits = self._network.decode(mean + part.noise * torch.exp(0.5 * log_variance))
@@ -270,8 +296,12 @@ class ConvVAE:
         reconstruction = error.sum(dim=(1, 2, 3)).mean() * share
         latent_kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
         kl = latent_kl.sum(1).mean() * share
-        seen = (decoded, mean, log_variance, reconstruction[None], kl[None])
         loss = self._reconstruction_scale * reconstruction + beta * kl
+        coarse = torch.zeros_like(kl)
+        if background.mean_squares:
+            coarse = share * unexplained_variance(decoded, part.images, *background).mean()
+            loss = loss + self._coarse_weight * coarse
+        seen = (decoded, mean, log_variance, reconstruction[None], coarse[None], kl[None])
         return loss, _Seen(*(tensor.detach() for tensor in seen))
 
     def _beta_at(self, updates: int) -> float:
@@ -279,12 +309,13 @@ class ConvVAE:
             return self._beta
         return self._beta * min(1.0, updates / self._beta_warmup_steps)
 
-    def _next_mean_frame(self, images: Tensor) -> Tensor:
-        updates = int(self._updates)
+    def _next_background(self, images: Tensor) -> _Background:
+        updates, windows = int(self._updates), self._windows
         if updates >= self._mean_frame_updates:
-            return self._mean_frame
+            return _Background(self._mean_frame, windows.squares if windows else ())
         batch_mean = images.mean(dim=0, keepdim=True)
-        return self._mean_frame + (batch_mean - self._mean_frame) / (updates + 1)
+        mean_frame = self._mean_frame + (batch_mean - self._mean_frame) / (updates + 1)
+        return _Background(mean_frame, windows.after(images, updates) if windows else ())
 
     def _images(self, observations: np.ndarray) -> Tensor:
         self._check(observations)

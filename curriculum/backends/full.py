@@ -38,6 +38,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
             motion_weight=vae.motion_weight,
             background_weight=vae.background_weight,
             reconstruction_scale=vae.reconstruction_scale,
+            coarse_weight=vae.coarse_weight,
             gradient_clip=vae.gradient_clip,
             channels=vae.channels,
             device=device,

@@ -150,6 +150,11 @@ class VAEConfig:
     reconstruction_scale: float = key(
         50.0, "factor of the reconstruction term", low=0, open_low=True
     )
+    coarse_weight: float = key(
+        0.0,
+        "weight of the variance unexplained at 4, 8 and 16 pixels; makes small things easy to read",
+        low=0,
+    )
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(128, "frames per update", low=2)

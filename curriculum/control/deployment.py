@@ -1,7 +1,8 @@
-"""What a controller stage deploys: the parameters with the best confirmed check.
+"""What a controller stage deploys: the parameters with the best check.
 
-A check plays fresh real episodes; a score that looks like a new best is confirmed by as many
-again, so that luck is not deployed. Check seeds are never evaluation seeds.
+A check plays fresh real episodes. A score that would end the stage is confirmed by as many again,
+so that luck does not end it; one below that costs no more real steps than it has. Check seeds are
+never evaluation seeds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Deployment:
         """One `[number, mean score]` per check."""
         self.env_steps = 0
         self.target = ctx.target
+        self.goal = ctx.target + ctx.task.controller.stop_margin * abs(ctx.target)
+        """The check, confirmed, that the stage is over with."""
 
     def check(self, parameters: Float, number: int, save: Callable[[], None]) -> float:
         """Plays fresh real episodes and deploys the parameters if they are better.
@@ -49,14 +52,13 @@ class Deployment:
         ctx = self._ctx
         played = self._play(parameters, save, "check", number)
         score = mean_score(played)
-        if score > self.best_check:
+        if score >= self.goal:
             played += self._play(parameters, save, "confirm", number)
             score = mean_score(played)
-            if score > self.best_check:
-                self.best_check = score
-                self.parameters = parameters.astype(np.float32)
-        margin = ctx.task.controller.stop_margin * abs(ctx.target)
-        self.confirmed = self.best_check >= ctx.target + margin
+            self.confirmed = score >= self.goal
+        if score > self.best_check:
+            self.best_check = score
+            self.parameters = parameters.astype(np.float32)
         self.checks.append([float(number), score])
         self.env_steps += sum(e.steps for e in played)
         ctx.record("check", generation=number, score=score, target=ctx.target)

@@ -94,6 +94,14 @@ def test_loss_is_scaled_reconstruction_plus_ramped_kl() -> None:
         assert metrics["loss"] == pytest.approx(parts, rel=1e-5)
 
 
+def test_what_is_unexplained_at_coarser_scales_counts_if_asked() -> None:
+    vae = ConvVAE(**SMALL, reconstruction_scale=3.0, coarse_weight=7.0)
+    for metrics in train(vae, 3):
+        parts = 3.0 * metrics["reconstruction"] + 7.0 * metrics["coarse_unexplained"]
+        assert metrics["loss"] == pytest.approx(parts + metrics["beta"] * metrics["kl"], rel=1e-5)
+    assert "coarse_unexplained" not in train(ConvVAE(**SMALL), 1)[0]
+
+
 def test_still_background_counts_only_by_its_weight() -> None:
     frames, _, _ = moving_ball(np.random.default_rng(0), 8)
     still = [
@@ -120,19 +128,20 @@ def test_the_mean_frame_is_the_average_of_the_first_batches_and_then_stays() -> 
     np.testing.assert_array_equal(means[4], means[2])
 
 
+@pytest.mark.parametrize("coarse", [0.0, 5.0])
 @pytest.mark.parametrize("saved_after", [0, 3, 55])
-def test_a_reloaded_learner_continues_bit_for_bit(saved_after: int) -> None:
+def test_a_reloaded_learner_continues_bit_for_bit(saved_after: int, coarse: float) -> None:
     rng = np.random.default_rng(1)
     batches = [moving_ball(rng, 8) for _ in range(saved_after + 3)]
 
     def run(vae: ConvVAE, steps: range) -> list[dict[str, float]]:
         return [vae.update(batches[i][0], batches[i][1], np.random.default_rng(i)) for i in steps]
 
-    whole = ConvVAE(**SMALL)
+    whole = ConvVAE(**SMALL, coarse_weight=coarse)
     expected = run(whole, range(saved_after + 3))
-    first = ConvVAE(**SMALL)
+    first = ConvVAE(**SMALL, coarse_weight=coarse)
     run(first, range(saved_after))
-    second = ConvVAE(**SMALL, seed=77)
+    second = ConvVAE(**SMALL, coarse_weight=coarse, seed=77)
     second.load_state(first.state())
     assert run(second, range(saved_after, saved_after + 3)) == expected[saved_after:]
     assert_same_state(second.state(), whole.state())
@@ -228,7 +237,7 @@ def test_on_cuda_it_learns_and_encodes_as_on_the_cpu() -> None:
 
 
 def test_a_batch_in_parts_takes_the_step_of_the_whole_batch() -> None:
-    whole, parts = (ConvVAE(**SMALL, precision="float32") for _ in range(2))
+    whole, parts = (ConvVAE(**SMALL, precision="float32", coarse_weight=5.0) for _ in range(2))
     parts.parts = 3
     for found, expected in zip(train(parts, 5), train(whole, 5), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)

@@ -1,0 +1,111 @@
+"""How far a reconstruction is off at coarser scales than the pixel.
+
+A squared error of single pixels does not tell *near* from *far*: a ball drawn two pixels off its
+place costs as much as one on the other side, and nothing pulls it there. Means over windows that
+overlap do tell, so latents come to hold places instead of lists of pixels. Each window's error is
+measured in units of how much that window varies in the data (background statistics): a ball that
+crosses a quiet region then counts as much as a paddle that always moves in its own column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LEVELS = 3
+"""Windows of 4 x 4, 8 x 8 and 16 x 16 pixels, each half a window apart."""
+
+_FLOOR = 0.1
+_SMALLEST = 8
+
+
+def window_means(images: Tensor) -> list[Tensor]:
+    """Returns means over half-overlapping windows, finest level first.
+
+    Args:
+        images: `[B, C, H, W]`, H and W at least 8. What is outside counts as zero.
+
+    Returns:
+        For window sizes 4, 8, 16: `[B, C, 2 H / size + 1, 2 W / size + 1]`, rounded down.
+    """
+    halves, levels = images, []
+    for _ in range(LEVELS):
+        halves = functional.avg_pool2d(halves, 2)
+        levels.append(functional.avg_pool2d(halves, 2, stride=1, padding=1))
+    return levels
+
+
+class WindowStatistics:
+    """The variance of every window in the data, averaged over the first batches.
+
+    Args:
+        frame_shape: `(H, W, C)`.
+
+    Raises:
+        ValueError: a side is shorter than 8 pixels.
+    """
+
+    def __init__(self, frame_shape: Sequence[int]) -> None:
+        height, width, channels = frame_shape
+        if min(height, width) < _SMALLEST:
+            raise ValueError(
+                f"frames of {height} x {width} have no windows of 16 pixels, expected sides of at "
+                f"least {_SMALLEST}; set coarse_weight to 0"
+            )
+        like = window_means(torch.zeros(1, channels, height, width))
+        self._squares = [torch.zeros_like(level) for level in like]
+
+    def move_to(self, device: torch.device) -> None:
+        """Goes on on another device."""
+        self._squares = [squares.to(device) for squares in self._squares]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the mean squares, one tensor `[1, C, h, w]` a level, by name."""
+        return {f"mean_squares.{level}": squares for level, squares in enumerate(self._squares)}
+
+    def after(self, images: Tensor, batches: int) -> list[Tensor]:
+        """Returns the mean squares once `images` follow so many batches; changes nothing."""
+        batch = [means.square().mean(dim=0, keepdim=True) for means in window_means(images)]
+        pairs = zip(self._squares, batch, strict=True)
+        return [squares + (new - squares) / (batches + 1) for squares, new in pairs]
+
+    def keep(self, squares: Sequence[Tensor]) -> None:
+        """Takes over what `after` returned."""
+        for mine, new in zip(self._squares, squares, strict=True):
+            mine.copy_(new)
+
+    @property
+    def squares(self) -> list[Tensor]:
+        """The mean squares of each level, `[1, C, h, w]`."""
+        return self._squares
+
+
+def unexplained_variance(
+    decoded: Tensor, images: Tensor, mean_frame: Tensor, squares: Sequence[Tensor]
+) -> Tensor:
+    """Returns the share of the windows' variance that a reconstruction leaves unexplained.
+
+    At each level `sum_p e_p^2 / (v_p + f) / sum_p v_p / (v_p + f)`, where `e_p` is the error of
+    window p's mean, `v_p` its variance over the data and f a tenth of the mean of all `v_p`,
+    which keeps windows where next to nothing happens from counting without bound. Averaged over
+    the levels: about 1 for the mean frame, 0 for a perfect reconstruction.
+
+    Args:
+        decoded, images: `[B, C, H, W]`.
+        mean_frame: `[1, C, H, W]`, of the data.
+        squares: the data's mean squares at each level, see `WindowStatistics`.
+
+    Returns:
+        `[B]`.
+    """
+    shares = []
+    centres = window_means(mean_frame)
+    for error, square, centre in zip(window_means(decoded - images), squares, centres, strict=True):
+        variance = (square - centre.square()).clamp_min(0.0)
+        weight = 1.0 / (variance + _FLOOR * variance.mean() + 1e-9)
+        whole = (weight * variance).sum() + 1e-9
+        shares.append((error.square() * weight).sum(dim=(1, 2, 3)) / whole)
+    return torch.stack(shares).mean(dim=0)
