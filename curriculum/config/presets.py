@@ -58,7 +58,7 @@ FULL: dict[str, Any] = {
     "tasks": {
         "pong": {
             "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
-            "vae": {"epochs": 20, "max_steps": 1600},
+            "vae": {"epochs": 20, "max_steps": 800},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
             "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
@@ -72,7 +72,7 @@ FULL: dict[str, Any] = {
                 "check_every": 5,
                 "check_episodes": 24,
             },
-            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 180_000},
+            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 200_000},
         },
     },
 }

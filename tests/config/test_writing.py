@@ -172,10 +172,20 @@ def test_plain_data_has_the_layout_of_a_file(base: Config) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
-def test_shipped_configurations_walk_the_four_tasks(path: Path) -> None:
-    config = load_config(path, builtin=BUILTIN)
+def test_shipped_configurations_bear_the_names_of_their_files(path: Path) -> None:
+    assert load_config(path, builtin=BUILTIN).name == path.stem
+
+
+@pytest.mark.parametrize("name", ["default", "quick", "simulation"])
+def test_these_configurations_walk_the_four_tasks(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml", builtin=BUILTIN)
     assert [t.name for t in config.tasks] == list(BUILTIN)
-    assert config.name == path.stem
+
+
+def test_in_dreams_there_are_no_real_steps_to_learn_from() -> None:
+    (task,) = load_config(CONFIGS / "dreams.yaml", builtin=BUILTIN).tasks
+    assert task.controller.train_in_dream
+    assert task.ppo.branches == 0
 
 
 def test_presets_and_shipped_configurations_say_the_same(base: Config) -> None:
