@@ -58,7 +58,7 @@ FULL: dict[str, Any] = {
     "tasks": {
         "pong": {
             "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
-            "vae": {"epochs": 20, "max_steps": 800},
+            "vae": {"epochs": 20, "max_steps": 800, "batch_size": 64},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
             "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
