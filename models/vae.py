@@ -21,7 +21,7 @@ from torch import Tensor
 
 from models.interfaces import Float, Frames, Metrics, State
 from models.neural.adam import GuardedAdam
-from models.neural.coarse import WindowStatistics, unexplained_variance
+from models.neural.coarse import WindowStatistics, coarse_error
 from models.neural.convolutions import AutoEncoder, shrink_of
 from models.neural.device import device_memory, part_slices
 from models.neural.initialise import build
@@ -73,7 +73,7 @@ class ConvVAE:
     where a pixel moved if it or one of its eight neighbours changed by more than 0.02 since the
     frame before; `w = 1` if `motion_weight` is zero.
 
-    Metrics of an update: `loss`; its terms `reconstruction` and `coarse_unexplained` (unscaled; the
+    Metrics of an update: `loss`; its terms `reconstruction` and `coarse` (unscaled; the
     latter only if it counts), `kl` (nats) and `beta`;
     `pixel_accuracy` (share of values reconstructed within 0.05 of [0, 1]);
     `moving_variance_explained` (1 - squared error / squared distance from the mean frame, over
@@ -222,7 +222,7 @@ class ConvVAE:
             metrics = {
                 "reconstruction": whole.reconstruction.sum(),
                 "kl": whole.kl.sum(),
-                **({"coarse_unexplained": whole.coarse.sum()} if self._windows else {}),
+                **({"coarse": whole.coarse.sum()} if self._windows else {}),
                 **_image_metrics(images, whole.decoded, moved, background.mean_frame),
                 **_latent_metrics(whole.mean, whole.log_variance),
             }
@@ -299,7 +299,7 @@ class ConvVAE:
         loss = self._reconstruction_scale * reconstruction + beta * kl
         coarse = torch.zeros_like(kl)
         if background.mean_squares:
-            coarse = share * unexplained_variance(decoded, part.images, *background).mean()
+            coarse = share * coarse_error(decoded, part.images, *background).mean()
             loss = loss + self._coarse_weight * coarse
         seen = (decoded, mean, log_variance, reconstruction[None], coarse[None], kl[None])
         return loss, _Seen(*(tensor.detach() for tensor in seen))

@@ -19,6 +19,8 @@ WINDOWS = (4, 8, 16)
 """Sides of the square windows, in pixels; neighbours are half a side apart."""
 
 _FLOOR = 0.1
+_FAR = 5.0
+_TINY = 1e-9
 _SMALLEST = 8
 
 
@@ -94,15 +96,17 @@ class WindowStatistics:
         return self._squares
 
 
-def unexplained_variance(
+def coarse_error(
     decoded: Tensor, images: Tensor, mean_frame: Tensor, squares: Sequence[Tensor]
 ) -> Tensor:
-    """Returns the share of the windows' variance that a reconstruction leaves unexplained.
+    """Returns how much of the windows' variance a reconstruction leaves unexplained.
 
-    At each level `sum_p e_p^2 / (v_p + f) / sum_p v_p / (v_p + f)`, where `e_p` is the error of
-    window p's mean, `v_p` its variance over the data and f a tenth of the mean of all `v_p`,
-    which keeps windows where next to nothing happens from counting without bound. Averaged over
-    the levels: about 1 for the mean frame, 0 for a perfect reconstruction.
+    At each level `sum_p 2 d^2 (sqrt(1 + r_p^2 / d^2) - 1) / sum_p v_p / (v_p + f)` (pseudo-Huber,
+    Charbonnier et al. 1997, equation 4; about `sum_p r_p^2` where r_p is below d), where
+    `r_p = e_p / sqrt(v_p + f)`, e_p is the error of window p's mean, v_p its variance over the data
+    and f a tenth of the mean of all v_p: windows where next to nothing happens would count without
+    bound otherwise, and so would, but for d = 5, what happens once in a thousand frames. Averaged
+    over the levels: at most 1 for the mean frame, 0 for a perfect reconstruction.
 
     Args:
         decoded, images: `[B, C, H, W]`.
@@ -113,10 +117,12 @@ def unexplained_variance(
         `[B]`.
     """
     shares = []
-    centres = window_means(mean_frame)
-    for error, square, centre in zip(window_means(decoded - images), squares, centres, strict=True):
+    errors, centres = window_means(decoded - images), window_means(mean_frame)
+    for error, square, centre in zip(errors, squares, centres, strict=True):
         variance = (square - centre.square()).clamp_min(0.0)
-        weight = 1.0 / (variance + _FLOOR * variance.mean() + 1e-9)
-        whole = (weight * variance).sum() + 1e-9
-        shares.append((error.square() * weight).sum(dim=(1, 2, 3)) / whole)
+        weight = 1.0 / (variance + _FLOOR * variance.mean() + _TINY)
+        whole = (weight * variance).sum() + _TINY
+        ratio = error.square() * (weight / _FAR**2)
+        cost = 2.0 * _FAR**2 * (torch.sqrt(1.0 + ratio) - 1.0)
+        shares.append(cost.sum(dim=(1, 2, 3)) / whole)
     return torch.stack(shares).mean(dim=0)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from models.neural.coarse import (  # noqa: E402
     WindowStatistics,
-    unexplained_variance,
+    coarse_error,
     window_means,
 )
 from models.vae import ConvVAE  # noqa: E402
@@ -47,9 +47,9 @@ def test_the_mean_frame_explains_nothing_and_the_frame_everything() -> None:
     data = images(dots(np.random.default_rng(0), 4000)[0])
     mean = data.mean(dim=0, keepdim=True)
     squares = WindowStatistics((64, 64, 1)).after(data, 0)
-    nothing = unexplained_variance(mean.expand_as(data), data, mean, squares).mean()
-    assert float(nothing) == pytest.approx(1.0, rel=1e-3)
-    assert float(unexplained_variance(data, data, mean, squares).abs().max()) == 0.0
+    nothing = float(coarse_error(mean.expand_as(data), data, mean, squares).mean())
+    assert 0.5 < nothing <= 1.0
+    assert float(coarse_error(data, data, mean, squares).abs().max()) == 0.0
 
 
 def test_a_near_miss_costs_less_than_a_far_one() -> None:
@@ -60,7 +60,7 @@ def test_a_near_miss_costs_less_than_a_far_one() -> None:
         moved = torch.roll(data, shift, dims=3)
         pixels = (moved - data).square().sum(dim=(1, 2, 3)).mean()
         assert float(pixels) == pytest.approx(2.0)  # a pixel's error knows no distance
-        costs.append(float(unexplained_variance(moved, data, mean, squares).mean()))
+        costs.append(float(coarse_error(moved, data, mean, squares).mean()))
     assert costs == sorted(costs)
     assert costs[0] < 0.5 * costs[-1]
 
@@ -75,7 +75,7 @@ def test_quiet_windows_count_as_much_as_busy_ones() -> None:
     mean, squares = data.mean(0, keepdim=True), WindowStatistics((64, 64, 1)).after(data, 0)
     busy, quiet = data.clone(), data.clone()
     busy[:, 0, 8, 8], quiet[:, 0, 40, 40] = mean[0, 0, 8, 8], mean[0, 0, 40, 40]
-    lost = [float(unexplained_variance(d, data, mean, squares).mean()) for d in (busy, quiet)]
+    lost = [float(coarse_error(d, data, mean, squares).mean()) for d in (busy, quiet)]
     variances = [float(data[:, 0, p, p].var()) for p in (8, 40)]
     assert variances[1] < 0.05 * variances[0]
     assert lost[1] > 0.15 * lost[0]

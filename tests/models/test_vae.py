@@ -97,9 +97,9 @@ def test_loss_is_scaled_reconstruction_plus_ramped_kl() -> None:
 def test_what_is_unexplained_at_coarser_scales_counts_if_asked() -> None:
     vae = ConvVAE(**SMALL, reconstruction_scale=3.0, coarse_weight=7.0)
     for metrics in train(vae, 3):
-        parts = 3.0 * metrics["reconstruction"] + 7.0 * metrics["coarse_unexplained"]
+        parts = 3.0 * metrics["reconstruction"] + 7.0 * metrics["coarse"]
         assert metrics["loss"] == pytest.approx(parts + metrics["beta"] * metrics["kl"], rel=1e-5)
-    assert "coarse_unexplained" not in train(ConvVAE(**SMALL), 1)[0]
+    assert "coarse" not in train(ConvVAE(**SMALL), 1)[0]
 
 
 def test_still_background_counts_only_by_its_weight() -> None:
