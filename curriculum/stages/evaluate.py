@@ -112,11 +112,9 @@ def play(
 def _unit_size(episodes: int, num_envs: int) -> int:
     """Returns how many episodes a unit of work has: equal parts, an even number of them.
 
-    Users have two cores as often as not. A unit's environments have two episodes each to play,
-    because a game that is over is stepped on until its batch is; and as many of them as the task
-    steps together, because V and M are cheapest in large batches.
+    Users have two cores as often as not, and a game that is over is stepped on until its batch is.
     """
-    parts = 2 * -(-episodes // (4 * num_envs))
+    parts = 2 * -(-episodes // (2 * num_envs))
     return -(-episodes // parts)
 
 
