@@ -15,7 +15,7 @@ from curriculum.mode import Mode
 from models.controller import TorchController
 from models.interfaces import Controller, Memory, PolicyLearner, Vision
 from models.mdnrnn import MDNRNN
-from models.neural.device import keep_freed_memory, one_thread
+from models.neural.device import one_thread
 from models.ppo import PPO
 from models.vae import ConvVAE
 
@@ -23,7 +23,6 @@ from models.vae import ConvVAE
 def build(states: Mapping[str, str], device: str) -> Backend:
     """Returns the backend of FULL on a torch device."""
     replacement = parts.solver_replacement(states)
-    keep_freed_memory()
 
     def make_vision(task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:
         if spec.observation == "state":

@@ -1,9 +1,7 @@
-"""Devices: memory that is short or kept, batches taken in parts, threads beside an emulator's."""
+"""Devices: out of memory, batches taken in parts, and threads beside an emulator's."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -11,9 +9,6 @@ from itertools import pairwise
 import torch
 
 from models.interfaces import OutOfDeviceMemory
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT, _MOST_KEPT = 32 << 20, 1 << 30
 
 
 @contextmanager
@@ -58,26 +53,6 @@ def part_slices(rows: int, parts: int) -> list[slice]:
     parts = max(1, min(parts, rows))
     borders = [rows * number // parts for number in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(borders)]
-
-
-def keep_freed_memory() -> bool:
-    """Has glibc reuse blocks of up to 32 MiB (its limit), and keep up to 1 GiB for that.
-
-    Returns:
-        Whether it does from now on; false where the C library is another one.
-
-    glibc gives a large block back to the system when it is freed and asks for it anew a moment
-    later. Each of its pages then costs a fault: some two thousand an update of V, a tenth of its
-    time and more in a virtual machine.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
-    kept = ((_MMAP_THRESHOLD, _LARGEST_KEPT), (_TRIM_THRESHOLD, _MOST_KEPT))
-    return all(mallopt(option, size) == 1 for option, size in kept)
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,14 +8,11 @@ import sys
 
 import pytest
 
-pytest.importorskip("torch")
-pytestmark = pytest.mark.torch
-
 FAULTS = """
 import resource, sys
 sys.path.insert(0, {root!r})
 import numpy as np
-from models.neural.device import keep_freed_memory
+from models.numeric.allocator import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 def use():
