@@ -97,7 +97,7 @@ class Backend:
         make_solver: see `SolverFactory`.
         make_policy_learner: see `PolicyLearnerFactory`; None where nothing learns by gradients.
         replacements: what stands in for something better.
-        acting: around rollouts: keeps threads of V and M out of the environments' way.
+        practising: around practice with environments: keeps torch's threads out of their way.
     """
 
     mode: Mode
@@ -109,7 +109,7 @@ class Backend:
     make_solver: SolverFactory
     make_policy_learner: PolicyLearnerFactory | None = None
     replacements: tuple[Replacement, ...] = ()
-    acting: Callable[[], AbstractContextManager[None]] = nullcontext
+    practising: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def fitted(task: TaskConfig, backend: Backend) -> TaskConfig:

@@ -116,5 +116,5 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
         make_policy_learner=make_policy_learner,
         replacements=(replacement,) if replacement else (),
-        acting=one_thread if device == "cpu" else nullcontext,
+        practising=one_thread if device == "cpu" else nullcontext,
     )

@@ -99,7 +99,7 @@ class Practice:
         self._env, self._course = surroundings.env, surroundings.course
         self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
         self._branches, self._recall = surroundings.branches, surroundings.recall
-        self._acting = surroundings.acting
+        self._practising = surroundings.practising
         self._memory = memory
         self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
@@ -150,13 +150,14 @@ class Practice:
         Raises:
             StageFailure: learning went wrong and would not be mended.
         """
-        while not self.over:
-            if self.check_due:
-                self._check()
-            else:
-                self._update()
-            self._good = self._state()
-            self._ctx.barrier.reached(self.save)
+        with self._practising():
+            while not self.over:
+                if self.check_due:
+                    self._check()
+                else:
+                    self._update()
+                self._good = self._state()
+                self._ctx.barrier.reached(self.save)
 
     def save(self, complete: bool = False) -> None:
         """Commits learner, environments, perception and what is deployed, as after an update."""
@@ -179,8 +180,7 @@ class Practice:
 
     def _update(self) -> None:
         number = self.counters.updates
-        with self._acting():
-            rollout, scores = self._play(number)
+        rollout, scores = self._play(number)
         if number == 0 and self._ctx.round == 0:
             rows = rollout.features.reshape(-1, rollout.features.shape[-1])
             self._learner.set_feature_scale(rows.mean(axis=0), rows.std(axis=0))

@@ -58,8 +58,8 @@ class Surroundings:
         dreaming: whether they are M.
         branches: begins short dreams at real moments; None for none.
         recall: what M needs to learn on from practice; None where it stays as it is.
-        acting: around rollouts; see `Backend.acting`. Dreams have no threads of their own, and are
-            large enough for all of torch's.
+        practising: around practice; see `Backend.practising`. Dreams have no threads of their own,
+            and are large enough for all of torch's.
     """
 
     env: VectorEnv
@@ -68,7 +68,7 @@ class Surroundings:
     dreaming: bool = False
     branches: Branches | None = None
     recall: Recall | None = None
-    acting: Callable[[], AbstractContextManager[None]] = nullcontext
+    practising: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def real_surroundings(ctx: StageContext, vision: Vision, memory: Memory) -> Surroundings:
@@ -100,7 +100,7 @@ def real_surroundings(ctx: StageContext, vision: Vision, memory: Memory) -> Surr
         perception,
         branches=Branches(ctx, memory, action, perception) if settings.branches else None,
         recall=recall,
-        acting=ctx.backend.acting,
+        practising=ctx.backend.practising,
     )
 
 

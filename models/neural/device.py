@@ -13,11 +13,12 @@ from models.interfaces import OutOfDeviceMemory
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keeps torch on the calling thread while environments are stepped.
+    """Keeps torch on the calling thread while C practises.
 
     Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
-    region of which one thread was put off its core ends late for all. For whole rollouts only: each
-    change of the number of threads makes oneDNN forget the kernels it has compiled.
+    region of which one thread was put off its core ends late for all. C's own networks are too
+    small for two threads: minibatches of 128 take three times as long on them. For long stretches
+    only: each change of the number of threads makes oneDNN forget the kernels it has compiled.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
