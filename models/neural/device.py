@@ -17,8 +17,8 @@ def one_thread() -> Iterator[None]:
 
     Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
     region of which one thread was put off its core ends late for all. C's own networks are too
-    small for two threads: minibatches of 128 take three times as long on them. For long stretches
-    only: each change of the number of threads makes oneDNN forget the kernels it has compiled.
+    small for two threads: minibatches of 128 take more than twice as long on them. For long
+    stretches only: each change of the number of threads makes oneDNN forget its kernels.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,14 +12,13 @@ _LARGEST_KEPT, _MOST_KEPT = 32 << 20, 1 << 30
 def keep_freed_memory() -> bool:
     """Has glibc reuse blocks of up to 32 MiB (its limit), and keep up to 1 GiB for that.
 
+    It would give a large block back to the system when it is freed and ask for it anew a moment
+    later. Each of its pages then costs a fault: some two thousand an update of V.
+
     For the whole process: who watches its memory then sees leaks later, so only a program sets it.
 
     Returns:
         Whether it does from now on; false where the C library is another one.
-
-    glibc gives a large block back to the system when it is freed and asks for it anew a moment
-    later. Each of its pages then costs a fault: some two thousand an update of V, a tenth of its
-    time and more in a virtual machine.
     """
     if not sys.platform.startswith("linux"):
         return False

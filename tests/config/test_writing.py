@@ -182,12 +182,6 @@ def test_these_configurations_walk_the_four_tasks(name: str) -> None:
     assert [t.name for t in config.tasks] == list(BUILTIN)
 
 
-def test_in_dreams_there_are_no_real_steps_to_learn_from() -> None:
-    (task,) = load_config(CONFIGS / "dreams.yaml", builtin=BUILTIN).tasks
-    assert task.controller.train_in_dream
-    assert task.ppo.branches == 0
-
-
 def test_presets_and_shipped_configurations_say_the_same(base: Config) -> None:
     quick = load_config(CONFIGS / "quick.yaml", builtin=BUILTIN)
     as_quick = load_config(CONFIGS / "default.yaml", preset="quick", builtin=BUILTIN)

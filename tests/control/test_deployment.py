@@ -26,20 +26,19 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     task = replace(pole(), target=10.0)
     controller = replace(task.controller, check_episodes=EPISODES, stop_margin=0.1)
     ctx = context(tmp_path, replace(task, controller=controller))
+    left: list[float] = []
+
+    def play(ctx: Any, parameters: Any, seeds: Any, **rest: Any) -> list[Episode]:
+        assert len(seeds) == EPISODES
+        score = left.pop(0)
+        return [Episode(seed=int(s), score=score, steps=STEPS, terminated=True) for s in seeds]
+
+    monkeypatch.setattr(module, "play", play)
 
     def after(*checks: tuple[float, ...]) -> Deployment:
         deployment = Deployment(ctx, np.zeros(1, np.float32))
         for number, scores in enumerate(checks, start=1):
-            left = list(scores)
-
-            def play(ctx: Any, parameters: Any, seeds: Any, **rest: Any) -> list[Episode]:
-                assert len(seeds) == EPISODES
-                score = left.pop(0)  # noqa: B023 - called within this turn of the loop
-                return [
-                    Episode(seed=int(s), score=score, steps=STEPS, terminated=True) for s in seeds
-                ]
-
-            monkeypatch.setattr(module, "play", play)
+            left.extend(scores)
             deployment.check(np.full(1, number, np.float32), number, lambda: None)
             assert not left
         return deployment
