@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from dataclasses import dataclass
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side: torch's threads would spin against each other's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FAULT_WIDTH, EXPECT_WIDTH = 58, 58
 
@@ -26,16 +31,17 @@ class FaultMatrix:
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            mark = item.get_closest_marker("faults")
-            if mark is not None:
-                self._rows[item.nodeid] = Row(*_texts(item, mark))
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        mark = item.get_closest_marker("faults")
+        if mark is not None:
+            # Goes with the reports, also to another process where tests run side by side.
+            item.user_properties.append(("fault", _texts(item, mark)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        row = self._rows.get(report.nodeid)
-        if row is None:
+        texts = dict(report.user_properties).get("fault")
+        if not isinstance(texts, (tuple, list)):
             return
+        row = self._rows.setdefault(report.nodeid, Row(*texts))
         row.seconds += report.duration
         if report.failed:
             row.result = "FAILED"
