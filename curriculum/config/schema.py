@@ -244,11 +244,15 @@ class PPOConfig:
 
     num_envs: int = key(64, "environments stepped together", low=1, high=4096)
     num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
-    total_steps: int = key(
-        1_000_000, "steps at most, dreamed ones in dreams; rates end there", low=1
-    )
+    total_steps: int = key(1_000_000, "steps at most, dreamed ones in dreams", low=1)
     learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
-    final_rate: float = key(0.1, "share of learning_rate that is left at the end", low=0, high=1)
+    final_rate: float = key(0.1, "share of learning_rate that it falls to", low=0, high=1)
+    anneal_steps: int = key(
+        0,
+        "steps over which it falls; from then on C is checked whatever training episodes say, and "
+        "learns on at that rate; 0 is total_steps",
+        low=0,
+    )
     gamma: float = key(0.99, "discount", low=0, high=1)
     gae_lambda: float = key(0.95, "lambda of generalised advantages", low=0, high=1)
     epochs: int = key(4, "passes over each rollout", low=1, high=100)

@@ -1,13 +1,13 @@
 """What a controller stage deploys: the parameters with the best check.
 
 A check plays fresh real episodes. A score that would end the stage is confirmed by as many again,
-so that luck does not end it; one below that costs no more real steps than it has. Check seeds are
-never evaluation seeds.
+so that luck does not end it; one below that costs no more real steps than it has. Where training
+scores merely suggest a check, it may end at a glance. Check seeds are never evaluation seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from curriculum.rollout import Episode
 from curriculum.stages.evaluate import mean_score, play
 from curriculum.stages.stage import StageContext
 from models.interfaces import Float
+
+GLANCE = 4
+"""Episodes after which a check that came too soon may end."""
 
 
 class Deployment:
@@ -38,25 +41,35 @@ class Deployment:
         self.goal = ctx.target + ctx.task.controller.stop_margin * abs(ctx.target)
         """The check, confirmed, that the stage is over with."""
 
-    def check(self, parameters: Float, number: int, save: Callable[[], None]) -> float:
+    def check(
+        self, parameters: Float, number: int, save: Callable[[], None], *, glance: bool = False
+    ) -> float:
         """Plays fresh real episodes and deploys the parameters if they are better.
 
         Args:
             parameters: `[P]`.
             number: names the check, and with it its seeds.
             save: commits what stands; called where the run may have to stop.
+            glance: end it after the first episodes if these leave the goal out of reach. What was
+                seen so briefly is not deployed.
 
         Returns:
             The mean score, of the confirmation too if there was one.
         """
         ctx = self._ctx
-        played = self._play(parameters, save, "check", number)
+        seeds = ctx.env_seeds("check", number, count=ctx.task.controller.check_episodes)
+        first = GLANCE if glance else len(seeds)
+        played = self._play(parameters, save, seeds[:first])
+        hopeless = glance and self._out_of_reach(played)
+        if not hopeless and len(played) < len(seeds):
+            played += self._play(parameters, save, seeds[first:])
         score = mean_score(played)
-        if score >= self.goal:
-            played += self._play(parameters, save, "confirm", number)
+        if not hopeless and score >= self.goal:
+            confirming = ctx.env_seeds("confirm", number, count=len(seeds))
+            played += self._play(parameters, save, confirming)
             score = mean_score(played)
             self.confirmed = score >= self.goal
-        if score > self.best_check:
+        if not hopeless and score > self.best_check:
             self.best_check = score
             self.parameters = parameters.astype(np.float32)
         self.checks.append([float(number), score])
@@ -82,12 +95,20 @@ class Deployment:
         self.env_steps = meta["check_steps"]
         self.parameters = np.array(parameters, np.float32)
 
-    def _play(self, parameters: Float, save: Callable[[], None], *path: int | str) -> list[Episode]:
+    def _out_of_reach(self, played: Sequence[Episode]) -> bool:
+        """Whether the goal is further from the episodes' mean than two of its standard errors."""
+        scores = np.array([e.score for e in played])
+        error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.inf
+        return bool(scores.mean() + 2.0 * error < self.goal)
+
+    def _play(
+        self, parameters: Float, save: Callable[[], None], seeds: Sequence[int]
+    ) -> list[Episode]:
         ctx = self._ctx
         return play(
             ctx,
             parameters,
-            ctx.env_seeds(*path, count=ctx.task.controller.check_episodes),
+            seeds,
             sampled=ctx.task.evaluate.sampled,
             # Nothing of a check is counted before it is over, so it can be played again.
             on_more=lambda played: ctx.barrier.may_stop(save),

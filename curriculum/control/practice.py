@@ -120,7 +120,7 @@ class Practice:
 
     @property
     def check_due(self) -> bool:
-        """Whether the policy looks as if it had reached the target, or has no steps left."""
+        """Whether the policy looks as if it had reached the target, or has settled."""
         counters, settings = self.counters, self._settings
         if counters.updates <= counters.checked:
             return False
@@ -129,7 +129,8 @@ class Practice:
             return self._spent or rested
         margin = settings.check_margin * abs(self._ctx.target)
         there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
-        return self._spent or (there and (rested or not counters.checked))
+        promising = there or self._annealed >= 1.0
+        return self._spent or (promising and (rested or not counters.checked))
 
     def begin(self) -> None:
         """Starts the environments, or goes on from this stage's newest commit."""
@@ -311,16 +312,22 @@ class Practice:
         )
 
     def _rate(self) -> float:
-        """The learning rate now: it falls linearly with the steps, to a share at the end."""
-        settings, counters = self._settings, self.counters
-        gone = min(self._used / settings.total_steps, 1.0)
-        share = 1.0 - (1.0 - settings.final_rate) * gone
-        return settings.learning_rate * share * counters.rate_factor
+        """The learning rate now: it falls linearly with the steps, to a share of itself."""
+        share = 1.0 - (1.0 - self._settings.final_rate) * self._annealed
+        return self._settings.learning_rate * share * self.counters.rate_factor
+
+    @property
+    def _annealed(self) -> float:
+        """How much of the way down the learning rate is, 0 to 1."""
+        total, anneal = self._settings.total_steps, self._settings.anneal_steps
+        return min(self._used / min(anneal or total, total), 1.0)
 
     def _check(self) -> None:
         number = self.counters.updates
         with self._spending("checks"):
-            self._deployment.check(self._averaged, number, self.save)
+            # Training scores are of explorers, and old: they often call for a check too soon.
+            glance = not (self._spent or self._dreaming)
+            self._deployment.check(self._averaged, number, self.save, glance=glance)
         self.counters = replace(self.counters, checked=number)
 
     def _average(self, number: int) -> None:

@@ -129,10 +129,14 @@ class Checks:
         self.parameters = np.zeros(1, np.float32)
         self.numbers: list[int] = []
         self.given: list[np.ndarray] = []
+        self.glances: list[bool] = []
         self._confirming = confirming
 
-    def check(self, parameters: np.ndarray, number: int, save: Any) -> float:
+    def check(
+        self, parameters: np.ndarray, number: int, save: Any, *, glance: bool = False
+    ) -> float:
         self.given.append(parameters.copy())
+        self.glances.append(glance)
         self.numbers.append(number)
         self.env_steps += 7
         self.confirmed = len(self.numbers) >= self._confirming
@@ -236,7 +240,7 @@ def test_every_step_is_counted_and_the_last_policy_checked_once(tmp_path: Path) 
     built, learner, checks, ctx = practice(tmp_path, updates=4, branches=6, branch_steps=5)
     built.run()
     assert len(learner.rollouts) == 2 * 4
-    assert checks.numbers == [4]
+    assert (checks.numbers, checks.glances) == ([4], [False])
     counters = built.counters
     assert (counters.updates, counters.env_steps) == (4, 4 * ENVS * STEPS)
     assert counters.dream_steps == 4 * 6 * 5
@@ -253,6 +257,7 @@ def test_a_confirmed_check_ends_practice(tmp_path: Path) -> None:
     built.run()
     first, second = checks.numbers
     assert second == first + 3 < 100
+    assert checks.glances == [True, True]
 
 
 def at(score: float, episodes: int = RECENT, **counts: int) -> Counters:
@@ -281,6 +286,27 @@ def test_a_check_is_due_at_the_target_after_a_rest_or_when_steps_are_spent(
     built.counters = counters
     assert built.check_due == due
     assert built.over == (counters.checked == 20)
+
+
+def test_the_rate_falls_over_the_steps_it_is_given_and_stays(tmp_path: Path) -> None:
+    given = {"anneal_steps": 50 * ENVS * STEPS, "learning_rate": 0.5, "final_rate": 0.2}
+    built, _, _, _ = practice(tmp_path, updates=100, **given)
+    for updates, rate in ((0, 0.5), (25, 0.3), (50, 0.1), (80, 0.1)):
+        built.counters = at(0.0, env_steps=updates * ENVS * STEPS)
+        assert built._rate() == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("updates", "checked", "due"),
+    [(49, 0, False), (50, 0, True), (60, 16, False), (60, 15, True), (60, 20, False)],
+)
+def test_once_the_rate_is_low_checks_are_due_whatever_training_says(
+    tmp_path: Path, updates: int, checked: int, due: bool
+) -> None:
+    given = {"anneal_steps": 50 * ENVS * STEPS, "patience": 5}
+    built, _, _, _ = practice(tmp_path, updates=100, target=10.0, **given)
+    built.counters = at(0.0, env_steps=updates * ENVS * STEPS, checked=checked)
+    assert built.check_due == due
 
 
 def test_a_refused_update_halves_the_rate_and_is_told(tmp_path: Path) -> None:
