@@ -35,7 +35,7 @@ def test_pixels_walk_all_stages_in_full_with_rounds_videos_and_workers(
 ) -> None:
     text = "name: real\ncurriculum: {mode: FULL, tasks: [pong], rounds: 2, workers: 2}\n" + BUDGETS
     (tmp_path / "real.yaml").write_text(text, encoding="utf-8")
-    done = curriculum("run", "real.yaml", "--save-videos", "--json", timeout=280)
+    done = curriculum("run", "real.yaml", "--save-videos", "--json", timeout=500)
     assert done.code == 3, done.err
     run = tmp_path / "runs" / "real"
     assert stages(run, "pong") == [("FULL", r, s) for r in (0, 1) for s in STAGES]
