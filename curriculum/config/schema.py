@@ -249,8 +249,8 @@ class PPOConfig:
     final_rate: float = key(0.1, "share of learning_rate that it falls to", low=0, high=1)
     anneal_steps: int = key(
         0,
-        "steps over which it falls; from then on C is checked whatever training episodes say, and "
-        "learns on at that rate; 0 is total_steps",
+        "steps over which it falls; then C is checked, and where that was not enough it falls "
+        "again, from half and over half as many; 0 is total_steps",
         low=0,
     )
     gamma: float = key(0.99, "discount", low=0, high=1)

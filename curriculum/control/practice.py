@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.control.annealing import falls, rate_share
 from curriculum.control.deployment import Deployment
 from curriculum.control.recall import Recall, refresh
 from curriculum.control.rollouts import Steps
@@ -129,8 +130,12 @@ class Practice:
             return self._spent or rested
         margin = settings.check_margin * abs(self._ctx.target)
         there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
-        promising = there or self._annealed >= 1.0
-        return self._spent or (promising and (rested or not counters.checked))
+        per_update = settings.num_envs * settings.num_steps
+        fallen, before = (
+            falls(steps, self._fall_steps)[0]
+            for steps in (self._used, counters.checked * per_update)
+        )
+        return self._spent or fallen > before or (there and (rested or not counters.checked))
 
     def begin(self) -> None:
         """Starts the environments, or goes on from this stage's newest commit."""
@@ -312,15 +317,14 @@ class Practice:
         )
 
     def _rate(self) -> float:
-        """The learning rate now: it falls linearly with the steps, to a share of itself."""
-        share = 1.0 - (1.0 - self._settings.final_rate) * self._annealed
+        """The learning rate now; see `rate_share`."""
+        share = rate_share(self._used, self._fall_steps, self._settings.final_rate)
         return self._settings.learning_rate * share * self.counters.rate_factor
 
     @property
-    def _annealed(self) -> float:
-        """How much of the way down the learning rate is, 0 to 1."""
-        total, anneal = self._settings.total_steps, self._settings.anneal_steps
-        return min(self._used / min(anneal or total, total), 1.0)
+    def _fall_steps(self) -> int:
+        total = self._settings.total_steps
+        return min(self._settings.anneal_steps or total, total)
 
     def _check(self) -> None:
         number = self.counters.updates

@@ -260,7 +260,7 @@ def test_a_confirmed_check_ends_practice(tmp_path: Path) -> None:
     assert checks.glances == [True, True]
 
 
-def at(score: float, episodes: int = RECENT, **counts: int) -> Counters:
+def at(score: float, episodes: int = RECENT, **counts: Any) -> Counters:
     return Counters(recent=(score,) * episodes, **{"updates": 20, **counts})
 
 
@@ -288,24 +288,31 @@ def test_a_check_is_due_at_the_target_after_a_rest_or_when_steps_are_spent(
     assert built.over == (counters.checked == 20)
 
 
-def test_the_rate_falls_over_the_steps_it_is_given_and_stays(tmp_path: Path) -> None:
-    given = {"anneal_steps": 50 * ENVS * STEPS, "learning_rate": 0.5, "final_rate": 0.2}
-    built, _, _, _ = practice(tmp_path, updates=100, **given)
-    for updates, rate in ((0, 0.5), (25, 0.3), (50, 0.1), (80, 0.1)):
-        built.counters = at(0.0, env_steps=updates * ENVS * STEPS)
-        assert built._rate() == pytest.approx(rate)
+def test_the_rate_has_fallen_when_the_steps_are_spent(tmp_path: Path) -> None:
+    given = {"anneal_steps": 10**6, "learning_rate": 1.0, "final_rate": 0.2}
+    built, _, _, _ = practice(tmp_path, updates=10, **given)
+    built.counters = at(0.0, env_steps=5 * ENVS * STEPS, rate_factor=0.5)
+    assert built._rate() == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
     ("updates", "checked", "due"),
-    [(49, 0, False), (50, 0, True), (60, 16, False), (60, 15, True), (60, 20, False)],
+    [
+        (39, 0, False),
+        (40, 0, True),
+        (41, 40, False),
+        (59, 40, False),
+        (60, 40, True),
+        (61, 59, True),
+    ],
 )
-def test_once_the_rate_is_low_checks_are_due_whatever_training_says(
+def test_each_time_the_rate_has_fallen_a_check_is_due_whatever_training_says(
     tmp_path: Path, updates: int, checked: int, due: bool
 ) -> None:
-    given = {"anneal_steps": 50 * ENVS * STEPS, "patience": 5}
+    given = {"anneal_steps": 40 * ENVS * STEPS, "patience": 5}
     built, _, _, _ = practice(tmp_path, updates=100, target=10.0, **given)
-    built.counters = at(0.0, env_steps=updates * ENVS * STEPS, checked=checked)
+    steps = updates * ENVS * STEPS
+    built.counters = replace(at(0.0, env_steps=steps, checked=checked), updates=updates)
     assert built.check_due == due
 
 
