@@ -309,7 +309,7 @@ def test_the_rate_has_fallen_when_the_steps_are_spent(tmp_path: Path) -> None:
 def test_each_time_the_rate_has_fallen_a_check_is_due_whatever_training_says(
     tmp_path: Path, updates: int, checked: int, due: bool
 ) -> None:
-    given = {"anneal_steps": 40 * ENVS * STEPS, "patience": 5}
+    given: dict[str, Any] = {"anneal_steps": 40 * ENVS * STEPS, "patience": 5}
     built, _, _, _ = practice(tmp_path, updates=100, target=10.0, **given)
     steps = updates * ENVS * STEPS
     built.counters = replace(at(0.0, env_steps=steps, checked=checked), updates=updates)
