@@ -50,7 +50,7 @@ class Deployment:
             parameters: `[P]`.
             number: names the check, and with it its seeds.
             save: commits what stands; called where the run may have to stop.
-            glance: end it after the first episodes if these leave the goal out of reach. What was
+            glance: end it after `GLANCE` episodes if these leave the goal out of reach. What was
                 seen so briefly is not deployed.
 
         Returns:
@@ -60,8 +60,8 @@ class Deployment:
         seeds = ctx.env_seeds("check", number, count=ctx.task.controller.check_episodes)
         first = GLANCE if glance else len(seeds)
         played = self._play(parameters, save, seeds[:first])
-        hopeless = glance and self._out_of_reach(played)
-        if not hopeless and len(played) < len(seeds):
+        hopeless = len(played) < len(seeds) and self._out_of_reach(played)
+        if len(played) < len(seeds) and not hopeless:
             played += self._play(parameters, save, seeds[first:])
         score = mean_score(played)
         if not hopeless and score >= self.goal:
@@ -98,7 +98,7 @@ class Deployment:
     def _out_of_reach(self, played: Sequence[Episode]) -> bool:
         """Whether the goal is further from the episodes' mean than two of its standard errors."""
         scores = np.array([e.score for e in played])
-        error = scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.inf
+        error = scores.std(ddof=1) / np.sqrt(len(scores))
         return bool(scores.mean() + 2.0 * error < self.goal)
 
     def _play(
