@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import time
 from functools import partial
 from pathlib import Path
@@ -112,10 +113,16 @@ def test_lunar_lander_is_measured_beside_its_rival(monkeypatch: pytest.MonkeyPat
 
 
 class Leaking(CountingEnv):
-    """Keeps something of every step."""
+    """Keeps something of every step, in pages of its own: freed memory could hold it unseen."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.kept: list[mmap.mmap] = []
 
     def recv(self) -> Step:
-        self.log.append("x" * 2**17 + str(len(self.log)))
+        pages = mmap.mmap(-1, 2**17)
+        pages.write(b"x" * 2**17)
+        self.kept.append(pages)
         return super().recv()
 
 
