@@ -7,6 +7,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ examples:
   python -m baselines random --task lunarlander
   python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
   python -m baselines compare runs/default --baseline runs/baselines --out comparison.md
+  python -m baselines throughput --pretrained pong
+  python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
 
 A baseline plays by the rules of the task's `env` section, true scores included, and leaves
 events.jsonl and result.json in OUT/<algo>-<task>-seed<N>/ (PPO also policy.safetensors).
@@ -110,10 +113,55 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def measure_throughput(args: argparse.Namespace) -> ExitCode:
+    """Runs `baselines throughput`."""
+    from curriculum.cli.agents import agent_of, opened
+    from curriculum.pretrained import chosen
+    from diagnostics.bench.table import show_figures
+    from diagnostics.json_report import write_json
+
+    with opened(args) as runner:
+        try:
+            from baselines.throughput import throughput
+        except ImportError as e:
+            raise ComponentMissing(
+                f"the comparison needs stable-baselines3 with its Atari extras, which cannot be "
+                f"imported ({e}): install them with `pip install stable-baselines3 ale-py "
+                f"opencv-python-headless`"
+            ) from e
+        task = chosen(runner.config, [args.task] if args.task else [])[0]
+        found = throughput(agent_of(runner, task), args.repeats)
+    show_figures(found.figures, (), args.out)
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
+    print(f"where ours spent its time: {shares}", file=sys.stderr if args.out == "-" else None)
+    if args.out:
+        write_json(args.out, asdict(found))
+    return ExitCode.OK
+
+
+def run_ablations(args: argparse.Namespace) -> ExitCode:
+    """Runs `baselines ablate`."""
+    from baselines.ablate import ablate, ablation_text, plan_of, run_curriculum
+    from curriculum.records.files import write_bytes
+
+    given = (args.config, args.task, args.names, args.seeds, args.steps, args.episodes, args.out)
+    plan = plan_of(*given)
+    code = ablate(plan, run_curriculum)
+    if code != ExitCode.OK:
+        print("stopped: the same command goes on", file=sys.stderr)
+        return code
+    text = ablation_text(plan)
+    write_bytes(plan.out / f"ablations-{plan.task}.md", text.encode())
+    print(text)
+    return ExitCode.OK
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
     "random": play_random,
     "ppo": train_ppo,
     "compare": compare_run,
+    "throughput": measure_throughput,
+    "ablate": run_ablations,
 }
 
 
@@ -141,7 +189,52 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", type=Path, required=True, metavar="DIR", help="holds finished baselines"
     )
     comparison.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown here too")
+    _add_throughput(commands)
+    _add_ablate(commands)
     return parser
+
+
+def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "throughput",
+        help="how fast C learns here, beside Stable-Baselines3's PPO in the same turns",
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory, or else:")
+    parser.add_argument("--pretrained", metavar="A", help="a shipped agent, or a directory of one")
+    parser.add_argument("--task", metavar="T", help="of the run; its first one if not given")
+    parser.add_argument(
+        "--repeats", type=_positive, default=5, metavar="N", help="runs of each; medians are shown"
+    )
+    parser.add_argument(
+        "--json", dest="out", metavar="FILE", help="also write the figures; - is stdout"
+    )
+
+
+def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "ablate",
+        help="what each part of the agent is worth",
+        description=(
+            "Learns a task with one part of its agent taken away at a time, at one step budget and "
+            "on the same seeds, beside the full agent. Parts: no-coarse, plain-mse (V), no-memory, "
+            "random-memory (M), linear (C); all of them if none is named."
+        ),
+    )
+    parser.add_argument("names", nargs="*", metavar="PART", help="only these")
+    parser.add_argument(
+        "--config", type=Path, default=Path("configs/default.yaml"), metavar="C", help="YAML file"
+    )
+    parser.add_argument("--task", default="pong", metavar="T", help="default: pong")
+    parser.add_argument(
+        "--seeds", type=_numbers, default=(0, 1, 2), metavar="A,B", help="default: 0,1,2"
+    )
+    parser.add_argument(
+        "--steps", type=_positive, default=250_000, metavar="N", help="of C's practice in each run"
+    )
+    parser.add_argument("--episodes", type=_positive, default=100, metavar="N", help="of the score")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ablations"), metavar="DIR", help="parent directory"
+    )
 
 
 def _add_playing(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +259,10 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_natural(part.strip()) for part in text.split(","))
 
 
 def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:

@@ -189,7 +189,7 @@ def train_ppo(
     ledger.append("baseline_started", **known)
     env = _training_env(task, make_env, examiner.recipe, ledger, plan.seed)
     try:
-        model = _build(examiner.recipe, env, plan)
+        model = build(examiner.recipe, env, plan)
         began = time.monotonic()
         model.learn(plan.steps, Curve(examiner, ledger, plan, tell))
         seconds = time.monotonic() - began - examiner.seconds
@@ -245,7 +245,14 @@ def _settings(recipe: Recipe, plan: Plan) -> dict[str, Any]:
     return {**recipe.facts(), "steps": plan.steps, **where}
 
 
-def _build(recipe: Recipe, env: VecEnv, plan: Plan) -> PPO:
+def build(recipe: Recipe, env: VecEnv, plan: Plan) -> PPO:
+    """Returns an untrained model with a recipe's hyper-parameters; it logs nothing.
+
+    Args:
+        recipe: the hyper-parameters.
+        env: what it will learn in.
+        plan: seed and device.
+    """
     network = dict(recipe.network)
     activation = network.pop("activation", None)
     if activation is not None:

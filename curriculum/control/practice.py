@@ -165,6 +165,12 @@ class Practice:
                 self._good = self._state()
                 self._ctx.barrier.reached(self.save)
 
+    def practise(self, updates: int) -> None:
+        """Plays so many rollouts and learns from each, without a check or a commit."""
+        with self._practising():
+            for _ in range(updates):
+                self._update()
+
     def save(self, complete: bool = False) -> None:
         """Commits learner, environments, perception and what is deployed, as after an update."""
         self._ctx.store.save(self._good, self._meta(), complete=complete)

@@ -42,7 +42,7 @@ def run(ctx: StageContext) -> StageResult:
     ctx.pool.refresh((ctx.work(vision=vision.state(), memory=memory.state(), starts=starts),))
     template = _initial_controller(ctx, features)
     deployment = Deployment(ctx, template.get_parameters())
-    learner = _policy_learner(ctx, features)
+    learner = policy_learner(ctx, features)
     if learner is None:
         space = SearchSpace(ctx, template, features, memory.hidden_size)
         limits = {"generations": settings.generations, "in_dream": settings.train_in_dream}
@@ -179,7 +179,7 @@ def _dreamed(ctx: StageContext, deployment: Deployment) -> float:
     return float(played[0].scores.mean())
 
 
-def _policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
+def policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
     """Builds what learns by gradients, going on from the last round; None where a solver searches.
 
     A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).

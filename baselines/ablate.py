@@ -1,0 +1,248 @@
+"""What each part of the agent is worth: runs without it, at one step budget, on the same seeds.
+
+Every run is an ordinary one, with a ledger of its own, that can be stopped and gone on with. What
+an ablation does not touch is taken over from the full run of the same seed, so that it differs in
+that one thing alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from baselines.results import CONFIDENCE
+from baselines.stats import bootstrap_interval, mean
+from curriculum.config.schema import TaskConfig
+from curriculum.errors import ConfigError, ExitCode
+from curriculum.records.ledger import read_events
+from curriculum.records.rundir import RunDir
+from curriculum.seeds import generator
+from curriculum.show.markdown import code, table
+from curriculum.show.summary import summarise
+from curriculum.show.words import count, interval, number, plain
+from curriculum.tasks import load_config
+
+FULL = "full"
+POLICIES = ("greedy", "sampled")
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One thing taken away.
+
+    Attributes:
+        what: in words.
+        sets: keys of the task and their values, as for `--set`.
+        pixels: whether it makes sense for tasks that are seen as pixels alone.
+    """
+
+    what: str
+    sets: Mapping[str, str]
+    pixels: bool = False
+
+
+ABLATIONS: Mapping[str, Ablation] = {
+    FULL: Ablation("nothing", {}),
+    "no-coarse": Ablation("V's coarser scales", {"vae.coarse_weight": "0"}, pixels=True),
+    "plain-mse": Ablation(
+        "V's coarser scales and the weight of what moves: a plain squared error",
+        {"vae.coarse_weight": "0", "vae.motion_weight": "0"},
+        pixels=True,
+    ),
+    "no-memory": Ablation("M: C reads [z, dz]", {"controller.features": "[z, dz]"}),
+    "random-memory": Ablation("M's learning: its weights stay random", {"mdnrnn.trained": "false"}),
+    "linear": Ablation("C's hidden layers: it is linear", {"controller.hidden_sizes": "[]"}),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        config: path of the configuration.
+        task: the task of it that is learned.
+        names: ablations; the full agent is always run.
+        seeds: roots of the runs.
+        steps: real steps of C's practice, for every run; it neither stops earlier nor chooses
+            among checks.
+        episodes: of each evaluation, greedy and sampled.
+        out: parent of the run directories.
+    """
+
+    config: Path
+    task: str
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    episodes: int
+    out: Path
+
+    def directory(self, name: str, seed: int) -> Path:
+        """Returns where a run is kept."""
+        return self.out / f"{self.task}-{name}-seed{seed}"
+
+    def command(self, name: str, seed: int) -> list[str]:
+        """Returns the arguments of `python -m curriculum` that make a run, or go on with it."""
+        directory = self.directory(name, seed)
+        sets = {
+            "ppo.total_steps": str(self.steps),
+            "ppo.anneal_steps": "0",
+            "ppo.check_margin": "10",  # out of reach: the one check comes when all steps are taken
+            "evaluate.episodes": str(self.episodes),
+            "evaluate.both": "true",
+            **ABLATIONS[name].sets,
+        }
+        given = [f"tasks.{self.task}.{key}={value}" for key, value in sets.items()]
+        fork = [] if name == FULL else ["--fork", str(self.directory(FULL, seed))]
+        return [
+            *("run", str(self.config), "--tasks", self.task, "--seed", str(seed)),
+            *("--run-dir", str(directory), *fork),
+            *(word for pair in given for word in ("--set", pair)),
+        ]
+
+
+def plan_of(
+    config: Path,
+    task: str,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    episodes: int,
+    out: Path,
+) -> Plan:
+    """Checks what was asked for.
+
+    Raises:
+        ConfigError: there is no such task or ablation, or its C does not learn by PPO.
+    """
+    known = {t.name: t for t in load_config(config).tasks}
+    if task not in known:
+        raise ConfigError(f"{config} has no task {task!r}: it has {', '.join(known)}")
+    there = _fitting(known[task])
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise ConfigError(f"{task} has no ablation {unknown[0]!r}: it has {', '.join(there)}")
+    if known[task].controller.solver != "ppo":
+        raise ConfigError(
+            f"C of {task} does not learn by PPO, whose steps are what ablations are given: set "
+            f"tasks.{task}.controller.solver: ppo in {config}"
+        )
+    chosen = tuple(name for name in there if name == FULL or not names or name in names)
+    return Plan(config, task, chosen, tuple(dict.fromkeys(seeds)), steps, episodes, out)
+
+
+def ablate(plan: Plan, start: Callable[[Sequence[str]], int]) -> ExitCode:
+    """Makes all runs that are not finished yet, one after the other, seed by seed.
+
+    Args:
+        plan: what to run.
+        start: runs `python -m curriculum` with these arguments and returns its exit code.
+
+    Returns:
+        The exit code of the first run that did not come to its end, else OK.
+    """
+    for seed in plan.seeds:
+        for name in plan.names:
+            code = start(_begun_or_new(plan, name, seed))
+            if code not in (ExitCode.OK, ExitCode.TARGET_MISSED):
+                return ExitCode(code)
+    return ExitCode.OK
+
+
+def run_curriculum(arguments: Sequence[str]) -> int:
+    """Runs `python -m curriculum` in a process of its own and returns its exit code.
+
+    Ctrl-C reaches it too; it is waited for, because it commits first.
+    """
+    print(f"$ python -m curriculum {shlex.join(arguments)}", file=sys.stderr, flush=True)
+    with subprocess.Popen([sys.executable, "-m", "curriculum", *arguments]) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            return child.wait()
+
+
+def ablation_text(plan: Plan) -> str:
+    """Returns what the runs' ledgers tell, as Markdown."""
+    header = ["without", "policy", "score of each seed", "mean", f"{CONFIDENCE:.0%} interval"]
+    rows = [row for name in plan.names for row in _rows(plan, name)]
+    header += ["real steps"]
+    commands = [_again(plan)]
+    return "\n".join(
+        [
+            f"# What the parts of {plan.task}'s agent are worth\n",
+            table(header, rows),
+            f"Each C practised for {count(plan.steps)} real steps and was then judged on "
+            f"{plan.episodes} full episodes with true rewards. The intervals are of the episodes, "
+            "resampled seed by seed; they do not tell how much seeds differ. Real steps are means "
+            "over seeds, data for V and M and checks included.\n",
+            code(commands),
+        ]
+    )
+
+
+def _fitting(task: TaskConfig) -> list[str]:
+    seen = task.observation == "pixels"
+    return [name for name, ablation in ABLATIONS.items() if seen or not ablation.pixels]
+
+
+def _begun_or_new(plan: Plan, name: str, seed: int) -> list[str]:
+    """Leaves `--fork` away where the run has begun: it goes on by itself then."""
+    words = plan.command(name, seed)
+    if "--fork" in words and RunDir.exists(plan.directory(name, seed)):
+        at = words.index("--fork")
+        return words[:at] + words[at + 2 :]
+    return words
+
+
+def _rows(plan: Plan, name: str) -> Iterable[list[str]]:
+    found = {seed: _scores(plan.directory(name, seed), plan.task) for seed in plan.seeds}
+    steps = [found[seed][1] for seed in plan.seeds if found[seed][0]]
+    for policy in POLICIES:
+        groups = [found[s][0][policy] for s in plan.seeds if policy in found[s][0]]
+        if not groups:
+            yield [ABLATIONS[name].what, policy, "not run", *[""] * 3]
+            continue
+        rng = generator(0, "ablate", plan.task, name, policy)
+        within = bootstrap_interval(groups, mean, CONFIDENCE, rng)
+        yield [
+            ABLATIONS[name].what,
+            policy,
+            ", ".join(number(float(group.mean())) for group in groups),
+            number(float(np.mean([group.mean() for group in groups]))),
+            interval(within),
+            count(float(np.mean(steps))),
+        ]
+
+
+def _scores(directory: Path, task: str) -> tuple[dict[str, np.ndarray], float]:
+    """Returns a finished run's scores by policy, and its real steps; none of one not finished."""
+    if not RunDir.exists(directory):
+        return {}, 0.0
+    summary = summarise(read_events(RunDir.open(directory).ledger_path))
+    verdict = next((v for v in summary.verdicts if v.get("task") == task), None)
+    evaluations = summary.evaluations(task)
+    if verdict is None or not evaluations:
+        return {}, 0.0
+    facts = evaluations[-1].facts
+    told = [facts, facts.get("other") or {}]
+    scores = {
+        plain(each["policy"]): np.array(each["scores"], np.float64)
+        for each in told
+        if each.get("scores")
+    }
+    return scores, float(verdict.get("env_steps") or 0)
+
+
+def _again(plan: Plan) -> str:
+    words = ["python", "-m", "baselines", "ablate", *(n for n in plan.names if n != FULL)]
+    words += ["--config", str(plan.config), "--task", plan.task]
+    words += ["--seeds", ",".join(map(str, plan.seeds)), "--steps", str(plan.steps)]
+    return shlex.join([*words, "--episodes", str(plan.episodes), "--out", str(plan.out)])
