@@ -93,7 +93,6 @@ class Plan:
         directory = self.directory(name, seed)
         sets = {
             "ppo.total_steps": str(self.steps),
-            "ppo.anneal_steps": "0",
             "ppo.check_margin": "10",  # out of reach: the one check comes when all steps are taken
             "evaluate.episodes": str(self.episodes),
             "evaluate.both": "true",

@@ -233,6 +233,9 @@ class Rollout:
         cut_features: `[M, F]`, of the last observations of the episodes that were cut there.
         mask: `[T, N]` bool, False for steps that were never taken because the episode was over
             and nothing followed; None if all were.
+        log_probs: `[T, N]` float32, log-probabilities (densities) of the actions under the policy
+            that played them, as `PolicyLearner.log_probs` gave them then; None if that is the
+            present one.
     """
 
     features: np.ndarray
@@ -244,11 +247,12 @@ class Rollout:
     cut_at: NDArray[np.int64]
     cut_features: np.ndarray
     mask: NDArray[np.bool_] | None = None
+    log_probs: Float | None = None
 
 
 @runtime_checkable
 class PolicyLearner(Protocol):
-    """Improves a controller by gradients, from rollouts of the controller as it is."""
+    """Improves a controller by gradients, from rollouts of the controller as it is or was."""
 
     num_features: int
     num_parameters: int
@@ -266,11 +270,15 @@ class PolicyLearner(Protocol):
         ...
 
     def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:
-        """Learns from rollouts that the present parameters have played.
+        """Learns from rollouts that the present parameters have played, or earlier ones.
 
         Raises:
             NonFiniteLoss: the update was refused; everything is as before.
         """
+        ...
+
+    def log_probs(self, rollout: Rollout) -> Float:
+        """Returns what `Rollout.log_probs` is of a rollout that the present parameters played."""
         ...
 
     def values(self, features: np.ndarray) -> Float:

@@ -26,11 +26,16 @@ _SMALLEST_VARIANCE = 1e-12
 
 
 class _Steps(NamedTuple):
-    """Steps that were taken, of all rollouts: B rows each."""
+    """Steps that were taken, of all rollouts: B rows each.
+
+    `log_probs` are those before the update, `ratios` their probabilities over those of the policy
+    that took them.
+    """
 
     inputs: Tensor
     actions: Tensor
     log_probs: Tensor
+    ratios: Tensor
     advantages: Tensor
     returns: Tensor
 
@@ -45,6 +50,11 @@ class PPO:
     + vf_coef mean((v - R)^2) / 2 - ent_coef mean(entropy)` (Schulman et al. 2017, equations 7 and
     9), r the ratio of an action's new and old probability, A its generalised advantage in units of
     the minibatch's spread, R the return. Rewards are taken as they are: scale them before.
+
+    Rollouts that an earlier policy has played serve again (Queeney, Paschalidis & Cassandras 2021,
+    "Generalized Proximal Policy Optimization with Sample Reuse"): r is then over the probability
+    under that policy and followed `clip_range` away from its value before the update instead of
+    from 1; A and R are corrected by V-trace.
 
     Args:
         num_features, action_kind, action_size, hidden_sizes, action_low, action_high: see
@@ -155,16 +165,17 @@ class PPO:
         self._network.set_feature_scale(mean, std, keep=[name for name in kept if kept[name]])
 
     def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:
-        """Learns from rollouts that the present parameters have played.
+        """Learns from rollouts that the present parameters have played, or earlier ones.
 
         Args:
-            rollouts: of any lengths; see `Rollout`.
+            rollouts: of any lengths; see `Rollout`. Those with `log_probs` are of earlier policies.
             rng: shuffles the steps, once an epoch; the only randomness.
 
         Returns:
             Means over all gradients: `loss`, `policy_loss`, `value_loss`, `entropy` (nats) and
             `gradient_norm` before clipping. Over the last epoch: `approx_kl` (mean of
-            (r - 1) - log r, http://joschu.net/blog/kl-approx.html; nats) and `clip_fraction`.
+            (r - 1) - log r, r over the probability before the update,
+            http://joschu.net/blog/kl-approx.html; nats) and `clip_fraction`.
             `explained_variance` of the returns by the values before the update (0 if they do not
             vary), `epochs_done`, and `steps`, how many were learned from.
 
@@ -188,6 +199,23 @@ class PPO:
         metrics = dict(zip((*names, "approx_kl", "clip_fraction"), means, strict=True))
         counts = {"epochs_done": float(len(epochs)), "steps": float(len(steps.returns))}
         return {**metrics, "explained_variance": explained_variance, **counts}
+
+    def log_probs(self, rollout: Rollout) -> Float:
+        """Returns log-probabilities of a rollout's actions now, `[T, N]`; 0 where none was taken.
+
+        Of continuous actions these are densities before the tanh, see `ActorCritic.weigh`.
+
+        Raises:
+            ValueError: the rollout does not fit this learner.
+        """
+        taken = steps_taken(rollout)
+        found = np.zeros(taken.shape, np.float32)
+        with device_memory():
+            actions = self._network.scored_actions(rollout.actions[taken])
+            outputs, _ = self._read(self._network.prepare(rollout.features[taken]))
+            with torch.inference_mode():
+                found[taken] = self._network.weigh(outputs, actions)[0].cpu().numpy()
+        return found
 
     def values(self, features: np.ndarray) -> Float:
         """Returns the expected discounted returns `[N]` of features `[N, F]`, or encoder inputs."""
@@ -267,8 +295,9 @@ class PPO:
         outputs, step_values = self._read(prepared)
         with torch.inference_mode():
             log_probs, _ = self._network.weigh(outputs, actions)
-        values = np.zeros(taken.shape, np.float32)
-        values[taken] = step_values.cpu().numpy()
+        ratios = self._ratios(rollout, log_probs, taken)
+        values, weights = np.zeros(taken.shape, np.float32), np.ones(taken.shape, np.float32)
+        values[taken], weights[taken] = step_values.cpu().numpy(), ratios.cpu().numpy()
         advantages, returns = rollout_targets(
             rollout,
             values,
@@ -276,9 +305,17 @@ class PPO:
             self.values(rollout.cut_features),
             gamma=self._gamma,
             gae_lambda=self._gae_lambda,
+            ratios=weights,
         )
         targets = [torch.from_numpy(each[taken]).to(self._device) for each in (advantages, returns)]
-        return _Steps(prepared, actions, log_probs, *targets), values[taken]
+        return _Steps(prepared, actions, log_probs, ratios, *targets), values[taken]
+
+    def _ratios(self, rollout: Rollout, now: Tensor, taken: np.ndarray) -> Tensor:
+        """Returns how much more likely the actions taken are now than they were, `[B]`."""
+        if rollout.log_probs is None:
+            return torch.ones_like(now)
+        then = torch.from_numpy(np.asarray(rollout.log_probs, np.float32)[taken]).to(self._device)
+        return (now - then).clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()
 
     def _blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Cuts rows into blocks that fit wherever a minibatch's part does."""
@@ -328,12 +365,12 @@ class PPO:
         # Saturated actions are placed wrongly by `scored_actions`; under a narrow Gaussian their
         # ratio could overflow, and one infinity would refuse the whole update.
         log_ratio = (log_probs - steps.log_probs).clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO)
-        ratio = log_ratio.exp()
-        clipped = ratio.clamp(1.0 - self._clip_range, 1.0 + self._clip_range)
+        ratio = log_ratio.exp() * steps.ratios
+        clipped = ratio.clamp(steps.ratios - self._clip_range, steps.ratios + self._clip_range)
         gains = torch.minimum(ratio * steps.advantages, clipped * steps.advantages)
         errors = self._network.values(x) - steps.returns
         with torch.no_grad():
             divergence = (torch.expm1(log_ratio) - log_ratio).sum()
-            outside = ((ratio - 1.0).abs() > self._clip_range).float().sum()
+            outside = ((ratio - steps.ratios).abs() > self._clip_range).float().sum()
         losses = (-gains.sum(), 0.5 * errors.square().sum(), entropy.sum())
         return torch.stack([*losses, divergence, outside])

@@ -98,7 +98,8 @@ class ConvVAE:
             (32, 64, 128, 256) from the frame's own size on.
         mean_frame_updates: updates over which the mean frame, and the variance of windows, are
             averaged; then they stay.
-        precision: format of the convolutions while learning, see `resolve_precision`.
+        precision: format of the convolutions while learning and encoding, see
+            `resolve_precision`; pictures are decoded in float32.
 
     Raises:
         ValueError: the frame cannot be halved that often, or a size is not positive.
@@ -243,7 +244,7 @@ class ConvVAE:
         self._check(observations)
         shape = (len(observations), self.latent_size)
         means, log_variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        with torch.inference_mode(), computing(self._device, torch.float32):
+        with torch.inference_mode(), computing(self._device, self._dtype):
             for chunk in _chunks(len(observations)):
                 images = self._images(observations[chunk]) - self._mean_frame
                 mean, log_variance = self._network.encode(images)

@@ -249,7 +249,7 @@ def _practice(task: TaskConfig, features: int, latents: int, controller: int) ->
     ppo = task.ppo
     learner = 2 * (4 + 3 + 3) * controller * _FLOAT
     # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
-    played = 3 * ppo.num_steps * ppo.num_envs + 3 * ppo.branches * ppo.branch_steps
+    played = 3 * ppo.reuse * ppo.num_steps * ppo.num_envs + 3 * ppo.branches * ppo.branch_steps
     states = 3 * (ppo.num_envs + 2 * ppo.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
     tape = 2 * 2 * ppo.num_envs * 2 * ppo.reseed_steps
     return learner + (played * (features + 8) + states) * _FLOAT + tape

@@ -246,16 +246,16 @@ class PPOConfig:
     num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
     total_steps: int = key(1_000_000, "steps at most, dreamed ones in dreams", low=1)
     learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
-    final_rate: float = key(0.1, "share of learning_rate that it falls to", low=0, high=1)
-    anneal_steps: int = key(
-        0,
-        "steps over which it falls; then C is checked, and where that was not enough it falls "
-        "again, from half and over half as many; 0 is total_steps",
-        low=0,
-    )
+    final_rate: float = key(0.1, "share of learning_rate left at total_steps", low=0, high=1)
     gamma: float = key(0.99, "discount", low=0, high=1)
     gae_lambda: float = key(0.95, "lambda of generalised advantages", low=0, high=1)
-    epochs: int = key(4, "passes over each rollout", low=1, high=100)
+    epochs: int = key(4, "passes over the rollouts of an update", low=1, high=100)
+    reuse: int = key(
+        1,
+        "rollouts that an update learns from: the newest, and those of the updates before",
+        low=1,
+        high=64,
+    )
     minibatch_size: int = key(1024, "steps per gradient", low=2)
     clip_range: float = key(0.1, "how far a probability may move", low=0, open_low=True)
     ent_coef: float = key(0.01, "weight of the entropy", low=0)

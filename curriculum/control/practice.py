@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.control.annealing import falls, rate_share
 from curriculum.control.deployment import Deployment
+from curriculum.control.earlier import EarlierRollouts
 from curriculum.control.recall import Recall, refresh
 from curriculum.control.rollouts import Steps
 from curriculum.control.surroundings import Surroundings
@@ -106,6 +106,7 @@ class Practice:
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
         self._averaged = learner.get_parameters()
+        self._earlier = EarlierRollouts(settings.reuse - 1)
         self.counters = Counters()
         self._good: State = {}
         self._began, self._first_steps = time.monotonic(), 0
@@ -130,12 +131,7 @@ class Practice:
             return self._spent or rested
         margin = settings.check_margin * abs(self._ctx.target)
         there = len(counters.recent) == RECENT and counters.score >= self._ctx.target + margin
-        per_update = settings.num_envs * settings.num_steps
-        fallen, before = (
-            falls(steps, self._fall_steps)[0]
-            for steps in (self._used, counters.checked * per_update)
-        )
-        return self._spent or fallen > before or (there and (rested or not counters.checked))
+        return self._spent or (there and (rested or not counters.checked))
 
     def begin(self) -> None:
         """Starts the environments, or goes on from this stage's newest commit."""
@@ -279,16 +275,21 @@ class Practice:
 
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
-        settings = self._settings
+        settings, earlier = self._settings, self._earlier
+        if earlier.wanted:
+            rollout = replace(rollout, log_probs=self._learner.log_probs(rollout))
         try:
-            metrics = self._learner.update([rollout], self._ctx.rng("update", number))
+            rng = self._ctx.rng("update", number)
+            metrics = self._learner.update([rollout, *earlier.rollouts], rng)
             if self._recall is not None and self.counters.env_steps >= settings.branch_after:
                 metrics |= self._refresh(self._recall, number)
             if self._branches is not None:
                 metrics |= self._branches.learn(self._learner, self._controller, number)
         except NonFiniteLoss as e:
             self._heal(str(e))
+            earlier.clear()  # one of them may be to blame
             return {}
+        earlier.add(rollout)
         self.counters = replace(self.counters, in_a_row=0)
         return metrics
 
@@ -323,14 +324,11 @@ class Practice:
         )
 
     def _rate(self) -> float:
-        """The learning rate now; see `rate_share`."""
-        share = rate_share(self._used, self._fall_steps, self._settings.final_rate)
-        return self._settings.learning_rate * share * self.counters.rate_factor
-
-    @property
-    def _fall_steps(self) -> int:
-        total = self._settings.total_steps
-        return min(self._settings.anneal_steps or total, total)
+        """The learning rate now; it falls linearly with the steps spent."""
+        settings = self._settings
+        spent = min(self._used / settings.total_steps, 1.0)
+        share = 1.0 + (settings.final_rate - 1.0) * spent
+        return settings.learning_rate * share * self.counters.rate_factor
 
     def _check(self) -> None:
         number = self.counters.updates
@@ -369,6 +367,7 @@ class Practice:
             "tape": self._course.state(),
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
+            "earlier": self._earlier.state(),
         }
         if self._recall is not None:
             parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
@@ -388,6 +387,7 @@ class Practice:
         self._course.restore(commit.part("tape"))
         self._perception.load_state(commit.part("perception"))
         self._statistics.load_state(commit.part("statistics"))
+        self._earlier.load_state(commit.part("earlier"))
         if self._recall is not None:
             self._recall.load_state(commit.part("recall"))
             self._memory.load_state(commit.part("dreamer"))

@@ -35,7 +35,6 @@ class AutoEncoder(nn.Module):
         self.map_shape = (channels[-1], height // shrink, width // shrink)
         map_size = channels[-1] * (height // shrink) * (width // shrink)
         folded = image_channels * _FOLD**2
-        self.fold = nn.PixelUnshuffle(_FOLD)
         self.down = nn.ModuleList(
             [nn.Conv2d(folded, channels[0], 1)]
             + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels)]
@@ -49,11 +48,10 @@ class AutoEncoder(nn.Module):
             ]
             + [nn.Conv2d(channels[0], folded, 1)]
         )
-        self.unfold = nn.PixelShuffle(_FOLD)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns mean and log variance, `[B, Z]` each, of `[B, C, H, W]`."""
-        maps = self.fold(images).contiguous(memory_format=torch.channels_last)
+        maps = folded(images)
         for layer in self.down:
             maps = functional.relu(layer(maps))
         mean, log_variance = self.to_latent(maps.flatten(1)).float().chunk(2, dim=1)
@@ -65,4 +63,23 @@ class AutoEncoder(nn.Module):
         maps = maps.contiguous(memory_format=torch.channels_last)
         for layer in self.up[:-1]:
             maps = functional.relu(layer(maps))
-        return self.unfold(self.up[-1](maps)).float()
+        return unfolded(self.up[-1](maps)).float()
+
+
+def folded(images: Tensor) -> Tensor:
+    """Folds blocks of pixels into channels: `[B, C, H, W]` to `[B, 16 C, H / 4, W / 4]`.
+
+    As `nn.PixelUnshuffle(4)`, but in one copy, whose result lies channels last as convolutions
+    want it: that takes about half the time.
+    """
+    count, channels, height, width = images.shape
+    blocks = images.reshape(count, channels, height // _FOLD, _FOLD, width // _FOLD, _FOLD)
+    rows = blocks.permute(0, 2, 4, 1, 3, 5)
+    return rows.reshape(count, height // _FOLD, width // _FOLD, -1).permute(0, 3, 1, 2)
+
+
+def unfolded(maps: Tensor) -> Tensor:
+    """Undoes `folded`, as `nn.PixelShuffle(4)` does."""
+    count, _, height, width = maps.shape
+    blocks = maps.permute(0, 2, 3, 1).reshape(count, height, width, -1, _FOLD, _FOLD)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, height * _FOLD, width * _FOLD)

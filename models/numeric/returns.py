@@ -17,11 +17,16 @@ def generalized_advantages(
     *,
     gamma: float,
     gae_lambda: float,
+    ratios: Float | None = None,
 ) -> tuple[Float, Float]:
     """Returns generalised advantage estimates and the returns that a value function is fitted to.
 
     Schulman et al. 2016, equation 16. A terminated episode is worth nothing afterwards; where a
     time limit cut one, or the rollout ends inside it, the value of what follows counts.
+
+    What another policy has played is corrected by V-trace (Espeholt et al. 2018, equation 1 and
+    remark 2): errors and traces are weighed by `min(1, ratio)`, c and rho both bounded by 1. An
+    advantage is that of the action taken, so its own ratio is not in it (Queeney et al. 2021).
 
     Args:
         rewards: `[T, N]` float32.
@@ -32,18 +37,22 @@ def generalized_advantages(
         truncated: `[T, N]`.
         gamma: discount.
         gae_lambda: lambda; 0 is the one-step error, 1 the whole discounted return.
+        ratios: `[T, N]`, how much more likely each action is now than when it was taken; None if
+            all are as likely.
 
     Returns:
         Advantages and returns, `[T, N]` float32 each.
     """
     errors = rewards + gamma * next_values * ~terminated - values
     decay = gamma * gae_lambda * ~(terminated | truncated)
-    advantages = np.zeros_like(errors)
+    weights = np.ones_like(errors) if ratios is None else np.minimum(ratios, 1.0)
+    advantages, corrections = np.zeros_like(errors), np.zeros_like(errors)
     following = np.zeros_like(errors[0])
     for t in reversed(range(len(errors))):
-        following = errors[t] + decay[t] * following
-        advantages[t] = following
-    return advantages.astype(np.float32), (advantages + values).astype(np.float32)
+        advantages[t] = errors[t] + decay[t] * following
+        following = weights[t] * advantages[t]
+        corrections[t] = following
+    return advantages.astype(np.float32), (corrections + values).astype(np.float32)
 
 
 def rollout_targets(
@@ -54,6 +63,7 @@ def rollout_targets(
     *,
     gamma: float,
     gae_lambda: float,
+    ratios: Float | None = None,
 ) -> tuple[Float, Float]:
     """Returns advantages and returns of a rollout's steps, zero where none was taken.
 
@@ -64,6 +74,7 @@ def rollout_targets(
         cut_values: `[M]`, of the cut episodes' last features.
         gamma: discount.
         gae_lambda: lambda.
+        ratios: `[T, N]`, see `generalized_advantages`; not read where no step was taken.
 
     Returns:
         `[T, N]` float32 each.
@@ -82,6 +93,7 @@ def rollout_targets(
         rollout.truncated & taken,
         gamma=gamma,
         gae_lambda=gae_lambda,
+        ratios=None if ratios is None else np.where(taken, ratios, 1.0).astype(np.float32),
     )
 
 

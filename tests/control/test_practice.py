@@ -90,6 +90,9 @@ class Learner:
         self._parameters = self._parameters + np.float32(0.01)
         return {"loss": 1.0}
 
+    def log_probs(self, rollout: Rollout) -> np.ndarray:
+        return np.full(rollout.rewards.shape, self._parameters[0], np.float32)
+
     def values(self, features: np.ndarray) -> np.ndarray:
         return np.zeros(len(features), np.float32)
 
@@ -289,31 +292,9 @@ def test_a_check_is_due_at_the_target_after_a_rest_or_when_steps_are_spent(
 
 
 def test_the_rate_has_fallen_when_the_steps_are_spent(tmp_path: Path) -> None:
-    given = {"anneal_steps": 10**6, "learning_rate": 1.0, "final_rate": 0.2}
-    built, _, _, _ = practice(tmp_path, updates=10, **given)
+    built, _, _, _ = practice(tmp_path, updates=10, learning_rate=1.0, final_rate=0.2)
     built.counters = at(0.0, env_steps=5 * ENVS * STEPS, rate_factor=0.5)
     assert built._rate() == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize(
-    ("updates", "checked", "due"),
-    [
-        (39, 0, False),
-        (40, 0, True),
-        (41, 40, False),
-        (59, 40, False),
-        (60, 40, True),
-        (61, 59, True),
-    ],
-)
-def test_each_time_the_rate_has_fallen_a_check_is_due_whatever_training_says(
-    tmp_path: Path, updates: int, checked: int, due: bool
-) -> None:
-    given: dict[str, Any] = {"anneal_steps": 40 * ENVS * STEPS, "patience": 5}
-    built, _, _, _ = practice(tmp_path, updates=100, target=10.0, **given)
-    steps = updates * ENVS * STEPS
-    built.counters = replace(at(0.0, env_steps=steps, checked=checked), updates=updates)
-    assert built.check_due == due
 
 
 def test_a_refused_update_halves_the_rate_and_is_told(tmp_path: Path) -> None:
@@ -325,6 +306,34 @@ def test_a_refused_update_halves_the_rate_and_is_told(tmp_path: Path) -> None:
     assert [[e[k] for k in facts] for e in events] == [[1, 0.25, 1, 1], [2, 0.125, 2, 2]]
     assert built.counters.in_a_row == 0
     assert built.counters.env_steps == 5 * ENVS * STEPS
+
+
+def test_rollouts_serve_again_with_what_their_own_policy_thought_of_them(tmp_path: Path) -> None:
+    built, learner, _, _ = practice(tmp_path, updates=4, reuse=3)
+    built.run()
+    given = learner.rollouts
+    assert len(given) == 1 + 2 + 3 + 3
+    new = [given[n] for n in (0, 1, 3, 6)]
+    assert [given[n].rewards is r.rewards for n, r in ((2, new[0]), (4, new[1]), (5, new[0]))]
+    assert [given[n].rewards is r.rewards for n, r in ((7, new[2]), (8, new[1]))]
+    thought = [rollout.log_probs for rollout in given]
+    assert all(log_probs is not None for log_probs in thought)
+    steps = [
+        float(log_probs.max() - log_probs.min()) for log_probs in thought if log_probs is not None
+    ]
+    assert steps == [0.0] * len(given)
+    policies = np.array([log_probs.flat[0] for log_probs in thought if log_probs is not None])
+    first = policies[0]
+    expected = first + np.float32(0.01) * np.array([0, 1, 0, 2, 1, 0, 3, 2, 1])
+    np.testing.assert_allclose(policies, expected, atol=1e-6)
+
+
+def test_a_refused_update_forgets_what_may_be_to_blame(tmp_path: Path) -> None:
+    built, learner, _, _ = practice(tmp_path, updates=5, reuse=3, sick=[2])
+    built.run()
+    sizes = [1, 2, 3, 1, 2]
+    assert len(learner.rollouts) == sum(sizes)
+    assert learner.rollouts[6].rewards is learner.rollouts[8].rewards, "the first after the refusal"
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def told(ctx: StageContext) -> list[dict[str, Any]]:
 REAL = pole()
 BRANCHES = pole(branches=4, branch_steps=3, branch_updates=2, branch_after=30)
 RECALL = pole(features=("z", "dz"), branches=4, memory_updates=2, recall_steps=20)
+REUSE = pole(reuse=3, updates=7)
 POLISH = pole(polish=12, updates=2)
 DREAMED = pole(dream_steps=6, patience=2)
 
@@ -135,6 +136,8 @@ DREAMED = pole(dream_steps=6, patience=2)
     [
         (REAL, 17, False),
         (REAL, 40, True),
+        (REUSE, 17, False),
+        (REUSE, 40, True),
         (BRANCHES, 40, False),
         (RECALL, 30, False),
         (POLISH, 17, False),
@@ -145,6 +148,8 @@ DREAMED = pole(dream_steps=6, patience=2)
     ids=[
         "real",
         "real killed",
+        "reuse",
+        "reuse killed",
         "branches",
         "recall",
         "polish",

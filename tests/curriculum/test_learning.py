@@ -111,6 +111,25 @@ def test_lambda_one_gives_discounted_returns_and_lambda_zero_the_one_step_error(
     np.testing.assert_allclose(short, rewards + 0.9 * following - values, rtol=1e-5)
 
 
+def test_what_another_policy_played_is_corrected_as_by_v_trace() -> None:
+    """Three steps of one environment whose actions are half, three times and as likely now."""
+    rewards, values = np.array([[1.0], [2.0], [3.0]]), np.array([[10.0], [20.0], [30.0]])
+    following, never = np.array([[20.0], [30.0], [40.0]]), np.zeros((3, 1), np.bool_)
+    advantages, returns = generalized_advantages(
+        *(each.astype(np.float32) for each in (rewards, values, following)),
+        never,
+        never,
+        gamma=0.5,
+        gae_lambda=0.5,
+        ratios=np.array([[0.5], [3.0], [1.0]], np.float32),
+    )
+    errors = [1 + 0.5 * 20 - 10, 2 + 0.5 * 30 - 20, 3 + 0.5 * 40 - 30]
+    second = errors[1] + 0.25 * errors[2]  # a ratio counts as one at most
+    first = errors[0] + 0.25 * second
+    np.testing.assert_allclose(advantages[:, 0], [first, second, errors[2]])
+    np.testing.assert_allclose(returns[:, 0], [10 + 0.5 * first, 20 + second, 30 + errors[2]])
+
+
 class Single(gymnasium.Env[np.ndarray, Any]):
     """One game of `CountingEnv` that Gymnasium vectorises itself."""
 
