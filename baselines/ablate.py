@@ -1,4 +1,4 @@
-"""What each part of the agent is worth: runs without it, at one step budget, on the same seeds.
+"""What each part of the agent is worth: runs with one of them changed, at one step budget.
 
 Every run is an ordinary one, with a ledger of its own, that can be stopped and gone on with. What
 an ablation does not touch is taken over from the full run of the same seed, so that it differs in
@@ -32,32 +32,52 @@ FULL = "full"
 POLICIES = ("greedy", "sampled")
 
 
+def _always(task: TaskConfig) -> bool:
+    return True
+
+
+def _sees_pixels(task: TaskConfig) -> bool:
+    return task.observation == "pixels"
+
+
+def _reads_memory(task: TaskConfig) -> bool:
+    return "h" in task.controller.features
+
+
 @dataclass(frozen=True)
 class Ablation:
-    """One thing taken away.
+    """One thing that is changed.
 
     Attributes:
         what: in words.
         sets: keys of the task and their values, as for `--set`.
-        pixels: whether it makes sense for tasks that are seen as pixels alone.
+        fits: whether it makes sense for a task.
     """
 
     what: str
     sets: Mapping[str, str]
-    pixels: bool = False
+    fits: Callable[[TaskConfig], bool] = _always
 
 
 ABLATIONS: Mapping[str, Ablation] = {
-    FULL: Ablation("nothing", {}),
-    "no-coarse": Ablation("V's coarser scales", {"vae.coarse_weight": "0"}, pixels=True),
+    FULL: Ablation("nothing: the full agent", {}),
+    "no-coarse": Ablation("V without coarser scales", {"vae.coarse_weight": "0"}, _sees_pixels),
     "plain-mse": Ablation(
-        "V's coarser scales and the weight of what moves: a plain squared error",
+        "V with a plain squared error",
         {"vae.coarse_weight": "0", "vae.motion_weight": "0"},
-        pixels=True,
+        _sees_pixels,
     ),
-    "no-memory": Ablation("M: C reads [z, dz]", {"controller.features": "[z, dz]"}),
-    "random-memory": Ablation("M's learning: its weights stay random", {"mdnrnn.trained": "false"}),
-    "linear": Ablation("C's hidden layers: it is linear", {"controller.hidden_sizes": "[]"}),
+    "no-memory": Ablation(
+        "no M: C reads [z, dz]", {"controller.features": "[z, dz]"}, _reads_memory
+    ),
+    "random-memory": Ablation(
+        "M's weights stay random", {"mdnrnn.trained": "false"}, _reads_memory
+    ),
+    "linear": Ablation("C is linear", {"controller.hidden_sizes": "[]"}),
+    "branches": Ablation(
+        "C learns from short dreams as well: 256 after each rollout",
+        {"ppo.branches": "256"},
+    ),
 }
 
 
@@ -170,7 +190,7 @@ def run_curriculum(arguments: Sequence[str]) -> int:
 
 def ablation_text(plan: Plan) -> str:
     """Returns what the runs' ledgers tell, as Markdown."""
-    header = ["without", "policy", "score of each seed", "mean", f"{CONFIDENCE:.0%} interval"]
+    header = ["changed", "policy", "score of each seed", "mean", f"{CONFIDENCE:.0%} interval"]
     rows = [row for name in plan.names for row in _rows(plan, name)]
     header += ["real steps"]
     commands = [_again(plan)]
@@ -188,8 +208,7 @@ def ablation_text(plan: Plan) -> str:
 
 
 def _fitting(task: TaskConfig) -> list[str]:
-    seen = task.observation == "pixels"
-    return [name for name, ablation in ABLATIONS.items() if seen or not ablation.pixels]
+    return [name for name, ablation in ABLATIONS.items() if ablation.fits(task)]
 
 
 def _begun_or_new(plan: Plan, name: str, seed: int) -> list[str]:
