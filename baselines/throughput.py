@@ -27,6 +27,8 @@ from diagnostics.bench.measuring import Case, Figure, measure
 
 WANTED = 5.0
 _UPDATES, _CALLS = 4, 2
+_STAGE = "throughput"
+"""No stage of a run: what is committed of C is not gone on with, it is learned from the start."""
 _RIVAL_TOTAL = 10_000_000
 """Steps over which the rival's rates fall, as in rl-baselines3-zoo."""
 
@@ -75,7 +77,7 @@ def throughput(ctx: StageContext, repeats: int) -> Throughput:
 
 
 def _practice(ctx: StageContext, held: ExitStack) -> Practice:
-    ctx = ctx.at(stage.NAME)
+    ctx = ctx.at(_STAGE)
     vision, memory = ctx.vision(), ctx.memory()
     features = ctx.num_features(vision, memory)
     learner = stage.policy_learner(ctx, features)

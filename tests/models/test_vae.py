@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from models.interfaces import NonFiniteLoss, OutOfDeviceMemory  # noqa: E402
+from models.neural.convolutions import folded, unfolded  # noqa: E402
 from models.vae import ConvVAE  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -224,6 +225,27 @@ def test_lower_precision_follows_float32(precision: str) -> None:
     lower = train(ConvVAE(**SMALL, precision=precision), 3)
     for a, b in zip(exact, lower, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=0.1)
+
+
+def test_what_is_seen_in_lower_precision_is_the_same_to_a_hundredth_of_its_spread() -> None:
+    exact = ConvVAE(**SMALL, precision="float32")
+    train(exact, 20)
+    rounded = ConvVAE(**SMALL, precision="bfloat16")
+    rounded.load_state(exact.state())
+    frames = moving_ball(np.random.default_rng(3), 64)[0]
+    seen, seen_rounded = exact.encode(frames), rounded.encode(frames)
+    assert seen_rounded.dtype == np.float32
+    errors = (seen - seen_rounded).std(axis=0) / seen.std(axis=0)
+    assert 0.0 < errors.max() < 0.01
+
+
+def test_folding_is_that_of_pixel_unshuffle_and_can_be_undone() -> None:
+    images = torch.rand(3, 2, 8, 12)
+    maps = folded(images)
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(maps, torch.nn.PixelUnshuffle(4)(images), rtol=0, atol=0)
+    torch.testing.assert_close(unfolded(maps), images, rtol=0, atol=0)
+    torch.testing.assert_close(unfolded(maps), torch.nn.PixelShuffle(4)(maps), rtol=0, atol=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
