@@ -67,6 +67,7 @@ MAY_BE_HEAVY = (
     *LAYERS[3],
     "curriculum.backends.full",
     "baselines.ppo",
+    "baselines.throughput",
     "baselines.vec_env",
     "diagnostics.bench.rivals",
 )
