@@ -30,6 +30,6 @@ def test_both_are_measured_and_our_time_is_accounted_for(
     assert "where ours spent its time" in capsys.readouterr().out
 
 
-def test_an_agent_without_a_rival_is_refused(capsys: pytest.CaptureFixture) -> None:
+def test_an_unknown_agent_is_refused(capsys: pytest.CaptureFixture) -> None:
     assert main(["throughput", "--pretrained", "chess"]) == 2
     assert "no pretrained agent 'chess'" in capsys.readouterr().err

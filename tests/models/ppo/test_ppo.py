@@ -12,78 +12,29 @@ torch = pytest.importorskip("torch")
 
 from models.controller import TorchController  # noqa: E402
 from models.controller_cpu import CPUController, PolicyShape  # noqa: E402
-from models.interfaces import NonFiniteLoss, PolicyLearner, Rollout  # noqa: E402
+from models.interfaces import NonFiniteLoss, PolicyLearner  # noqa: E402
 from models.neural.actor_critic import actor_critic  # noqa: E402
 from models.neural.initialise import build  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
+from tests.models.ppo.policy_learning import (  # noqa: E402
+    CONTINUOUS,
+    DISCRETE,
+    KINDS,
+    MEAN,
+    STD,
+    A,
+    F,
+    assert_same_state,
+    ended,
+    features_of,
+    learner,
+    reference,
+    rollout_of,
+    spread_out,
+)
 
 pytestmark = pytest.mark.torch
-
-F, A = 5, 3
-DISCRETE = {"num_features": F, "action_kind": "discrete", "action_size": A}
-CONTINUOUS = {
-    **DISCRETE,
-    "action_kind": "continuous",
-    "action_low": (-1.0, 0.0, 2.0),
-    "action_high": (1.0, 1.0, 6.0),
-}
-KINDS = pytest.mark.parametrize("kind", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
-MEAN = np.array([0.0, 100.0, -3.0, 0.01, 7.0], np.float32)
-STD = np.array([1.0, 20.0, 0.1, 0.005, 0.0], np.float32)
-
-
-def features_of(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return (MEAN + STD * rng.standard_normal((*shape, F))).astype(np.float32)
-
-
-def rollout_of(rng: np.random.Generator, kind: dict[str, Any], t: int = 12, n: int = 8) -> Rollout:
-    """Random steps with ends and cuts among them, of actions inside the bounds."""
-    draw = rng.random((t, n))
-    truncated = draw > 0.93
-    if kind["action_kind"] == "discrete":
-        actions: np.ndarray = rng.integers(0, A, (t, n))
-    else:
-        actions = rng.uniform(kind["action_low"], kind["action_high"], (t, n, A)).astype(np.float32)
-    cut_at = np.argwhere(truncated)
-    return Rollout(
-        features=features_of(rng, t, n),
-        actions=actions,
-        rewards=rng.standard_normal((t, n)).astype(np.float32),
-        terminated=draw < 0.1,
-        truncated=truncated,
-        last_features=features_of(rng, n),
-        cut_at=cut_at,
-        cut_features=features_of(rng, len(cut_at)),
-    )
-
-
-def ended(rollout: Rollout) -> Rollout:
-    """The same as episodes of one step each."""
-    ends = np.ones_like(rollout.terminated)
-    return replace(rollout, terminated=ends, truncated=~ends)
-
-
-def learner(kind: dict[str, Any], **changes: Any) -> PPO:
-    ppo = PPO(**{**kind, "hidden_sizes": (16,), "minibatch_size": 32, **changes})
-    ppo.set_feature_scale(MEAN, STD)
-    return ppo
-
-
-def spread_out(ppo: PPO, spread: float) -> PPO:
-    """Moves the policy's weights, as at the start its actions hardly differ."""
-    rng, state = np.random.default_rng(5), ppo.state()
-    for name in state:
-        if name.startswith("policy."):
-            state[name] += spread * rng.standard_normal(state[name].shape).astype(np.float32)
-    ppo.load_state(state)
-    return ppo
-
-
-def assert_same_state(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
 def test_it_is_a_policy_learner() -> None:
@@ -143,37 +94,6 @@ def test_a_scale_that_comes_late_changes_no_action_and_no_value() -> None:
     np.testing.assert_allclose(ppo.outputs(features), outputs, atol=1e-4)
 
 
-def reference(kind: dict[str, Any], state: dict[str, Any], rollout: Rollout) -> tuple[Any, Any]:
-    """The loss of a first step, from torch's distributions and the state's arrays."""
-
-    def forward(name: str, features: np.ndarray) -> Any:
-        x = torch.tensor((features - MEAN) / np.where(STD == 0.0, 1.0, STD))
-        hidden = torch.tanh(x @ state[f"{name}.0.weight"].T + state[f"{name}.0.bias"])
-        return hidden @ state[f"{name}.1.weight"].T + state[f"{name}.1.bias"]
-
-    outputs, actions = forward("policy", rollout.features), torch.from_numpy(rollout.actions)
-    if kind is DISCRETE:
-        policy: Any = torch.distributions.Categorical(logits=outputs)
-        log_probs, entropy = policy.log_prob(actions), policy.entropy()
-    else:
-        mean, log_std = outputs.chunk(2, dim=-1)
-        normal = torch.distributions.Normal(mean, log_std.exp())
-        low, high = (torch.tensor(kind[bound]) for bound in ("action_low", "action_high"))
-        to_bounds = torch.distributions.AffineTransform((low + high) / 2, (high - low) / 2)
-        squashing = [torch.distributions.TanhTransform(), to_bounds]
-        squashed = torch.distributions.TransformedDistribution(normal, squashing)
-        log_probs, entropy = squashed.log_prob(actions).sum(-1), normal.entropy().sum(-1)
-    seen = (rollout.features, rollout.last_features, rollout.cut_features)
-    values, *others = (forward("value", features)[..., 0] for features in seen)
-    worth = [each.detach().numpy() for each in (values, *others)]
-    targets = rollout_targets(rollout, *worth, gamma=0.9, gae_lambda=0.8)
-    advantages, returns = (torch.from_numpy(target) for target in targets)
-    normalised = (advantages - advantages.mean()) / advantages.std(correction=0)
-    gains = (log_probs - log_probs.detach()).exp() * normalised
-    value_loss = 0.5 * (values - returns).square().mean()
-    return -gains.mean() + 0.5 * value_loss - 0.01 * entropy.mean(), log_probs.detach()
-
-
 @KINDS
 def test_a_gradient_is_that_of_the_written_out_objective(kind: dict[str, Any]) -> None:
     rollout = rollout_of(np.random.default_rng(4), kind)
@@ -193,65 +113,6 @@ def test_a_gradient_is_that_of_the_written_out_objective(kind: dict[str, Any]) -
     for name, weight in weights.items():
         gradient = after[f"adam.exp_avg.{name}"] / 0.1  # Adam's first moment: (1 - 0.9) g
         np.testing.assert_allclose(gradient, weight.grad.numpy(), atol=2e-4, err_msg=name)
-
-
-@KINDS
-def test_log_probs_are_those_of_the_policy(kind: dict[str, Any]) -> None:
-    rollout, ppo = rollout_of(np.random.default_rng(4), kind), spread_out(learner(kind), 0.1)
-    found = ppo.log_probs(rollout)
-    assert found.shape == rollout.rewards.shape and found.dtype == np.float32
-    state = {name: torch.tensor(value) for name, value in ppo.state().items()}
-    _, expected = reference(kind, state, rollout)
-    # Densities are before the tanh, whose share depends on the action alone.
-    apart = found - expected.numpy() if kind is DISCRETE else np.zeros(1)
-    np.testing.assert_allclose(apart, 0.0, atol=1e-4)
-    moved = spread_out(learner(kind), 0.3)
-    now, then = (reference(kind, _tensors(each), rollout)[1].numpy() for each in (moved, ppo))
-    close = np.isclose(moved.log_probs(rollout) - found, now - then, atol=1e-2)
-    assert close.mean() > 0.95, "all but saturated actions, which have no place before the tanh"
-
-
-def test_a_rollout_of_the_present_policy_is_learned_from_as_one_without_log_probs() -> None:
-    rollout = rollout_of(np.random.default_rng(4), DISCRETE)
-    one, other = (spread_out(learner(DISCRETE), 0.1) for _ in range(2))
-    one.update([rollout], np.random.default_rng(0))
-    other.update([replace(rollout, log_probs=other.log_probs(rollout))], np.random.default_rng(0))
-    assert_same_state(one.state(), other.state())
-
-
-def test_what_an_earlier_policy_played_counts_by_its_ratio() -> None:
-    """The terms of the loss before a first step, written out for one new and one old rollout."""
-    new, old = (rollout_of(np.random.default_rng(seed), DISCRETE) for seed in (4, 5))
-    given = {"gamma": 0.9, "gae_lambda": 0.8, "epochs": 1, "minibatch_size": 1000}
-    ppo = spread_out(learner(DISCRETE, **given), 0.1)
-    then = ppo.log_probs(old) + np.random.default_rng(6).normal(0, 0.5, old.rewards.shape)
-    old = replace(old, log_probs=then.astype(np.float32))
-    gains, errors = [], []
-    for rollout in (new, old):
-        seen = (rollout.features.reshape(-1, F), rollout.last_features, rollout.cut_features)
-        values, last, cut = (ppo.values(features) for features in seen)
-        values = values.reshape(rollout.rewards.shape)
-        log_ratio = 0.0 if rollout.log_probs is None else ppo.log_probs(rollout) - rollout.log_probs
-        ratios = np.exp(log_ratio + np.zeros_like(values))
-        advantages, returns = rollout_targets(
-            rollout, values, last, cut, gamma=0.9, gae_lambda=0.8, ratios=ratios
-        )
-        gains.append((ratios, advantages))
-        errors.append(values - returns)
-    ratios, advantages = (np.concatenate([g[n].ravel() for g in gains]) for n in range(2))
-    normalised = (advantages - advantages.mean()) / advantages.std()
-    metrics = ppo.update([new, old], np.random.default_rng(0))
-    assert ratios.std() > 0.1
-    assert metrics["policy_loss"] == pytest.approx(-(ratios * normalised).mean(), abs=1e-4)
-    squares = np.square(np.concatenate([each.ravel() for each in errors]))
-    assert metrics["value_loss"] == pytest.approx(0.5 * squares.mean(), rel=1e-4)
-    assert metrics["approx_kl"] == pytest.approx(0.0, abs=1e-6)
-    assert metrics["clip_fraction"] == 0.0, "clipping is around the ratios from before"
-    assert metrics["steps"] == new.rewards.size + old.rewards.size
-
-
-def _tensors(ppo: PPO) -> dict[str, Any]:
-    return {name: torch.tensor(value) for name, value in ppo.state().items()}
 
 
 @pytest.mark.parametrize(("log_std", "passes"), [(3.0, "near"), (-6.0, "far")])
