@@ -79,8 +79,7 @@ class TorchController:
 
         Args:
             features: `[N, F]` float32.
-            rng: draws `[N, actions]` Gumbel noise (discrete: the largest sum of logit and noise has
-                the softmax's distribution) or `[N, A]` normal noise (continuous).
+            rng: draws the noise.
 
         Returns:
             `[N]` int64, or `[N, A]` float32 inside the bounds.
@@ -88,14 +87,34 @@ class TorchController:
         Raises:
             ValueError: features have another shape.
         """
+        return self.perturbed(features, self.draw_noise(len(features), rng))
+
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+        """Returns fresh noise for so many rows, see `perturbed`."""
+        return self._shape.draw_noise(count, rng)
+
+    def perturbed(self, features: Float, noise: Float) -> np.ndarray:
+        """Returns the actions that noise makes of the policy; fresh noise samples it.
+
+        Args:
+            features: `[N, F]` float32.
+            noise: `[N, actions]` of a Gumbel distribution (discrete: the largest sum of logit and
+                noise has the softmax's distribution) or `[N, A]` of a normal one (continuous).
+
+        Returns:
+            `[N]` int64, or `[N, A]` float32 inside the bounds.
+
+        Raises:
+            ValueError: features or noise have another shape.
+        """
         size = self._shape.action_size
         with torch.inference_mode():
+            outputs = self._outputs(features, size if self._shape.discrete else 2 * size)
+            drawn = self._to_device(self._shape.noise(noise, len(outputs)))
             if self._shape.discrete:
-                noise = self._to_device(rng.gumbel(size=(len(features), size)))
-                return self._actions(self._outputs(features, size) + noise)
-            noise = self._to_device(rng.standard_normal((len(features), size)))
-            mean, log_std = self._outputs(features, 2 * size).chunk(2, dim=-1)
-            return self._actions(mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise)
+                return self._actions(outputs + drawn)
+            mean, log_std = outputs.chunk(2, dim=-1)
+            return self._actions(mean + log_std.clamp(*LOG_STD_RANGE).exp() * drawn)
 
     def _outputs(self, features: Float, columns: int) -> Tensor:
         """Returns the first columns of the last layer, `[N, columns]`: means come before stds."""

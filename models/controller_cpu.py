@@ -145,6 +145,21 @@ class PolicyShape:
             )
         return rows
 
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+        """Returns `[count, action_size]`, Gumbel noise for logits or normal noise for means."""
+        size = (count, self.action_size)
+        noise = rng.gumbel(size=size) if self.discrete else rng.standard_normal(size)
+        return noise.astype(np.float32)
+
+    def noise(self, noise: np.ndarray, count: int) -> Float:
+        """Returns noise as float32; raises ValueError unless it is for `count` rows."""
+        if noise.shape != (count, self.action_size):
+            raise ValueError(
+                f"noise has shape {noise.shape}, expected {(count, self.action_size)}: a row for "
+                "each row of features, a column for each action or action dimension"
+            )
+        return np.asarray(noise, np.float32)
+
     def actions(self, outputs: Float) -> np.ndarray:
         """Turns logits into the likeliest actions, or means into actions inside the bounds."""
         if self.discrete:
@@ -258,8 +273,7 @@ class CPUController:
 
         Args:
             features: `[N, F]`.
-            rng: draws `[N, actions]` Gumbel noise (discrete: the largest sum of logit and noise
-                has the softmax's distribution; Gumbel 1954) or `[N, A]` normal noise.
+            rng: draws the noise.
 
         Returns:
             `[N]` int64, or `[N, A]` float32 inside the bounds.
@@ -267,11 +281,30 @@ class CPUController:
         Raises:
             ValueError: features have another shape.
         """
+        return self.perturbed(features, self.draw_noise(len(features), rng))
+
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+        """Returns fresh noise for so many rows, see `perturbed`."""
+        return self._shape.draw_noise(count, rng)
+
+    def perturbed(self, features: Float, noise: Float) -> np.ndarray:
+        """Returns the actions that noise makes of the policy; fresh noise samples it.
+
+        Args:
+            features: `[N, F]`.
+            noise: `[N, actions]` of a Gumbel distribution (discrete: the largest sum of logit and
+                noise has the softmax's distribution; Gumbel 1954) or `[N, A]` of a normal one.
+
+        Returns:
+            `[N]` int64, or `[N, A]` float32 inside the bounds.
+
+        Raises:
+            ValueError: features or noise have another shape.
+        """
         outputs = self._rows(self._full, features, np.asarray)
-        size = self._shape.action_size
+        noise, size = self._shape.noise(noise, len(outputs)), self._shape.action_size
         if self._shape.discrete:
-            return self._shape.actions(outputs + rng.gumbel(size=outputs.shape).astype(np.float32))
-        noise = rng.standard_normal((len(outputs), size)).astype(np.float32)
+            return self._shape.actions(outputs + noise)
         std = np.exp(np.clip(outputs[:, size:], *LOG_STD_RANGE))
         return self._shape.actions(outputs[:, :size] + std * noise)
 

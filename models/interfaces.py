@@ -217,6 +217,14 @@ class Controller(Protocol):
         """Actions drawn from the policy: softmax, or a Gaussian squashed by tanh."""
         ...
 
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+        """Noise `[count, A]`, a column for each action or action dimension, for `perturbed`."""
+        ...
+
+    def perturbed(self, features: Float, noise: Float) -> np.ndarray:
+        """What `sample` gives with this noise, which may be older: see `ppo.noise_persistence`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rollout:

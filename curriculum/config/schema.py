@@ -259,6 +259,13 @@ class PPOConfig:
     minibatch_size: int = key(1024, "steps per gradient", low=2)
     clip_range: float = key(0.1, "how far a probability may move", low=0, open_low=True)
     ent_coef: float = key(0.01, "weight of the entropy", low=0)
+    noise_persistence: float = key(
+        0.0,
+        "probability that an environment's noise, which draws its action, is that of the step "
+        "before; more of it explores in longer moves",
+        low=0,
+        high=0.9999,
+    )
     vf_coef: float = key(0.5, "weight of the value's loss", low=0)
     max_grad_norm: float = key(
         0.5, "global norm that gradients are clipped to", low=0, open_low=True

@@ -19,6 +19,7 @@ import numpy as np
 
 from curriculum.control.deployment import Deployment
 from curriculum.control.earlier import EarlierRollouts
+from curriculum.control.exploration import LastingNoise
 from curriculum.control.recall import Recall, refresh
 from curriculum.control.rollouts import Steps
 from curriculum.control.surroundings import Surroundings
@@ -100,13 +101,13 @@ class Practice:
         self._env, self._course = surroundings.env, surroundings.course
         self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
         self._branches, self._recall = surroundings.branches, surroundings.recall
-        self._practising = surroundings.practising
-        self._memory = memory
+        self._practising, self._memory = surroundings.practising, memory
         self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
         self._averaged = learner.get_parameters()
         self._earlier = EarlierRollouts(settings.reuse - 1)
+        self._noise = LastingNoise(settings.noise_persistence)
         self.counters = Counters()
         self._good: State = {}
         self._began, self._first_steps = time.monotonic(), 0
@@ -218,7 +219,8 @@ class Practice:
         for t in range(settings.num_steps):
             self._ctx.barrier.may_stop(self.save)
             with self._spending("controller"):
-                actions = self._controller.sample(self._features, rng)
+                noise = self._noise.next(self._controller, settings.num_envs, rng)
+                actions = self._controller.perturbed(self._features, noise)
             steps.features.append(self._features)
             steps.actions.append(actions)
             if self._branches is not None:
@@ -294,10 +296,9 @@ class Practice:
         return metrics
 
     def _refresh(self, recall: Recall, number: int) -> Metrics:
-        rnn = self._ctx.task.mdnrnn
-        size, length = rnn.batch_size, rnn.sequence_length
-        rng = self._ctx.rng("refresh", number)
-        return refresh(self._memory, recall, self._settings.memory_updates, size, length, rng)
+        rnn, rng = self._ctx.task.mdnrnn, self._ctx.rng("refresh", number)
+        sizes = (rnn.batch_size, rnn.sequence_length)
+        return refresh(self._memory, recall, self._settings.memory_updates, *sizes, rng)
 
     def _heal(self, reason: str) -> None:
         before = self.counters
@@ -368,12 +369,12 @@ class Practice:
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
             "earlier": self._earlier.state(),
+            "noise": self._noise.state(),
         }
         if self._recall is not None:
             parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
         arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
-        arrays["features"] = self._features
-        arrays["averaged"] = self._averaged
+        arrays |= {"features": self._features, "averaged": self._averaged}
         arrays["parameters"] = self._deployment.parameters
         return arrays
 
@@ -388,6 +389,7 @@ class Practice:
         self._perception.load_state(commit.part("perception"))
         self._statistics.load_state(commit.part("statistics"))
         self._earlier.load_state(commit.part("earlier"))
+        self._noise.load_state(commit.part("noise"))
         if self._recall is not None:
             self._recall.load_state(commit.part("recall"))
             self._memory.load_state(commit.part("dreamer"))

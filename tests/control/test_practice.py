@@ -117,8 +117,11 @@ class Acting:
         self.used: set[bytes] = set()
 
     def sample(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.perturbed(features, self.inner.draw_noise(len(features), rng))
+
+    def perturbed(self, features: np.ndarray, noise: np.ndarray) -> np.ndarray:
         self.used.add(self.inner.get_parameters().tobytes())
-        return self.inner.sample(features, rng)
+        return self.inner.perturbed(features, noise)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

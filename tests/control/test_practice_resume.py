@@ -127,6 +127,7 @@ REAL = pole()
 BRANCHES = pole(branches=4, branch_steps=3, branch_updates=2, branch_after=30)
 RECALL = pole(features=("z", "dz"), branches=4, memory_updates=2, recall_steps=20)
 REUSE = pole(reuse=3, updates=7)
+LASTING = pole(noise_persistence=0.7, updates=5)
 POLISH = pole(polish=12, updates=2)
 DREAMED = pole(dream_steps=6, patience=2)
 
@@ -138,6 +139,8 @@ DREAMED = pole(dream_steps=6, patience=2)
         (REAL, 40, True),
         (REUSE, 17, False),
         (REUSE, 40, True),
+        (LASTING, 17, False),
+        (LASTING, 40, True),
         (BRANCHES, 40, False),
         (RECALL, 30, False),
         (POLISH, 17, False),
@@ -150,6 +153,8 @@ DREAMED = pole(dream_steps=6, patience=2)
         "real killed",
         "reuse",
         "reuse killed",
+        "lasting noise",
+        "lasting noise killed",
         "branches",
         "recall",
         "polish",
