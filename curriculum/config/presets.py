@@ -73,7 +73,7 @@ FULL: dict[str, Any] = {
                 "check_every": 5,
                 "check_episodes": 24,
             },
-            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 200_000},
+            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 190_000},
         },
     },
 }
