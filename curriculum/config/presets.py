@@ -60,7 +60,7 @@ FULL: dict[str, Any] = {
             "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
             "vae": {"epochs": 20, "max_steps": 800, "batch_size": 64},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
-            "controller": {"check_episodes": 8},
+            "controller": {"check_episodes": 10},
             "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
         "lunarlander": {

@@ -3,7 +3,9 @@
 Noise drawn anew at each step cancels out: a paddle that is pushed up and down by turns stays where
 it is, and what the ball would do a little higher is never seen. Noise that lasts pushes for a while
 in one direction (Eberhard et al. 2023, "Pink noise is all you need"; for PPO, Hollenstein et al.
-2024, "Colored noise in PPO"). The actions of a single step are distributed as without it.
+2024, "Colored noise in PPO"). Each step's noise has the distribution that fresh noise has. But what
+C reads is then a consequence of noise that may still last, so the probabilities that PPO reckons
+with are approximate: that is the price.
 """
 
 from __future__ import annotations
