@@ -44,6 +44,14 @@ def _reads_memory(task: TaskConfig) -> bool:
     return "h" in task.controller.features
 
 
+def _reuses(task: TaskConfig) -> bool:
+    return task.ppo.reuse > 1
+
+
+def _explores_in_long_moves(task: TaskConfig) -> bool:
+    return task.ppo.noise_persistence > 0
+
+
 @dataclass(frozen=True)
 class Ablation:
     """One thing that is changed.
@@ -74,6 +82,12 @@ ABLATIONS: Mapping[str, Ablation] = {
         "M's weights stay random", {"mdnrnn.trained": "false"}, _reads_memory
     ),
     "linear": Ablation("C is linear", {"controller.hidden_sizes": "[]"}),
+    "fresh-noise": Ablation(
+        "each step draws its own noise",
+        {"ppo.noise_persistence": "0"},
+        _explores_in_long_moves,
+    ),
+    "no-reuse": Ablation("each rollout is learned from once", {"ppo.reuse": "1"}, _reuses),
     "branches": Ablation(
         "C learns from short dreams as well: 256 after each rollout",
         {"ppo.branches": "256"},

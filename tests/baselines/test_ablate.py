@@ -88,6 +88,7 @@ def test_a_run_that_stops_stops_the_rest(tmp_path: Path) -> None:
         ("chess", (), "no task 'chess'"),
         ("pong", ("nothing",), "no ablation 'nothing': it has full, no-coarse"),
         ("lunarlander", ("plain-mse",), "no ablation 'plain-mse'"),
+        ("lunarlander", ("fresh-noise",), "no ablation 'fresh-noise'"),
         ("carracing", (), "does not learn by PPO"),
     ],
 )
