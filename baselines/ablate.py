@@ -87,7 +87,11 @@ ABLATIONS: Mapping[str, Ablation] = {
         {"ppo.noise_persistence": "0"},
         _explores_in_long_moves,
     ),
-    "no-reuse": Ablation("each rollout is learned from once", {"ppo.reuse": "1"}, _reuses),
+    "no-reuse": Ablation(
+        "each update learns from its own rollout alone, and so from fewer gradients",
+        {"ppo.reuse": "1"},
+        _reuses,
+    ),
     "branches": Ablation(
         "C learns from short dreams as well: 256 after each rollout",
         {"ppo.branches": "256"},

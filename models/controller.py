@@ -94,12 +94,11 @@ class TorchController:
         return self._shape.draw_noise(count, rng)
 
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
-        """Returns the actions that noise makes of the policy; fresh noise samples it.
+        """Returns the actions the policy takes with this noise; fresh noise makes them samples.
 
         Args:
             features: `[N, F]` float32.
-            noise: `[N, actions]` of a Gumbel distribution (discrete: the largest sum of logit and
-                noise has the softmax's distribution) or `[N, A]` of a normal one (continuous).
+            noise: `[N, actions]` or `[N, A]`, as `draw_noise` gives it; it is only read.
 
         Returns:
             `[N]` int64, or `[N, A]` float32 inside the bounds.
@@ -110,7 +109,7 @@ class TorchController:
         size = self._shape.action_size
         with torch.inference_mode():
             outputs = self._outputs(features, size if self._shape.discrete else 2 * size)
-            drawn = self._to_device(self._shape.noise(noise, len(outputs)))
+            drawn = self._to_device(self._shape.checked_noise(noise, len(outputs)))
             if self._shape.discrete:
                 return self._actions(outputs + drawn)
             mean, log_std = outputs.chunk(2, dim=-1)

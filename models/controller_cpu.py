@@ -146,12 +146,15 @@ class PolicyShape:
         return rows
 
     def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
-        """Returns `[count, action_size]`, Gumbel noise for logits or normal noise for means."""
+        """Returns `[count, action_size]` float32: Gumbel noise for logits, normal noise for means.
+
+        The largest sum of logit and Gumbel noise has the softmax's distribution (Gumbel 1954).
+        """
         size = (count, self.action_size)
         noise = rng.gumbel(size=size) if self.discrete else rng.standard_normal(size)
         return noise.astype(np.float32)
 
-    def noise(self, noise: np.ndarray, count: int) -> Float:
+    def checked_noise(self, noise: np.ndarray, count: int) -> Float:
         """Returns noise as float32; raises ValueError unless it is for `count` rows."""
         if noise.shape != (count, self.action_size):
             raise ValueError(
@@ -288,12 +291,11 @@ class CPUController:
         return self._shape.draw_noise(count, rng)
 
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
-        """Returns the actions that noise makes of the policy; fresh noise samples it.
+        """Returns the actions the policy takes with this noise; fresh noise makes them samples.
 
         Args:
             features: `[N, F]`.
-            noise: `[N, actions]` of a Gumbel distribution (discrete: the largest sum of logit and
-                noise has the softmax's distribution; Gumbel 1954) or `[N, A]` of a normal one.
+            noise: `[N, actions]` or `[N, A]`, as `draw_noise` gives it; it is only read.
 
         Returns:
             `[N]` int64, or `[N, A]` float32 inside the bounds.
@@ -302,7 +304,7 @@ class CPUController:
             ValueError: features or noise have another shape.
         """
         outputs = self._rows(self._full, features, np.asarray)
-        noise, size = self._shape.noise(noise, len(outputs)), self._shape.action_size
+        noise, size = self._shape.checked_noise(noise, len(outputs)), self._shape.action_size
         if self._shape.discrete:
             return self._shape.actions(outputs + noise)
         std = np.exp(np.clip(outputs[:, size:], *LOG_STD_RANGE))

@@ -222,7 +222,7 @@ class Controller(Protocol):
         ...
 
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
-        """What `sample` gives with this noise, which may be older: see `ppo.noise_persistence`."""
+        """Actions with given noise, fresh or older; `sample` draws it anew."""
         ...
 
 

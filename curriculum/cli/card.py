@@ -35,7 +35,7 @@ def card(bundle: Bundle, why: str) -> str:
             _what(bundle, rows),
             "## How it was trained\n",
             code(summary.commands),
-            f"\nThe run's seed is {seed or 'not recorded'}. {why.strip() or NOT_STATED}\n",
+            f"\nThe run's seed is {seed or 'not recorded'}. {_sentence(why) or NOT_STATED}\n",
             "## Data, steps and time\n",
             _used(summary, rows),
             "## Scores\n",
@@ -50,6 +50,12 @@ def card(bundle: Bundle, why: str) -> str:
             "MIT, as the program that trained it.\n",
         ]
     )
+
+
+def _sentence(why: str) -> str:
+    """Begins it with a capital letter and leaves the rest as it was given."""
+    given = why.strip()
+    return given[:1].upper() + given[1:]
 
 
 def _what(bundle: Bundle, rows: list[StageRow]) -> str:

@@ -261,8 +261,8 @@ class PPOConfig:
     ent_coef: float = key(0.01, "weight of the entropy", low=0)
     noise_persistence: float = key(
         0.0,
-        "probability that an environment's noise, which draws its action, is that of the step "
-        "before; more of it explores in longer moves",
+        "probability that an environment draws its action with the noise of its step before; the "
+        "more, the longer the moves it explores in",
         low=0,
         high=0.9999,
     )

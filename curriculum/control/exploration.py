@@ -1,11 +1,13 @@
-"""What practice adds to C's choices: noise that may outlast a step.
+"""How practice draws C's actions: with noise that may outlast a step.
 
-Noise drawn anew at each step cancels out: a paddle that is pushed up and down by turns stays where
+Noise drawn anew at each step cancels out: a paddle that is pushed up and down in turn stays where
 it is, and what the ball would do a little higher is never seen. Noise that lasts pushes for a while
-in one direction (Eberhard et al. 2023, "Pink noise is all you need"; for PPO, Hollenstein et al.
-2024, "Colored noise in PPO"). Each step's noise has the distribution that fresh noise has. But what
+in one direction (as coloured Gaussian noise does: Eberhard et al. 2023, "Pink noise is all you
+need"; for PPO, Hollenstein et al. 2024, "Colored noise in PPO"). Here an environment keeps its
+Gumbel or normal noise with a probability p at each step, 1 / (1 - p) steps on average, across the
+ends of episodes and rollouts. Each step's noise has the distribution that fresh noise has; but what
 C reads is then a consequence of noise that may still last, so the probabilities that PPO reckons
-with are approximate: that is the price.
+with are approximate: that is the price. Short dreams, checks and evaluation draw anew.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from models.interfaces import Controller, Float, State
 
 
 class LastingNoise:
-    """Noise for a batch of environments, which each keeps for a while; committed with practice.
+    """Noise for environments, each of which keeps its own for a while; committed with practice.
 
     Args:
         persistence: probability that an environment's noise is that of the step before.

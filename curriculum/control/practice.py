@@ -12,16 +12,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Protocol
 
 import numpy as np
 
+from curriculum.control.counters import RECENT, Counters
 from curriculum.control.deployment import Deployment
-from curriculum.control.earlier import EarlierRollouts
 from curriculum.control.exploration import LastingNoise
 from curriculum.control.recall import Recall, refresh
-from curriculum.control.rollouts import Steps
+from curriculum.control.rollouts import EarlierRollouts, Steps
 from curriculum.control.surroundings import Surroundings
 from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
@@ -39,37 +39,13 @@ from models.interfaces import (
     State,
 )
 
-RECENT = 64
-"""Finished training episodes whose mean score says where learning stands."""
 
+class _Part(Protocol):
+    """What can be saved between two updates."""
 
-@dataclass(frozen=True)
-class Counters:
-    """Where practice stands between two updates; committed.
+    def state(self) -> State: ...
 
-    Attributes:
-        updates, env_steps, dream_steps: so far.
-        episodes: finished ones.
-        recent: true scores of the last finished training episodes, oldest first.
-        checked: the update that was checked last.
-        rate_factor: what healing has left of the learning rate.
-        rollbacks, in_a_row: refused updates in all, and since the last good one.
-    """
-
-    updates: int = 0
-    env_steps: int = 0
-    dream_steps: int = 0
-    episodes: int = 0
-    recent: tuple[float, ...] = ()
-    checked: int = 0
-    rate_factor: float = 1.0
-    rollbacks: int = 0
-    in_a_row: int = 0
-
-    @property
-    def score(self) -> float:
-        """The mean score of the recent episodes, NaN before the first has finished."""
-        return float(np.mean(self.recent)) if self.recent else float("nan")
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
 class Practice:
@@ -101,7 +77,8 @@ class Practice:
         self._env, self._course = surroundings.env, surroundings.course
         self._perception, self._dreaming = surroundings.perception, surroundings.dreaming
         self._branches, self._recall = surroundings.branches, surroundings.recall
-        self._practising, self._memory = surroundings.practising, memory
+        self._practising = surroundings.practising
+        self._memory = memory
         self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
@@ -296,9 +273,10 @@ class Practice:
         return metrics
 
     def _refresh(self, recall: Recall, number: int) -> Metrics:
-        rnn, rng = self._ctx.task.mdnrnn, self._ctx.rng("refresh", number)
-        sizes = (rnn.batch_size, rnn.sequence_length)
-        return refresh(self._memory, recall, self._settings.memory_updates, *sizes, rng)
+        rnn = self._ctx.task.mdnrnn
+        size, length = rnn.batch_size, rnn.sequence_length
+        rng = self._ctx.rng("refresh", number)
+        return refresh(self._memory, recall, self._settings.memory_updates, size, length, rng)
 
     def _heal(self, reason: str) -> None:
         before = self.counters
@@ -362,19 +340,25 @@ class Practice:
             values[score] = counters.score
         ctx.record("metrics", step=counters.updates, values=values)
 
-    def _state(self) -> State:
-        parts: dict[str, Mapping[str, np.ndarray]] = {
-            "learner": self._learner.state(),
-            "tape": self._course.state(),
-            "perception": self._perception.state(),
-            "statistics": self._statistics.state(),
-            "earlier": self._earlier.state(),
-            "noise": self._noise.state(),
+    def _parts(self) -> dict[str, _Part]:
+        """What a commit holds the states of, by name; environments are brought back otherwise."""
+        parts: dict[str, _Part] = {
+            "learner": self._learner,
+            "perception": self._perception,
+            "statistics": self._statistics,
+            "earlier": self._earlier,
+            "noise": self._noise,
         }
         if self._recall is not None:
-            parts |= {"recall": self._recall.state(), "dreamer": self._memory.state()}
-        arrays = {f"{part}/{k}": v for part, state in parts.items() for k, v in state.items()}
-        arrays |= {"features": self._features, "averaged": self._averaged}
+            parts |= {"recall": self._recall, "dreamer": self._memory}
+        return parts
+
+    def _state(self) -> State:
+        states = {name: part.state() for name, part in self._parts().items()}
+        states["tape"] = self._course.state()
+        arrays = {f"{part}/{k}": v for part, state in states.items() for k, v in state.items()}
+        arrays["features"] = self._features
+        arrays["averaged"] = self._averaged
         arrays["parameters"] = self._deployment.parameters
         return arrays
 
@@ -384,15 +368,9 @@ class Practice:
 
     def _load(self, commit: Commit) -> None:
         arrays, meta = commit.arrays, commit.meta
-        self._learner.load_state(commit.part("learner"))
+        for name, part in self._parts().items():
+            part.load_state(commit.part(name))
         self._course.restore(commit.part("tape"))
-        self._perception.load_state(commit.part("perception"))
-        self._statistics.load_state(commit.part("statistics"))
-        self._earlier.load_state(commit.part("earlier"))
-        self._noise.load_state(commit.part("noise"))
-        if self._recall is not None:
-            self._recall.load_state(commit.part("recall"))
-            self._memory.load_state(commit.part("dreamer"))
         self._features = np.array(arrays["features"], np.float32)
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])

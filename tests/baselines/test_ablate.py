@@ -99,6 +99,13 @@ def test_what_cannot_be_ablated_is_told(
         plan(tmp_path, names, task)
 
 
+def test_what_a_task_does_not_do_cannot_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "pole.yaml").write_text(POLE, encoding="utf-8")
+    for name in ("no-reuse", "fresh-noise", "no-coarse"):
+        with pytest.raises(ConfigError, match=f"no ablation '{name}'"):
+            plan(tmp_path, (name,), "pole", tmp_path / "pole.yaml")
+
+
 def test_exit_codes_of_the_program_come_through(capfd: pytest.CaptureFixture) -> None:
     assert run_curriculum(["validate", str(DEFAULT)]) == 0
     assert run_curriculum(["validate", "nowhere.yaml"]) == 2

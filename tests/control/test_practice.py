@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from curriculum.config.schema import TaskConfig
+from curriculum.control.counters import RECENT, Counters
 from curriculum.control.deployment import Deployment
-from curriculum.control.practice import RECENT, Counters, Practice
+from curriculum.control.practice import Practice
 from curriculum.control.surroundings import dreamed_surroundings, real_surroundings
 from curriculum.envs.dream import DreamStarts
 from curriculum.envs.interface import ActionSpec
@@ -325,6 +326,18 @@ def test_rollouts_serve_again_with_what_their_own_policy_thought_of_them(tmp_pat
     first = policies[0]
     expected = first + np.float32(0.01) * np.array([0, 1, 0, 2, 1, 0, 3, 2, 1])
     np.testing.assert_allclose(policies, expected, atol=1e-6)
+
+
+def test_lasting_noise_lasts_from_step_to_step_and_rollout_to_rollout(tmp_path: Path) -> None:
+    built, learner, _, _ = practice(tmp_path, updates=4, noise_persistence=0.9999)
+    built.run()
+    # All logits move alike: noise alone decides, and it stays.
+    actions = np.concatenate([rollout.actions for rollout in learner.rollouts])
+    assert len(actions) == 4 * STEPS and (actions == actions[0]).all()
+    fresh, learner, _, _ = practice(tmp_path / "fresh", updates=4)
+    fresh.run()
+    actions = np.concatenate([rollout.actions for rollout in learner.rollouts])
+    assert (actions != actions[0]).any(axis=0).all(), "without it each environment varies"
 
 
 def test_a_refused_update_forgets_what_may_be_to_blame(tmp_path: Path) -> None:
