@@ -61,7 +61,7 @@ FULL: dict[str, Any] = {
             "vae": {"epochs": 20, "max_steps": 800, "batch_size": 64},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
             "controller": {"check_episodes": 10},
-            "ppo": {"num_envs": 32, "total_steps": 300_000},
+            "ppo": {"num_envs": 32, "total_steps": 550_000},
         },
         "lunarlander": {
             "collect": {"num_random_rollouts": 50, "max_steps_per_rollout": 400},
