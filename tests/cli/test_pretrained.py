@@ -112,7 +112,8 @@ def test_the_card_says_what_the_ledger_says(pole: Pole) -> None:
     low, high = verdict["interval"]
     assert f"| {verdict['score']:.2f} | [{low:.1f}, {high:.1f}] " in row
     assert f"| {np.std(facts['scores']):.2f} | {min(facts['scores']):.2f} " in row
-    for words in ("Because *it* was the first.", f"seed is {started['seed']}.", started["command"], "MIT"):
+    sentence = "Because *it* was the first."
+    for words in (sentence, f"seed is {started['seed']}.", started["command"], "MIT"):
         assert words in text, words
     assert f"{verdict['env_steps']:,} steps in the environment" in text
     assert f"| torch | {started['versions']['torch']} |" in text
