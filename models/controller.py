@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.controller_cpu import LOG_STD_RANGE, CPUController, PolicyShape
+from models.controller_cpu import LOG_STD_RANGE, CPUController, PolicyShape, SamplingController
 from models.interfaces import Float
 
 
-class TorchController:
+class TorchController(SamplingController):
     """A linear map or a tanh MLP from features to actions (Ha & Schmidhuber 2018, section 2.3).
 
     Parameters live in one flat tensor of the layout that every controller shares
@@ -73,25 +73,6 @@ class TorchController:
         """
         with torch.inference_mode():
             return self._actions(self._outputs(features, self._shape.action_size))
-
-    def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
-        """Returns actions drawn from the policy.
-
-        Args:
-            features: `[N, F]` float32.
-            rng: draws the noise.
-
-        Returns:
-            `[N]` int64, or `[N, A]` float32 inside the bounds.
-
-        Raises:
-            ValueError: features have another shape.
-        """
-        return self.perturbed(features, self.draw_noise(len(features), rng))
-
-    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
-        """Returns fresh noise for so many rows, see `perturbed`."""
-        return self._shape.draw_noise(count, rng)
 
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
         """Returns the actions the policy takes with this noise; fresh noise makes them samples.

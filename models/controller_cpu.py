@@ -8,6 +8,7 @@ deviations.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -213,7 +214,36 @@ def _tanh_in_place(x: Float) -> None:
     x -= np.float32(1.0)
 
 
-class CPUController:
+class SamplingController(ABC):
+    """What controllers have in common: samples are the policy with fresh noise."""
+
+    _shape: PolicyShape
+
+    @abstractmethod
+    def perturbed(self, features: Float, noise: Float) -> np.ndarray:
+        """Returns the actions the policy takes with this noise."""
+
+    def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
+        """Returns actions drawn from the policy.
+
+        Args:
+            features: `[N, F]`.
+            rng: draws the noise.
+
+        Returns:
+            `[N]` int64, or `[N, A]` float32 inside the bounds.
+
+        Raises:
+            ValueError: features have another shape.
+        """
+        return self.perturbed(features, self.draw_noise(len(features), rng))
+
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+        """Returns fresh noise for so many rows, see `perturbed`."""
+        return self._shape.draw_noise(count, rng)
+
+
+class CPUController(SamplingController):
     """One controller (`models.interfaces.Controller`).
 
     Equal features in equal batches give equal bits, whatever the number of threads.
@@ -270,25 +300,6 @@ class CPUController:
             ValueError: features have another shape.
         """
         return self._rows(self._greedy, features, self._shape.actions)
-
-    def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
-        """Returns actions drawn from the policy.
-
-        Args:
-            features: `[N, F]`.
-            rng: draws the noise.
-
-        Returns:
-            `[N]` int64, or `[N, A]` float32 inside the bounds.
-
-        Raises:
-            ValueError: features have another shape.
-        """
-        return self.perturbed(features, self.draw_noise(len(features), rng))
-
-    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
-        """Returns fresh noise for so many rows, see `perturbed`."""
-        return self._shape.draw_noise(count, rng)
 
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
         """Returns the actions the policy takes with this noise; fresh noise makes them samples.

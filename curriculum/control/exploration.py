@@ -1,9 +1,9 @@
 """How practice draws C's actions: with noise that may outlast a step.
 
 Noise drawn anew at each step cancels out: a paddle that is pushed up and down in turn stays where
-it is, and what the ball would do a little higher is never seen. Noise that lasts pushes for a while
-in one direction (as coloured Gaussian noise does: Eberhard et al. 2023, "Pink noise is all you
-need"; for PPO, Hollenstein et al. 2024, "Colored noise in PPO"). Here an environment keeps its
+it is, and what the ball would do a little higher is seldom seen. Noise that lasts pushes for a
+while in one direction (as coloured Gaussian noise does: Eberhard et al. 2023, "Pink noise is all
+you need"; for PPO, Hollenstein et al. 2024, "Colored noise in PPO"). Here an environment keeps its
 Gumbel or normal noise with a probability p at each step, 1 / (1 - p) steps on average, across the
 ends of episodes and rollouts. Each step's noise has the distribution that fresh noise has; but what
 C reads is then a consequence of noise that may still last, so the probabilities that PPO reckons

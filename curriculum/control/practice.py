@@ -255,7 +255,7 @@ class Practice:
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
         settings, earlier = self._settings, self._earlier
-        if earlier.wanted:
+        if settings.reuse > 1:
             rollout = replace(rollout, log_probs=self._learner.log_probs(rollout))
         try:
             rng = self._ctx.rng("update", number)

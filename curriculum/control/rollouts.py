@@ -83,11 +83,6 @@ class EarlierRollouts:
         self._capacity = capacity
         self.rollouts: tuple[Rollout, ...] = ()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether any are kept."""
-        return self._capacity > 0
-
     def add(self, rollout: Rollout) -> None:
         """Keeps a rollout, and drops the oldest.
 

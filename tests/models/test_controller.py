@@ -60,6 +60,24 @@ def test_equal_generators_give_equal_samples_as_in_numpy(shape: dict, seed: int,
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(shapes, st.integers(0, 2**32), st.integers(2, 33))
+def test_samples_are_the_policy_with_noise_that_is_given_or_drawn(
+    shape: dict, seed: int, n: int
+) -> None:
+    features = np.random.default_rng(seed + 1).normal(size=(n, shape["num_features"]))
+    features = features.astype(np.float32)
+    for controller in pair(shape, seed):
+        sampled = controller.sample(features, np.random.default_rng(1))
+        noise = controller.draw_noise(n, np.random.default_rng(1))
+        assert noise.shape == (n, 3) and noise.dtype == np.float32
+        given_before = noise.copy()
+        np.testing.assert_array_equal(controller.perturbed(features, noise), sampled)
+        np.testing.assert_array_equal(noise, given_before)
+        with pytest.raises(ValueError, match="noise has shape"):
+            controller.perturbed(features, noise[1:])
+
+
 def test_sampling_repeats_itself_and_comes_from_the_generator_alone() -> None:
     controller, _ = pair({"num_features": 4, "action_kind": "continuous", "hidden_sizes": ()}, 0)
     features = np.zeros((6, 4), np.float32)

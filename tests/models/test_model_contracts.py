@@ -289,13 +289,6 @@ def test_controller_acts_within_its_contract(
     features = rng.normal(size=(50, 5)).astype(np.float32)
     sampled = controller.sample(features, np.random.default_rng(1))
     np.testing.assert_array_equal(sampled, controller.sample(features, np.random.default_rng(1)))
-    noise = controller.draw_noise(50, np.random.default_rng(1))
-    assert noise.shape == (50, policy["action_size"]) and noise.dtype == np.float32
-    given = noise.copy()
-    np.testing.assert_array_equal(controller.perturbed(features, noise), sampled)
-    np.testing.assert_array_equal(noise, given)
-    with pytest.raises(ValueError, match="noise has shape"):
-        controller.perturbed(features, noise[1:])
     for actions in (controller.act(features), sampled):
         if policy["action_kind"] == "discrete":
             assert actions.shape == (50,)
