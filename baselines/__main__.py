@@ -300,7 +300,7 @@ def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> 
 
 
 def _machine(device: str) -> dict[str, Any]:
-    from curriculum.cli.machine import hardware, versions
+    from curriculum.runs.machine import hardware, versions
 
     return {"hardware": hardware(device), "versions": versions()}
 

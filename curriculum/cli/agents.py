@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from curriculum.cli.machine import machine_from, probe_names
 from curriculum.config.loading import dump
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
@@ -22,7 +21,8 @@ from curriculum.pretrained import MOMENTS, Bundle, find, learned_in, load
 from curriculum.records.files import write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from curriculum.runner import Runner
+from curriculum.runs.machine import machine_from, probe_names
+from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import make_display
 from curriculum.stages import evaluate as evaluation
 from curriculum.stages.stage import StageContext

@@ -16,7 +16,7 @@ from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
 from curriculum.pretrained import chosen
 from curriculum.rollout import Episode
-from curriculum.runner import Runner
+from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number

@@ -12,15 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curriculum.cli.machine import (
-    hardware,
-    inexact_because,
-    machine_from,
-    probe_names,
-    refuse_impossible,
-    versions,
-)
-from curriculum.cli.needs import disk_needs, lower_disk, require_memory
 from curriculum.config.loading import config_hash
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
@@ -29,7 +20,16 @@ from curriculum.records.ledger import Ledger
 from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
-from curriculum.runner import Machine, Runner, exit_code
+from curriculum.runs.machine import (
+    hardware,
+    inexact_because,
+    machine_from,
+    probe_names,
+    refuse_impossible,
+    versions,
+)
+from curriculum.runs.needs import disk_needs, lower_disk, require_memory
+from curriculum.runs.runner import Machine, Runner, exit_code
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.report import write_report
 from curriculum.stages.stage import StageContext

@@ -57,7 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("curriculum.backends.*", "curriculum.agent", "curriculum.rollout"),
     ("curriculum.insight.*", "curriculum.show.drawing"),
     ("curriculum.stages.*", "curriculum.control.*"),
-    ("curriculum.runner", "curriculum.show.*", "baselines.*", "diagnostics.*"),
+    ("curriculum.runs.*", "curriculum.show.*", "baselines.*", "diagnostics.*"),
     ("curriculum.cli.*",),
 )
 """From the ground up; the first layer with a matching pattern owns a module."""

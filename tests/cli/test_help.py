@@ -44,6 +44,6 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
 
 def test_the_stages_that_can_be_named_are_those_the_runner_walks() -> None:
     from curriculum.progress import STAGES
-    from curriculum.runner import STAGE_NAMES
+    from curriculum.runs.runner import STAGE_NAMES
 
     assert STAGES == STAGE_NAMES

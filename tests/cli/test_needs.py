@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from curriculum.cli.needs import Sizes, disk_needs, memory_needs, require_memory
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError
 from curriculum.records.resources import GIB, MIB
+from curriculum.runs.needs import Sizes, disk_needs, memory_needs, require_memory
 from curriculum.tasks import builtin_tasks, load_config
 from tests.cli.conftest import ROOT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curriculum.cli.machine import inexact_because, threads
 from curriculum.progress import STAGES
+from curriculum.runs.machine import inexact_because, threads
 
 LANDER = ("run", "tiny.yaml", "--tasks", "lunarlander")
 FACTS = {

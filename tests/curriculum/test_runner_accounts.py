@@ -10,7 +10,7 @@ import pytest
 
 from curriculum.errors import StageFailure, Stopped
 from curriculum.records.ledger import Ledger, effective, effective_events
-from curriculum.runner import Finished, Runner, Used
+from curriculum.runs.runner import Finished, Runner, Used
 from curriculum.stages.stage import StageResult
 
 HERE = {"task": "pong", "mode": "FULL", "round": 0, "stage": "memory"}

@@ -142,6 +142,6 @@ def test_unknown_tasks_and_events_are_survived(config: Config) -> None:
 
 
 def test_the_stages_are_those_of_the_runner() -> None:
-    from curriculum.runner import STAGE_NAMES
+    from curriculum.runs.runner import STAGE_NAMES
 
     assert STAGES == STAGE_NAMES

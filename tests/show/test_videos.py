@@ -25,7 +25,7 @@ from curriculum.config.schema import (
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from curriculum.runner import Machine, Runner
+from curriculum.runs.runner import Machine, Runner
 from curriculum.show import drawing, videos
 from curriculum.show.drawing import draw_bars, draw_lander, drawer, enlarge, strip, write_gif
 from curriculum.stages.stage import StageContext
