@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.components import Component
+from diagnostics.cores import available_cores
 from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
 
 POLL_S = 0.01
@@ -145,7 +146,7 @@ def run_probes(
         timeout_s=timeout_s,
         slow_s=timeout_s / 2 if slow_s is None else slow_s,
         deadline=time.monotonic() + (4 * timeout_s if total_s is None else total_s),
-        max_parallel=max_parallel or max(2, os.cpu_count() or 2),
+        max_parallel=max_parallel or max(2, available_cores()),
         on_change=on_change or (lambda name, result: None),
         waiting=wanted.copy(),
         running={},

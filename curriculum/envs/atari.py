@@ -25,6 +25,7 @@ from gymnasium.vector import AutoresetMode
 from curriculum.envs.contract import Halves, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import ConfigError
+from diagnostics.cores import available_cores
 
 MAX_FRAMES = 108_000
 """Half an hour of play, the customary limit of an episode (Machado et al. 2018, table 1)."""
@@ -227,7 +228,7 @@ class AtariVectorEnv:
 
 def _default_threads() -> int:
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    return int(limit) if limit.isdecimal() and int(limit) else os.cpu_count() or 1
+    return int(limit) if limit.isdecimal() and int(limit) else available_cores()
 
 
 def _native_seed(seed: int) -> int:

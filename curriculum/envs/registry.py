@@ -28,6 +28,7 @@ from curriculum.envs import lunar_lander
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.interface import VectorEnv
 from curriculum.errors import ComponentMissing, ConfigError
+from diagnostics.cores import available_cores
 
 if TYPE_CHECKING:
     import gymnasium
@@ -171,7 +172,7 @@ def _measured_workers(sample: VectorEnv, num_envs: int, notice: Notice | None) -
         num_envs: N.
         notice: is told where there are any.
     """
-    cores, env_id = os.cpu_count() or 1, sample.spec.env_id
+    cores, env_id = available_cores(), sample.spec.env_id
     known = _REGISTERED.get(env_id)
     if cores == 1 or num_envs == 1 or (known and known.__module__ == "__main__"):
         return 0

@@ -15,6 +15,7 @@ from curriculum.mode import decide
 from curriculum.runs.runner import Machine
 from curriculum.tasks import needs_of
 from diagnostics.components import COMPONENTS
+from diagnostics.cores import available_cores, visible_cores
 from diagnostics.probe import ProbeResult
 
 PACKAGES = (
@@ -89,11 +90,6 @@ def refuse_impossible(config: Config, states: Mapping[str, str]) -> None:
         )
 
 
-def available_cores() -> int:
-    """Returns the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def versions(packages: Collection[str] = PACKAGES) -> dict[str, str]:
     """Returns installed versions without importing anything."""
     found = {"python": platform.python_version()}
@@ -122,7 +118,7 @@ def hardware(device: str) -> dict[str, Any]:
 def threads() -> int:
     """Returns how many threads OpenMP and BLAS use here: the order of their sums depends on it."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    return int(limit) if limit.isdecimal() and int(limit) else available_cores()
+    return int(limit) if limit.isdecimal() and int(limit) else visible_cores()
 
 
 def inexact_because(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,6 @@ and the time that takes counts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -17,11 +16,12 @@ import numpy as np
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
 from diagnostics.bench.measuring import Case, NotMeasured
+from diagnostics.cores import available_cores
 
 if TYPE_CHECKING:
     from diagnostics.bench.rivals import Play
 
-CORES = os.cpu_count() or 1
+CORES = available_cores()
 ATARI_ENVS, RIVAL_ENVS, ATARI_STEPS, ATARI_CALLS = 64, 8, 10, 8
 LANDER_ENVS, LANDER_STEPS, LANDER_CALLS = 256, 30, 6
 RACING_FRAMES, RACING_SKIP = 1000, 4

@@ -10,13 +10,14 @@ and their results do not depend on how many threads there are.
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
 from typing import NamedTuple
+
+from diagnostics.cores import available_cores
 
 _SYMBOLS = (
     ("scipy_openblas", "64_"),
@@ -105,11 +106,7 @@ def thread_budget() -> int:
     It is the number that BLAS would use, so OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are obeyed,
     but never more than the cores this process may run on.
     """
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, min(single_threaded.threads_outside(), cores))
+    return max(1, min(single_threaded.threads_outside(), available_cores()))
 
 
 def for_each(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:

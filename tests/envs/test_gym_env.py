@@ -239,7 +239,7 @@ def test_a_missing_package_is_named_with_its_pip_line(
 
 
 def test_a_measure_decides_whether_processes_pay_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(registry, "available_cores", lambda: 2)
     seconds = 2e-3
     monkeypatch.setattr(registry, "_step_seconds", lambda env: seconds)
     notices: list[str] = []
