@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from curriculum.backends.backend import (
@@ -24,15 +23,16 @@ from curriculum.backends.backend import (
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import CurriculumError, ExitCode, StageFailure
-from curriculum.mode import Decision, decide, step_down
+from curriculum.mode import Decision, step_down
 from curriculum.pool import Pool
 from curriculum.progress import Listener, silent
-from curriculum.records.commit import read_json, write_json
+from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
+from curriculum.runs.history import History, place_of
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
-from curriculum.stages.stage import Stage, StageContext, StageResult, reached
+from curriculum.stages.stage import Stage, StageContext, reached
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
 
@@ -47,55 +47,6 @@ class Machine:
     states: Mapping[str, str]
     device: str = "cpu"
     workers: int = 0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A stage that came to its end: what `result.json` holds.
-
-    Attributes:
-        mode, seconds, result: of the stage.
-        committing: how many commits there were since the last start, and the seconds they took.
-        spent: seconds since the last start by what they went into.
-    """
-
-    mode: str
-    seconds: float
-    result: StageResult
-    committing: dict[str, float] = field(default_factory=dict)
-    spent: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, directory: Path) -> Finished | None:
-        """Returns what a stage left in its directory, or None if it has not finished."""
-        entry = read_json(directory / "result.json")
-        if entry is None:
-            return None
-        times = entry.get("committing", {}), entry.get("spent", {})
-        return cls(entry.get("mode", ""), entry["seconds"], StageResult(**entry["result"]), *times)
-
-    def write(self, directory: Path) -> None:
-        """Leaves it in the stage's directory: from then on the stage is not run again."""
-        write_json(directory / "result.json", asdict(self))
-
-
-@dataclass
-class Used:
-    """What a task has used so far, over all its rounds and modes; each directory counts once."""
-
-    _stages: dict[Path, Finished] = field(default_factory=dict)
-
-    def add(self, directory: Path, finished: Finished) -> None:
-        self._stages[directory] = finished
-
-    def totals(self) -> dict[str, Any]:
-        """Returns env_steps, dream_steps and seconds."""
-        stages = self._stages.values()
-        return {
-            "env_steps": sum(s.result.env_steps for s in stages),
-            "dream_steps": sum(s.result.dream_steps for s in stages),
-            "seconds": sum(s.seconds for s in stages),
-        }
 
 
 @dataclass
@@ -122,12 +73,14 @@ class Runner:
     stages: Sequence[str] = STAGE_NAMES
     after_task: Callable[[StageContext], None] | None = None
     _pool: Pool = field(init=False)
+    _history: History = field(init=False)
     _told: set[tuple[Any, ...]] = field(init=False, default_factory=set)
     """Places whose `stage_done` is in the ledger."""
 
     def __post_init__(self) -> None:
         import_plugins(self.config.curriculum.plugins)
         self._pool = self._new_pool()
+        self._history = History(self.config, self.rundir, self.ledger)
 
     def close(self) -> None:
         """Ends the worker processes."""
@@ -141,7 +94,7 @@ class Runner:
             RunIOError: the disk refused.
         """
         verdicts: list[Verdict] = []
-        self._told = {_place(event) for event in self.ledger.events("stage_done")}
+        self._told = {place_of(event) for event in self.ledger.events("stage_done")}
         for task in self.config.tasks:
             verdict = self._task(task)
             self.ledger.append("verdict", **asdict(verdict))
@@ -157,9 +110,9 @@ class Runner:
 
     def _task(self, task: TaskConfig) -> Verdict:
         needs = needs_of(task)
-        decision = self._last_decision(task)
+        decision = self._history.decision(task, self.machine.states)
         self._record_decision(task, decision)
-        used = self._used_before(task)
+        used = self._history.used_before(task)
         while decision.mode is not None:
             try:
                 return self._in_mode(task, decision, used)
@@ -176,30 +129,6 @@ class Runner:
                 self._pool.close()
                 self._pool = self._new_pool()
         return not_run(task, decision)
-
-    def _last_decision(self, task: TaskConfig) -> Decision:
-        """Decides the mode, but never above one that this run has already given up."""
-        needs, states = needs_of(task), self.machine.states
-        decision = decide(states, needs, self.config.curriculum.mode)
-        for event in self.ledger.events("stepped_down"):
-            given_up = event["task"] == task.name and event["mode"] == str(decision.mode)
-            if given_up:
-                decision = step_down(decision, needs, states, event["reason"])
-        return decision
-
-    def _used_before(self, task: TaskConfig) -> Used:
-        """Returns what a task used in modes that an earlier process of this run has given up."""
-        used = Used()
-        for event in self.ledger.events("stepped_down"):
-            if event["task"] != task.name:
-                continue
-            for mode in ("REAL", event["mode"]):
-                of_mode = self.rundir.stage_dir(task.name, mode, 0, "").parent
-                for path in sorted(of_mode.glob("round-*/*/result.json")):
-                    finished = Finished.read(path.parent)
-                    if finished is not None:
-                        used.add(path.parent, finished)
-        return used
 
     def _in_mode(self, task: TaskConfig, decision: Decision, used: Used) -> Verdict:
         assert decision.mode is not None
@@ -310,12 +239,13 @@ class Runner:
             committing=finished.committing,
             spent=finished.spent,
         )
-        self._told.add(_place(event))
+        self._told.add(place_of(event))
 
     def _retried(self, stage: Stage, ctx: StageContext) -> StageResult:
         """Runs a stage; attempts that failed before the process was killed are not given again."""
         retries = self.config.curriculum.max_retries
-        before = self._failures(ctx)
+        here = (ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage)
+        before = self._history.failures(here)
         if len(before) > retries:
             raise StageFailure(before[-1]["reason"], before[-1]["evidence"])
         for attempt in range(len(before), retries + 1):
@@ -334,10 +264,6 @@ class Runner:
                 if attempt == retries:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _failures(self, ctx: StageContext) -> list[dict[str, Any]]:
-        here = (ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage)
-        return [e for e in self.ledger.events("stage_failed") if _place(e) == here]
 
     def _record_decision(self, task: TaskConfig, decision: Decision) -> None:
         self.ledger.append(
@@ -367,10 +293,6 @@ def exit_code(verdicts: Sequence[Verdict], chosen: Sequence[str]) -> ExitCode:
     if evaluate.NAME not in chosen and all(v.mode is not None for v in verdicts):
         return ExitCode.OK
     return ExitCode.OK if all(v.met for v in verdicts) else ExitCode.TARGET_MISSED
-
-
-def _place(event: Mapping[str, Any]) -> tuple[Any, ...]:
-    return event["task"], event["mode"], event["round"], event["stage"]
 
 
 def _resumed_at(ctx: StageContext) -> dict[str, int] | None:

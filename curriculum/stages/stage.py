@@ -7,7 +7,7 @@ raise `StageFailure`, and `run(ctx)` works, commits at barriers and returns a `S
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from curriculum.pool import Pool
 from curriculum.progress import Listener, Progress
 from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.data import Dataset
+from curriculum.records.finished import StageResult
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.seeds import env_seed, generator
@@ -31,25 +32,6 @@ from models.interfaces import Memory, Metrics, Vision
 
 _PROGRESS = ("updates", "rollbacks", "generation", "checked", "episodes", "rows")
 """What the stages' commits call how far they have come."""
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What a finished stage reports.
-
-    Attributes:
-        summary: one line for a person.
-        metrics: finite numbers.
-        env_steps: real (or simulated) environment steps taken by this stage.
-        dream_steps: steps taken inside M.
-        facts: JSON-compatible results beyond plain numbers.
-    """
-
-    summary: str
-    metrics: Metrics = field(default_factory=dict)
-    env_steps: int = 0
-    dream_steps: int = 0
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Stage(Protocol):

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from curriculum.errors import StageFailure, Stopped
+from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger, effective, effective_events
-from curriculum.runs.runner import Finished, Runner, Used
-from curriculum.stages.stage import StageResult
+from curriculum.runs.history import History
+from curriculum.runs.runner import Runner
 
 HERE = {"task": "pong", "mode": "FULL", "round": 0, "stage": "memory"}
 
@@ -74,6 +75,8 @@ class Life:
         self._runner: Any = object.__new__(Runner)
         self._runner.config = SimpleNamespace(curriculum=curriculum)
         self._runner.ledger = self.ledger
+        rundir: Any = None
+        self._runner._history = History(self._runner.config, rundir, self.ledger)
         self._runner.barrier = SimpleNamespace(start_stage=lambda seconds: None)
 
     def run(self, *outcomes: BaseException | None, **place: Any) -> StageResult:
@@ -166,14 +169,15 @@ def test_stages_of_a_mode_that_was_given_up_are_counted_once(tmp_path: Path) -> 
         directory = tmp_path / place
         directory.mkdir(parents=True)
         finished(steps, 0, 1.0).write(directory)
-    runner: Any = object.__new__(Runner)
-    runner.ledger = Ledger(tmp_path / "events.jsonl")
-    runner.rundir = SimpleNamespace(
+    ledger = Ledger(tmp_path / "events.jsonl")
+    rundir: Any = SimpleNamespace(
         stage_dir=lambda task, mode, number, stage: tmp_path / mode / f"round-{number:02d}" / stage
     )
     for task, mode in (("pong", "FULL"), ("pong", "GYM_ONLY"), ("breakout", "SIMULATION")):
-        runner.ledger.append("stepped_down", task=task, mode=mode, to="x", reason="y")
-    used = runner._used_before(SimpleNamespace(name="pong"))
+        ledger.append("stepped_down", task=task, mode=mode, to="x", reason="y")
+    task: Any = SimpleNamespace(name="pong")
+    config: Any = None
+    used = History(config, rundir, ledger).used_before(task)
     assert used.totals() == {"env_steps": 107, "dream_steps": 0, "seconds": 2.0}
     used.add(tmp_path / "REAL/round-00/collect", finished(100, 0, 1.0))
     assert used.totals()["env_steps"] == 107
