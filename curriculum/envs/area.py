@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interfaces import Frames
+from models.numeric.blas import single_threaded
 
 _LUMA = np.array([299, 587, 114], np.int64)
 _EXACT_IN_FLOAT32 = 2**24
@@ -30,6 +31,17 @@ def resize_area(frame: Frames, height: int, width: int) -> Frames:
     rows, columns, channels = frame.shape
     if (rows, columns) == (height, width):
         return np.array(frame)
+    # Two threads save nothing here, and on a busy machine wait for each other a thousand times as
+    # long as the product takes.
+    with single_threaded:
+        planes = _mean_planes(frame, height, width)
+    small = planes.reshape(channels, height, width)
+    return np.ascontiguousarray(small.transpose(1, 2, 0))
+
+
+def _mean_planes(frame: Frames, height: int, width: int) -> Frames:
+    """Returns the means of the areas, rounded half up, `[C * height, width]`."""
+    rows, columns, channels = frame.shape
     cells = rows * columns
     by_rows = _overlaps(rows, height) @ frame.reshape(rows, -1).astype(np.float32)
     # Colour by colour, so that each product is one of plain matrices.
@@ -43,8 +55,7 @@ def resize_area(frame: Frames, height: int, width: int) -> Frames:
         wide = strips.astype(np.float64).reshape(-1, columns)
         sums = (wide @ _overlaps(columns, width).T.astype(np.float64)).astype(np.int64)
         planes = (sums + cells // 2) // cells
-    small = planes.astype(np.uint8).reshape(channels, height, width)
-    return np.ascontiguousarray(small.transpose(1, 2, 0))
+    return planes.astype(np.uint8)
 
 
 def luminance(frame: Frames) -> Frames:

@@ -21,7 +21,6 @@ from curriculum.envs.area import resize_area
 from curriculum.errors import ConfigError
 from curriculum.rollout import Policy
 from models.interfaces import Float, Frames
-from models.numeric.blas import single_threaded
 
 if TYPE_CHECKING:
     import ale_py
@@ -280,8 +279,7 @@ class _Game:
 
     def _look(self, keep_ram: bool = False) -> None:
         brightest = np.maximum(*self._last_two)[..., None]
-        with single_threaded:
-            self.frame = resize_area(brightest, _SIZE, _SIZE)
+        self.frame = resize_area(brightest, _SIZE, _SIZE)
         if not keep_ram:
             self.ram = self._ale.getRAM()
 

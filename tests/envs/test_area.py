@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curriculum.envs import area
 from curriculum.envs.area import luminance, resize_area
+from models.numeric import blas
 
 sizes = st.integers(1, 9)
 
@@ -58,3 +62,35 @@ def test_an_equal_size_is_a_copy() -> None:
 def test_luminance_weighs_the_colours() -> None:
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], np.uint8)
     np.testing.assert_array_equal(luminance(colours[None])[0, :, 0], [76, 150, 29, 255])
+
+
+@pytest.mark.gym
+@pytest.mark.parametrize("env_id", ["LunarLander-v3", "CartPole-v1", "CarRacing-v3"])
+def test_real_frames_are_the_same_whatever_threads_there_are(env_id: str) -> None:
+    """One thread is what is used now; what was learned before was shown by as many as there are."""
+    gymnasium = pytest.importorskip("gymnasium")
+    pytest.importorskip("pygame" if env_id == "CartPole-v1" else "Box2D")
+    env = gymnasium.make(env_id, render_mode="rgb_array")
+    env.reset(seed=1)
+    frames = []
+    for _ in range(3):
+        frames.append(env.render())
+        env.step(env.action_space.sample())
+    env.close()
+    for frame in frames:
+        expected = area._mean_planes(frame, 64, 64).reshape(3, 64, 64).transpose(1, 2, 0)
+        np.testing.assert_array_equal(resize_area(frame, 64, 64), expected)
+
+
+def test_a_resize_multiplies_on_the_calling_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    means = area._mean_planes
+    outside = blas._thread_control()
+
+    def noting(*args: Any) -> np.ndarray:
+        threads.append(outside.read() if outside else 1)
+        return means(*args)
+
+    monkeypatch.setattr(area, "_mean_planes", noting)
+    resize_area(np.zeros((210, 160, 3), np.uint8), 64, 64)
+    assert threads == [1]
