@@ -177,7 +177,7 @@ class Memory(Protocol):
 
 @runtime_checkable
 class Descends(Protocol):
-    """What V and M can do besides if they learn by gradients: be healed. Not part of `state()`."""
+    """What V, M and C's learner can do if they learn by gradients: be healed; not in `state()`."""
 
     learning_rate: float
     """The optimiser's step size; may be set between updates."""

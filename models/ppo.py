@@ -185,7 +185,7 @@ class PPO:
             MemoryError: it did not fit into the host's memory; nothing changed.
             ValueError: rollouts do not fit this learner or contradict themselves.
         """
-        with self._all_or_nothing(), device_memory():
+        with device_memory(), self._all_or_nothing():
             with np.errstate(over="ignore", invalid="ignore"):  # the optimiser refuses it
                 steps, explained_variance = self._pool(rollouts)
             epochs: list[Tensor] = []

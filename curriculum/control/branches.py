@@ -7,13 +7,29 @@ so the learner treats it like any rollout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 
 from curriculum.agent import WorldModelPerception, join_features
+from curriculum.control.rollouts import not_finite
 from curriculum.envs.interface import ActionSpec
 from curriculum.envs.learning import rewarded
 from curriculum.stages.stage import StageContext
-from models.interfaces import Controller, Float, Memory, Metrics, PolicyLearner, Rollout
+from models.interfaces import Controller, Float, Memory, Metrics, NonFiniteLoss, Rollout
+
+
+class NonFiniteDream(ArithmeticError):
+    """M imagined what is not finite; the update that met it was refused."""
+
+
+class Learns(Protocol):
+    """The part of a policy learner that dreams need."""
+
+    def get_parameters(self) -> Float: ...
+
+    def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics: ...
 
 
 class Branches:
@@ -62,12 +78,16 @@ class Branches:
         seen = self._perception
         self._moments.append((seen.latents[rows], seen.before[rows], seen.memory_state[rows]))
 
-    def learn(self, learner: PolicyLearner, controller: Controller, number: int) -> Metrics:
+    def learn(self, learner: Learns, controller: Controller, number: int) -> Metrics:
         """Dreams on from the moments and updates the learner, `branch_updates` times.
 
         Returns:
             `dream_steps`, `dream_reward` (mean per step) and the learner's metrics of the last
             update, each with `dream_` before its name; nothing before `branch_after`.
+
+        Raises:
+            NonFiniteLoss: an update was refused.
+            NonFiniteDream: it was, for what M imagined.
         """
         if not self._active:
             return {}
@@ -80,7 +100,12 @@ class Branches:
             controller.set_parameters(learner.get_parameters())
             rng = self._ctx.rng("branches", number, turn)
             rollout = self.dream(controller, latents[chosen], before[chosen], state[chosen], rng)
-            metrics = learner.update([rollout], rng)
+            try:
+                metrics = learner.update([rollout], rng)
+            except NonFiniteLoss as e:
+                if found := not_finite(rollout):
+                    raise NonFiniteDream(f"the {found} of a dream are not finite") from e
+                raise
             assert rollout.mask is not None
             steps += int(rollout.mask.sum())
             reward = float(rollout.rewards[rollout.mask].mean())

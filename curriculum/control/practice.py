@@ -17,17 +17,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from curriculum.control.branches import NonFiniteDream
 from curriculum.control.counters import RECENT, Counters
 from curriculum.control.deployment import Deployment
 from curriculum.control.exploration import LastingNoise
-from curriculum.control.recall import Recall, refresh
-from curriculum.control.rollouts import EarlierRollouts, Steps
+from curriculum.control.recall import Refresher
+from curriculum.control.rollouts import EarlierRollouts, Steps, not_finite
 from curriculum.control.surroundings import Surroundings
 from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
 from curriculum.records.commit import Commit
-from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR
+from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR, Thrifty
 from curriculum.stages.stage import StageContext
 from models.interfaces import (
     Controller,
@@ -72,6 +73,7 @@ class Practice:
         self._ctx = ctx
         self._settings = settings = ctx.task.ppo
         self._learner = learner
+        self._thrifty = Thrifty(learner, self._record)
         self._controller = controller
         self._deployment = deployment
         self._env, self._course = surroundings.env, surroundings.course
@@ -79,6 +81,7 @@ class Practice:
         self._branches, self._recall = surroundings.branches, surroundings.recall
         self._practising = surroundings.practising
         self._memory = memory
+        self._refresher = Refresher(ctx, memory, recall) if (recall := self._recall) else None
         self._slots = np.arange(settings.num_envs)
         self._statistics = EpisodeStatistics(settings.num_envs)
         self._features = np.zeros((0, 0), np.float32)
@@ -254,53 +257,67 @@ class Practice:
 
     def _learn(self, rollout: Rollout, number: int) -> Metrics:
         """Updates the learner; one whose loss is not finite is left out, at half the rate since."""
-        settings, earlier = self._settings, self._earlier
+        settings, earlier, thrifty = self._settings, self._earlier, self._thrifty
         if settings.reuse > 1:
-            rollout = replace(rollout, log_probs=self._learner.log_probs(rollout))
+            rollout = replace(rollout, log_probs=thrifty.log_probs(rollout))
         try:
-            rng = self._ctx.rng("update", number)
-            metrics = self._learner.update([rollout, *earlier.rollouts], rng)
-            if self._recall is not None and self.counters.env_steps >= settings.branch_after:
-                metrics |= self._refresh(self._recall, number)
-            if self._branches is not None:
-                metrics |= self._branches.learn(self._learner, self._controller, number)
+            metrics = thrifty.update([rollout, *earlier.rollouts], self._ctx.rng("update", number))
+            if self._refresher is not None and self.counters.env_steps >= settings.branch_after:
+                metrics |= self._refresher.learn(number)
+            metrics |= self._dream_on(number)
         except NonFiniteLoss as e:
-            self._heal(str(e))
+            self._heal(str(e), not_finite(rollout))
             earlier.clear()  # one of them may be to blame
             return {}
         earlier.add(rollout)
         self.counters = replace(self.counters, in_a_row=0)
         return metrics
 
-    def _refresh(self, recall: Recall, number: int) -> Metrics:
-        rnn = self._ctx.task.mdnrnn
-        size, length = rnn.batch_size, rnn.sequence_length
-        rng = self._ctx.rng("refresh", number)
-        return refresh(self._memory, recall, self._settings.memory_updates, size, length, rng)
+    def _dream_on(self, number: int) -> Metrics:
+        """Updates the learner from short dreams; what is not finite in them is M's doing."""
+        if self._branches is None:
+            return {}
+        try:
+            return self._branches.learn(self._thrifty, self._controller, number)
+        except NonFiniteDream as e:
+            reason = str(e)
+            if self._refresher is None or not self._refresher.roll_back(number, reason):
+                raise StageFailure(
+                    f"M imagines what cannot be learned from: {reason}; lower "
+                    "mdnrnn.learning_rate or dream.temperature",
+                    {"updates": number, "reason": reason},
+                ) from e
+            return {}
 
-    def _heal(self, reason: str) -> None:
+    def _heal(self, reason: str, shown: str) -> None:
+        """Notes that an update was left out; `shown` names what made it, if C did not."""
         before = self.counters
+        if shown:
+            reason = f"the {shown} that C was shown are not finite"
         if before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS:
+            advice = f"look at what gives the {shown}" if shown else "lower ppo.learning_rate"
             raise StageFailure(
-                f"learning C went wrong {before.rollbacks + 1} times: {reason}; lower "
-                "ppo.learning_rate",
+                f"learning C went wrong {before.rollbacks + 1} times: {reason}; {advice}",
                 {"updates": before.updates, "reason": reason},
             )
         self.counters = replace(
             before,
-            rate_factor=before.rate_factor * RATE_FACTOR,
+            rate_factor=before.rate_factor * (1.0 if shown else RATE_FACTOR),
             rollbacks=before.rollbacks + 1,
             in_a_row=before.in_a_row + 1,
         )
-        self._ctx.record(
+        self._record(
             "rolled_back",
-            step=before.updates,
+            part="C",
             at=before.updates,
             reason=reason,
             learning_rate=self._rate(),
             in_a_row=self.counters.in_a_row,
             rollbacks=self.counters.rollbacks,
         )
+
+    def _record(self, event: str, **facts: Any) -> None:
+        self._ctx.record(event, step=self.counters.updates, **facts)
 
     def _rate(self) -> float:
         """The learning rate now; it falls linearly with the steps spent."""
@@ -364,10 +381,15 @@ class Practice:
 
     def _meta(self) -> dict[str, Any]:
         counters = {**asdict(self.counters), "recent": list(self.counters.recent)}
-        return {"practice": counters, "deployment": self._deployment.meta()}
+        meta = {"practice": counters, "deployment": self._deployment.meta()}
+        meta["thrifty"] = self._thrifty.meta()
+        return meta if self._refresher is None else {**meta, "refresher": self._refresher.meta()}
 
     def _load(self, commit: Commit) -> None:
         arrays, meta = commit.arrays, commit.meta
+        self._thrifty.load(meta.get("thrifty", {}))
+        if self._refresher is not None:
+            self._refresher.load(meta.get("refresher", {}))
         for name, part in self._parts().items():
             part.load_state(commit.part(name))
         self._course.restore(commit.part("tape"))

@@ -2,16 +2,37 @@
 
 The last rollouts are kept as latents. Their sequences may reach over several rollouts, never over
 an end; a share of them is chosen to hold one, because what ends an episode is rare and matters.
+What goes wrong in it is mended in M: C has no part in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.interfaces import Float, Memory, Metrics, SequenceBatch, State
+from curriculum.stages.healing import (
+    MAX_IN_A_ROW,
+    MAX_ROLLBACKS,
+    RATE_FACTOR,
+    Shortage,
+    go_on_in_room,
+    make_room,
+)
+from curriculum.stages.stage import StageContext
+from models.interfaces import (
+    Descends,
+    Float,
+    Memory,
+    Metrics,
+    NonFiniteLoss,
+    OutOfDeviceMemory,
+    SequenceBatch,
+    State,
+)
 
 SHARE_WITH_END = 0.25
 """Of the sequences in a batch, as far as there are ends."""
@@ -122,3 +143,127 @@ def refresh(
         metrics = memory.update(recall.batch(size, length, rng), rng)
     kept = ("loss", "nll", "prediction_error", "reward_error", "done_loss")
     return {f"memory_{name}": metrics[name] for name in kept if name in metrics}
+
+
+@dataclass(frozen=True)
+class Health:
+    """What healing has left of M; committed.
+
+    Attributes:
+        rate_factor: of its learning rate.
+        rollbacks, in_a_row: turns that were taken back, in all and since the last good one.
+        parts: that each batch is taken in.
+        device: that M had to move to, or "".
+        given_up: whether M stays as it is from now on.
+    """
+
+    rate_factor: float = 1.0
+    rollbacks: int = 0
+    in_a_row: int = 0
+    parts: int = 1
+    device: str = ""
+    given_up: bool = False
+
+
+class Refresher:
+    """Has M learn from what is recalled, in turns that are taken back if they go wrong.
+
+    A turn whose loss is not finite leaves M as it was before it, at half its rate since; too many
+    of them leave it so for good. One that does not fit into memory is done again in smaller parts,
+    then on the CPU.
+
+    Args:
+        ctx: of the controller stage.
+        memory: M.
+        recall: what it learns from.
+    """
+
+    def __init__(self, ctx: StageContext, memory: Memory, recall: Recall) -> None:
+        self._ctx, self._memory, self._recall = ctx, memory, recall
+        self._rate = memory.learning_rate if isinstance(memory, Descends) else 0.0
+        self._good: State | None = None
+        self.health = Health()
+
+    def learn(self, number: int) -> Metrics:
+        """Takes the turn that goes with C's `number`-th update; returns its metrics, if any.
+
+        Raises:
+            StageFailure: no part of a batch is small enough for the memory there is.
+        """
+        if self.health.given_up:
+            return {}
+        self._good = self._memory.state()
+        while True:
+            try:
+                metrics = self._turn(number)
+            except NonFiniteLoss as e:
+                self.roll_back(number, str(e))
+                return {}
+            except (OutOfDeviceMemory, MemoryError) as e:
+                shortage = Shortage.of(e)
+            else:
+                self.health = replace(self.health, in_a_row=0)
+                return metrics
+            # Outside the handler, because the exception keeps what was on the device alive.
+            self._make_room(number, shortage)
+
+    def roll_back(self, number: int, reason: str) -> bool:
+        """Leaves M as it was before its last turn, at half its rate; returns whether there was one.
+
+        Args:
+            number: of C's update.
+            reason: what went wrong.
+        """
+        if self._good is None:
+            return False
+        self._memory.load_state(self._good)
+        self._good, before = None, self.health
+        worn = before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS
+        self.load(
+            {
+                **asdict(before),
+                "rate_factor": before.rate_factor * RATE_FACTOR,
+                "rollbacks": before.rollbacks + 1,
+                "in_a_row": before.in_a_row + 1,
+                "given_up": worn,
+            }
+        )
+        self._ctx.record(
+            "rolled_back",
+            part="M",
+            step=number,
+            at=number,
+            reason=reason,
+            learning_rate=self._rate * self.health.rate_factor,
+            in_a_row=self.health.in_a_row,
+            rollbacks=self.health.rollbacks,
+            **({"then": "M stays as it is, C goes on"} if worn else {}),
+        )
+        return True
+
+    def meta(self) -> dict[str, Any]:
+        """Returns what healing has left, as facts for a commit."""
+        return asdict(self.health)
+
+    def load(self, meta: Mapping[str, Any]) -> None:
+        """Goes on from what `meta` gave; commits of earlier versions hold nothing."""
+        self.health = Health(**meta)
+        go_on_in_room(self._memory, self.health.parts, self.health.device)
+        if isinstance(self._memory, Descends):
+            self._memory.learning_rate = self._rate * self.health.rate_factor
+
+    def _turn(self, number: int) -> Metrics:
+        task = self._ctx.task
+        size, length = task.mdnrnn.batch_size, task.mdnrnn.sequence_length
+        rng = self._ctx.rng("refresh", number)
+        return refresh(self._memory, self._recall, task.ppo.memory_updates, size, length, rng)
+
+    def _make_room(self, number: int, shortage: Shortage) -> None:
+        assert self._good is not None
+        self._memory.load_state(self._good)
+        event = make_room(self._memory, shortage, "learning M in practice", self.meta())
+        assert isinstance(self._memory, Descends)
+        parts = self._memory.parts
+        device = "cpu" if event == "moved_to_cpu" else self.health.device
+        self.health = replace(self.health, parts=parts, device=device)
+        self._ctx.record(event, part="M", step=number, parts=parts, reason=shortage.reason)

@@ -72,6 +72,18 @@ class Steps:
         )
 
 
+def not_finite(rollout: Rollout) -> str:
+    """Returns which of a rollout's numbers are NaN or infinite, "" where its learner is to blame.
+
+    Returns:
+        `features`, which V and M make, `rewards`, or "".
+    """
+    features = (rollout.features, rollout.last_features, rollout.cut_features)
+    if not all(np.isfinite(part).all() for part in features):
+        return "features"
+    return "" if np.isfinite(rollout.rewards).all() else "rewards"
+
+
 class EarlierRollouts:
     """Rollouts of earlier policies, newest first; committed with the practice.
 

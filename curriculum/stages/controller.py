@@ -20,6 +20,7 @@ from curriculum.control.surroundings import (
     real_surroundings,
 )
 from curriculum.envs.dream import DreamStarts
+from curriculum.records.resources import out_of_memory
 from curriculum.records.sequences import Latents
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from curriculum.stages.work import Fitness, FitnessUnit
@@ -103,6 +104,8 @@ def _practise(
         practice.begin()
         practice.run()
         practice.save(complete=not ctx.task.controller.polish_generations or deployment.confirmed)
+    except MemoryError as e:
+        raise out_of_memory(f"stage {ctx.stage} ran out of memory", e) from e
     finally:
         practice.close()
     counters = practice.counters

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from models.interfaces import Metrics
+from curriculum.errors import StageFailure
+from curriculum.records.resources import out_of_memory
+from models.interfaces import (
+    Descends,
+    Float,
+    Metrics,
+    OutOfDeviceMemory,
+    PolicyLearner,
+    Rollout,
+)
 
 MAX_IN_A_ROW = 5
 """Rollbacks without a good window between them before the stage is given up."""
@@ -29,6 +39,8 @@ _SPREADS = 10.0
 _LEVELS = 3.0
 _FAR = 10.0
 _MAD_TO_STD = 1.4826
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -115,3 +127,115 @@ def has_exploded(losses: Sequence[float], progress: Progress) -> bool:
     mean, median = float(np.mean(losses)), float(np.median(progress.losses))
     stays_up = min(losses[-_LAST:]) > limit
     return mean > limit and (stays_up or mean > median + _FAR * (limit - median))
+
+
+class Shortage(NamedTuple):
+    """What was said where memory did not suffice, and whether it was the GPU's or the host's.
+
+    It holds no exception: that would keep what was on the device alive.
+    """
+
+    reason: str
+    on_device: bool
+
+    @classmethod
+    def of(cls, error: OutOfDeviceMemory | MemoryError) -> Shortage:
+        """Returns what is to be remembered of an error."""
+        return cls(str(error), isinstance(error, OutOfDeviceMemory))
+
+
+def make_room(learner: object, shortage: Shortage, what: str, evidence: dict[str, Any]) -> str:
+    """Has a learner take its batches in smaller parts, or leave the GPU once these are small.
+
+    Args:
+        learner: it has to be in a good state.
+        shortage: what did not suffice.
+        what: was to be done, for the error's sentence.
+        evidence: for the error.
+
+    Returns:
+        The event to record: `batch_halved` or `moved_to_cpu`.
+
+    Raises:
+        StageFailure: nothing smaller is left; the host's memory has no second place either.
+    """
+    if isinstance(learner, Descends) and learner.parts < MAX_PARTS:
+        learner.parts *= 2
+        return "batch_halved"
+    if not shortage.on_device:
+        raise out_of_memory(f"{what} ran out of memory", MemoryError(shortage.reason))
+    if not isinstance(learner, Descends) or learner.device == "cpu":
+        raise StageFailure(f"no part of a batch is small enough: {shortage.reason}", evidence)
+    learner.move_to("cpu")
+    learner.parts = 1
+    return "moved_to_cpu"
+
+
+def go_on_in_room(learner: object, parts: int, device: str) -> None:
+    """Has a learner take batches and compute as it did when it was committed.
+
+    Args:
+        learner: newly built.
+        parts: that it takes each batch in.
+        device: that it had to move to, or "".
+    """
+    if isinstance(learner, Descends):
+        if device and learner.device != device:
+            learner.move_to(device)
+        learner.parts = parts
+
+
+class Thrifty:
+    """Makes a policy learner's updates in smaller parts, or on the CPU, until they fit into memory.
+
+    An update is all or nothing, and begins with the same randomness each time: the one that is
+    made in the end is the one that was asked for.
+
+    Args:
+        learner: learns C.
+        record: is told `batch_halved` and `moved_to_cpu`, with their facts.
+    """
+
+    def __init__(self, learner: PolicyLearner, record: Callable[..., object]) -> None:
+        self._learner, self._record = learner, record
+        self._parts, self._device = 1, ""
+
+    def get_parameters(self) -> Float:
+        """Returns the learner's, `[P]`."""
+        return self._learner.get_parameters()
+
+    def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:
+        """Does what `PolicyLearner.update` does; raises StageFailure if nothing makes it fit."""
+        begun = rng.bit_generator.state
+
+        def act() -> Metrics:
+            rng.bit_generator.state = begun
+            return self._learner.update(rollouts, rng)
+
+        return self._fitted(act)
+
+    def log_probs(self, rollout: Rollout) -> Float:
+        """Does what `PolicyLearner.log_probs` does; raises StageFailure like `update`."""
+        return self._fitted(partial(self._learner.log_probs, rollout))
+
+    def meta(self) -> dict[str, Any]:
+        """Returns where it computes and in how many parts, as facts for a commit."""
+        return {"parts": self._parts, "device": self._device}
+
+    def load(self, meta: Mapping[str, Any]) -> None:
+        """Goes on from what `meta` gave; commits of earlier versions hold nothing."""
+        self._parts, self._device = meta.get("parts", 1), meta.get("device", "")
+        go_on_in_room(self._learner, self._parts, self._device)
+
+    def _fitted(self, act: Callable[[], _T]) -> _T:
+        while True:
+            try:
+                return act()
+            except (OutOfDeviceMemory, MemoryError) as e:
+                shortage = Shortage.of(e)
+            # Outside the handler, because the exception keeps what was on the device alive.
+            event = make_room(self._learner, shortage, "learning C", self.meta())
+            assert isinstance(self._learner, Descends)
+            self._parts = self._learner.parts
+            self._device = "cpu" if event == "moved_to_cpu" else self._device
+            self._record(event, part="C", parts=self._parts, reason=shortage.reason)

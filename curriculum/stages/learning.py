@@ -2,8 +2,8 @@
 
 The batch of update `n` depends on `n` and the run's seed alone, so a resumed stage sees the very
 batches that the uninterrupted one would have seen. A window whose loss is NaN or explodes is
-rolled back and done again at half the learning rate; one that does not fit into a GPU's memory is
-done again in smaller parts, then on the CPU.
+rolled back and done again at half the learning rate; one that does not fit into memory is done
+again in smaller parts, and one that does not fit into a GPU's then on the CPU.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from curriculum.errors import StageFailure
 from curriculum.records.resources import out_of_memory
 from curriculum.stages.healing import (
     MAX_IN_A_ROW,
-    MAX_PARTS,
     MAX_ROLLBACKS,
     RATE_FACTOR,
     Progress,
+    Shortage,
+    go_on_in_room,
     has_exploded,
     loss_limit,
+    make_room,
 )
 from curriculum.stages.stage import StageContext
 from models.interfaces import Descends, Metrics, NonFiniteLoss, OutOfDeviceMemory, State
@@ -158,10 +160,8 @@ class _Course:
             return Progress(learning_rate=rate)
         progress = Progress.from_meta(commit.meta)
         if self._descends is not None:
-            if progress.device and self._descends.device != progress.device:
-                self._descends.move_to(progress.device)
+            go_on_in_room(self._descends, progress.parts, progress.device)
             self._descends.learning_rate = progress.learning_rate or rate
-            self._descends.parts = progress.parts
         self._learner.load_state(commit.arrays)
         return progress
 
@@ -171,14 +171,14 @@ class _Course:
     def _window(self) -> None:
         start = self.progress.updates
         end = min(start - start % METRICS_EVERY + METRICS_EVERY, self._updates)
-        too_large = ""
+        shortage = None
         try:
             self._make(start, end)
-        except OutOfDeviceMemory as e:
-            too_large = str(e)
+        except (OutOfDeviceMemory, MemoryError) as e:
+            shortage = Shortage.of(e)
         # Outside the handler, because the exception keeps what was on the device alive.
-        if too_large:
-            self._make_room(too_large)
+        if shortage is not None:
+            self._make_room(shortage)
 
     def _make(self, start: int, end: int) -> None:
         """Makes the updates of a window and keeps them, or rolls back."""
@@ -249,19 +249,13 @@ class _Course:
             ) from error
         return replace(progress, refused=progress.refused + 1, refused_in_a_row=in_a_row)
 
-    def _make_room(self, reason: str) -> None:
+    def _make_room(self, shortage: Shortage) -> None:
         """Does the window again in smaller parts, or, when these are small, on the CPU."""
-        learner, before = self._descends, self.progress
-        if learner is None or (before.parts >= MAX_PARTS and learner.device == "cpu"):
-            raise StageFailure(f"no part of a batch is small enough: {reason}", before.facts())
+        before = self.progress
         self._learner.load_state(self._good)
-        if before.parts < MAX_PARTS:
-            learner.parts = before.parts * 2
-            self.progress = replace(before, parts=learner.parts)
-            event = "batch_halved"
-        else:
-            learner.move_to("cpu")
-            learner.parts = 1
-            self.progress = replace(before, parts=1, device="cpu")
-            event = "moved_to_cpu"
-        self._ctx.record(event, step=before.updates, parts=learner.parts, reason=reason)
+        event = make_room(self._learner, shortage, f"stage {self._ctx.stage}", before.facts())
+        assert self._descends is not None
+        parts = self._descends.parts
+        device = "cpu" if event == "moved_to_cpu" else before.device
+        self.progress = replace(before, parts=parts, device=device)
+        self._ctx.record(event, step=before.updates, parts=parts, reason=shortage.reason)

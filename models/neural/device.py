@@ -10,6 +10,9 @@ import torch
 
 from models.interfaces import OutOfDeviceMemory
 
+_DEVICE_WORDS = ("STATUS_ALLOC_FAILED", "CUDA error: out of memory", "CUDA out of memory")
+_HOST_WORDS = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory")
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -41,10 +44,10 @@ def device_memory() -> Iterator[None]:
     except torch.OutOfMemoryError as e:
         raise OutOfDeviceMemory(f"a training step did not fit: {_first_line(e)}") from e
     except RuntimeError as e:
-        # cuBLAS, cuDNN and the host's allocator have no exception types of their own.
-        if "STATUS_ALLOC_FAILED" in str(e):
+        # cuBLAS, cuDNN, CUDA and the host's allocator have no exception types of their own.
+        if any(words in str(e) for words in _DEVICE_WORDS):
             raise OutOfDeviceMemory(f"a training step did not fit: {_first_line(e)}") from e
-        if "DefaultCPUAllocator" in str(e):
+        if any(words in str(e) for words in _HOST_WORDS):
             raise MemoryError(_first_line(e)) from e
         raise
 
