@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+
+from curriculum.pool.deadline import Deadline, wait
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 """Ends that say nothing about the work: the kernel out of memory, a person, a batch system."""
@@ -95,10 +96,9 @@ def end_all(interpreters: Sequence[Interpreter]) -> None:
         interpreter.signal(signal.SIGTERM)
         # One that was stopped would not notice.
         interpreter.signal(signal.SIGCONT)
-    end = time.monotonic() + _GRACE_S
-    for interpreter in interpreters:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            interpreter.process.wait(max(0.0, end - time.monotonic()))
+    graces = [Deadline(interpreter.process.pid, _GRACE_S) for interpreter in interpreters]
+    for interpreter, grace in zip(interpreters, graces, strict=True):
+        wait(interpreter.process, grace)
         interpreter.signal(signal.SIGKILL)
         interpreter.process.wait()
 

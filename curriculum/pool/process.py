@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections import deque
 from typing import Any
 
+from curriculum.pool.deadline import Deadline
 from curriculum.pool.interpreter import Interpreter
 from curriculum.pool.worker import LENGTH, loads
 
@@ -16,7 +16,6 @@ class WorkerProcess:
 
     def __init__(self, threads: int) -> None:
         self.unit: int | None = None
-        self.deadline = 0.0
         self.ready = False
         self.has_recipe = False
         self.last_words = ""
@@ -32,16 +31,21 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
+        self.allow(0.0)
 
     def give(self, number: int, message: bytes, recipe: bytes, wait_s: float) -> None:
         """Queues a unit, and what builds its context if the worker does not have that."""
         self.interpreter.trim_log()
         self.unit = number
-        self.deadline = time.monotonic() + wait_s
+        self.allow(wait_s)
         for content in [message] if self.has_recipe else [recipe, message]:
             self.outbox.append(memoryview(LENGTH.pack(len(content))))
             self.outbox.append(memoryview(content))
         self.has_recipe = True
+
+    def allow(self, wait_s: float) -> None:
+        """Gives it so many seconds from now for what it does."""
+        self.deadline = Deadline(self.interpreter.process.pid, wait_s)
 
     def flush(self) -> None:
         """Sends what the socket takes now."""

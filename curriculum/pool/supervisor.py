@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import selectors
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -38,7 +37,8 @@ class Pool:
         workers: processes; 0 does everything here, one after the other, and without deadline.
         initializer: name of the function that builds the context, or "".
         init_args: its arguments; `refresh` replaces them.
-        deadline_s: time for one unit, building the context included, before its worker is killed.
+        deadline_s: time for one unit, building the context included, before its worker is killed;
+            time it waits for a processor does not count.
         max_attempts: how often a unit is tried before `UnitFailed`.
         on_event: is told `worker_died`, `worker_hung`, `worker_not_started`, `worker_recycled`,
             `unit_failed` and `pool_serial`, as JSON-compatible dictionaries with an `event`.
@@ -148,13 +148,11 @@ class Pool:
     def _turn(self, job: _Job) -> None:
         """Hands out units, then waits for whatever comes first: data, an end, a deadline."""
         self._hand_out(job)
-        now = time.monotonic()
-        ends = [worker.deadline - now for worker in self._workers if worker.unit is not None]
-        for key, mask in self._selector.select(max(0.0, min([_TICK_S, *ends]))):
+        ends = [worker.deadline.left() for worker in self._workers if worker.unit is not None]
+        for key, mask in self._selector.select(min([_TICK_S, *ends])):
             self._exchange(key.data, mask, job)
-        now = time.monotonic()
         for worker in [w for w in self._workers if w.unit is not None]:
-            if worker.deadline <= now:
+            if worker.deadline.left() <= 0.0:
                 self._lost(job, worker, hung=True)
             elif worker.interpreter.process.poll() is not None:
                 self._lost(job, worker, hung=False)
@@ -217,7 +215,7 @@ class Pool:
     def _take(self, job: _Job, worker: WorkerProcess, kind: str, content: list[Any]) -> None:
         if kind == "ready":
             worker.ready = True
-            worker.deadline = time.monotonic() + self._deadline_s
+            worker.allow(self._deadline_s)
             self._failed_starts = 0
             return
         number, worker.unit = worker.unit, None

@@ -6,13 +6,12 @@ import contextlib
 import os
 import socket
 import struct
-import subprocess
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from curriculum.envs.interface import EnvSpec
 from curriculum.envs.workers.worker import BUILD, BUSY, CLOSE, HEAD, RAISED, READY, TAKEN
+from curriculum.pool.deadline import Deadline, wait
 from curriculum.pool.interpreter import FROM_OUTSIDE, Interpreter, end_all
 from curriculum.pool.worker import dumps, loads
 
@@ -59,8 +58,8 @@ class EnvProcess:
 
     def __init__(self, build: tuple[str, tuple[Any, ...], slice, int], memory_fd: int) -> None:
         self._inbox = bytearray()
-        self._deadline = 0.0
         self._wait_s = 0.0
+        self._deadline: Deadline | None = None
         self._first_bytes = 0
         self._last_words: str | None = None
         self._build = dumps(build)
@@ -105,8 +104,7 @@ class EnvProcess:
         Raises:
             Lost: the worker does not take it.
         """
-        self._wait_s = wait_s
-        self._deadline = time.monotonic() + wait_s
+        self._wait_s, self._deadline = wait_s, None
         rest = HEAD.pack(kind, len(content)) + content
         while rest:
             try:
@@ -130,7 +128,7 @@ class EnvProcess:
                 raise Lost("env_worker_raised", *content)
             # A step that is done again is taken again; a replay may be longer than any deadline.
             if kind == BUSY:
-                self._deadline = time.monotonic() + self._wait_s
+                self._deadline = None
             elif kind != TAKEN:
                 raise Lost("env_worker_raised", f"answered {kind!r} in place of {expected!r}")
 
@@ -161,9 +159,11 @@ class EnvProcess:
         """Raises Lost if there is nothing to wait for."""
         if self._interpreter.process.poll() is not None:
             raise self._died()
-        if time.monotonic() > self._deadline:
-            how = f"ran past its deadline of {self._wait_s:g} s"
-            raise Lost("env_worker_hung", how)
+        if self._deadline is None:
+            # Not when a step is given: thousands are in a second, and few last until here.
+            self._deadline = Deadline(self._interpreter.process.pid, self._wait_s)
+        if self._deadline.left() <= 0.0:
+            raise Lost("env_worker_hung", f"ran past its deadline of {self._wait_s:g} s")
 
     def _died(self) -> Lost:
         self.end()
@@ -192,20 +192,19 @@ class EnvProcess:
             with contextlib.suppress(OSError):
                 self._socket.setblocking(False)
                 self._socket.send(HEAD.pack(CLOSE, 0))
+            self._deadline = Deadline(self._interpreter.process.pid, _CLOSE_S)
 
-    def wait(self, end: float) -> None:
-        """Waits for the process to end by itself, until a moment of `time.monotonic`."""
-        if self._last_words is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._interpreter.process.wait(max(0.0, end - time.monotonic()))
+    def wait(self) -> None:
+        """Waits for a process that was asked to close to end by itself, but not for long."""
+        if self._last_words is None and self._deadline is not None:
+            wait(self._interpreter.process, self._deadline)
 
 
 def close_all(processes: Sequence[EnvProcess]) -> None:
     """Closes workers and waits for them: first politely and together, then by force."""
     for process in processes:
         process.ask_to_close()
-    end = time.monotonic() + _CLOSE_S
     for process in processes:
-        process.wait(end)
+        process.wait()
     for process in processes:
         process.end()
