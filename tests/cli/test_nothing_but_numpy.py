@@ -29,7 +29,7 @@ def test_four_tasks_pass_in_simulation(
     curriculum, tmp_path: Path, only_numpy: dict[str, str]
 ) -> None:
     config = str(ROOT / "configs" / "simulation.yaml")
-    done = curriculum("run", config, "--json", env=only_numpy, timeout=500)
+    done = curriculum("run", config, "--json", env=only_numpy)
     verdicts = json.loads(done.out)["verdicts"]
     assert [(v["task"], v["verdict"], v["mode"]) for v in verdicts] == [
         (task, "passed", "SIMULATION") for task in ("pong", "lunarlander", "breakout", "carracing")

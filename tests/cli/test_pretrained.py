@@ -17,6 +17,7 @@ from curriculum.pretrained import AGENT, CARD, LEDGER, NAMES, load, write
 from curriculum.records.commit import CommitStore
 from curriculum.records.rundir import RunDir
 from tests.cli.conftest import ROOT
+from tests.patience import HANG_S
 
 pytestmark = [pytest.mark.torch, pytest.mark.gym, pytest.mark.slow]
 
@@ -191,7 +192,7 @@ def test_a_machine_without_torch_is_told_what_is_missing(pole: Pole, tmp_path: P
     }
     command = [sys.executable, "-m", "curriculum", "evaluate", "--pretrained", str(pole.agent)]
     done = subprocess.run(
-        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert done.returncode == 4, done.stderr
     assert "torch is " in done.stderr and "pip install" in done.stderr

@@ -35,7 +35,7 @@ def test_pixels_walk_all_stages_in_full_with_rounds_videos_and_workers(
 ) -> None:
     text = "name: real\ncurriculum: {mode: FULL, tasks: [pong], rounds: 2, workers: 2}\n" + BUDGETS
     (tmp_path / "real.yaml").write_text(text, encoding="utf-8")
-    done = curriculum("run", "real.yaml", "--save-videos", "--json", timeout=500)
+    done = curriculum("run", "real.yaml", "--save-videos", "--json")
     assert done.code == 3, done.err
     run = tmp_path / "runs" / "real"
     assert stages(run, "pong") == [("FULL", r, s) for r in (0, 1) for s in STAGES]
@@ -53,7 +53,7 @@ def test_any_gymnasium_id_is_a_task_from_yaml_alone(curriculum, tmp_path: Path) 
     task = "tasks:\n  pole: {env_id: CartPole-v1, observation: state, target: 5}\n"
     text = "name: own\ncurriculum: {tasks: [pole], workers: 0}\n" + BUDGETS + task
     (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
-    done = curriculum("run", "own.yaml", "--json", timeout=120)
+    done = curriculum("run", "own.yaml", "--json")
     assert done.code == 0, done.err
     verdict = json.loads(done.out)["verdicts"][0]
     assert (verdict["verdict"], verdict["mode"]) == ("passed", "FULL")
@@ -101,6 +101,6 @@ def test_a_plugin_registers_an_environment_by_one_call(
         + "tasks:\n  line: {env_id: Line-v0, observation: state, target: 0}\n"
     )
     (tmp_path / "plugged.yaml").write_text(text, encoding="utf-8")
-    done = curriculum("run", "plugged.yaml", "--mode", "GYM_ONLY", "--json", timeout=120)
+    done = curriculum("run", "plugged.yaml", "--mode", "GYM_ONLY", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["verdicts"][0]["env_id"] == "Line-v0"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import ROOT
+from tests.patience import HANG_S, eventually
 
 STAGES = ["collect", "vision", "encode", "memory", "controller", "evaluate"]
 
@@ -115,14 +116,11 @@ def test_a_signal_commits_and_says_how_to_go_on(tiny: Path, number: int, code: i
         text=True,
     )
     run = tiny.parent / "runs" / "tiny"
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        ledger = run / "events.jsonl"
-        if ledger.exists() and '"stage": "controller"' in ledger.read_text(encoding="utf-8"):
-            break
-        time.sleep(0.1)
+    ledger = run / "events.jsonl"
+    wanted = '"stage": "controller"'
+    assert eventually(lambda: ledger.exists() and wanted in ledger.read_text(encoding="utf-8"))
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == code, err
     assert f"python -m curriculum resume {Path('runs') / 'tiny'}" in err
     commits = list((run / "tasks/lunarlander/SIMULATION/round-00/controller/commits").iterdir())
@@ -162,6 +160,21 @@ def test_json_on_stdout_is_nothing_but_json(curriculum, tiny: Path) -> None:
     assert result["verdicts"][0]["mode"] == "SIMULATION"
 
 
+def killed_in_its_search(args: list[str], run: Path) -> bool:
+    """Starts a run and kills it after a commit of its search, if that is not too late."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "curriculum", *args, "--run-dir", str(run)],
+        cwd=run.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    commits = run / "tasks/lunarlander/SIMULATION/round-00/controller/commits"
+    assert eventually(lambda: commits.exists() or process.poll() is not None)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
 def test_a_run_killed_in_its_search_goes_on_as_if_it_had_not_been(curriculum, tiny: Path) -> None:
     args = ["run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "40"]
     args += ["--set", "curriculum.commit_seconds=1"]
@@ -169,19 +182,8 @@ def test_a_run_killed_in_its_search_goes_on_as_if_it_had_not_been(curriculum, ti
     for name in ("whole", "killed"):
         run = tiny.parent / name
         if name == "killed":
-            process = subprocess.Popen(
-                [sys.executable, "-m", "curriculum", *args, "--run-dir", str(run)],
-                cwd=tiny.parent,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            commits = run / "tasks/lunarlander/SIMULATION/round-00/controller/commits"
-            end = time.monotonic() + 60
-            while not commits.exists() and process.poll() is None and time.monotonic() < end:
-                time.sleep(0.02)
-            process.kill()
-            assert process.wait() == -signal.SIGKILL
+            while not killed_in_its_search(args, run):
+                shutil.rmtree(run)
             assert not events(run, "verdict")
         assert curriculum(*args, "--run-dir", str(run)).code == 3
         done = {e["stage"]: e for e in events(run, "stage_done")}

@@ -14,6 +14,7 @@ from curriculum.config.loading import load_config
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.tasks import BUILTIN
+from tests.patience import HANG_S
 
 Load = Callable[..., Config]
 
@@ -295,10 +296,10 @@ def test_an_unknown_preset_is_refused(load: Load) -> None:
 
 
 def test_thousands_of_problems_are_told_in_time(load: Load) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError, match=r"has 20001 problems(.|\n)*and 19981 more$"):
         load("vae:\n" + "".join(f"  k{i}: 1\n" for i in range(20_000)) + "x: 1\n")
-    assert time.monotonic() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_loading_needs_nothing_heavy() -> None:
@@ -308,5 +309,5 @@ def test_loading_needs_nothing_heavy() -> None:
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, timeout=HANG_S, check=False)
     assert done.returncode == 0

@@ -91,7 +91,7 @@ def test_nan_is_a_number() -> None:
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(JSON)
 def test_json_is_read_as_json(value: object) -> None:
@@ -163,18 +163,18 @@ def test_problems_are_collected() -> None:
     ],
 )
 def test_deep_nesting_is_refused_at_once(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError, match="nested deeper"):
         read(text)
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_an_alias_bomb_does_not_go_off() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.monotonic()
+    started = time.process_time()
     _, problems = read("\n".join(lines))
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert sum("alias" in p for p in problems) == 9 * 11
 
 

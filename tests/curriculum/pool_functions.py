@@ -76,12 +76,12 @@ def _stop_self() -> None:
 
 
 def _sleep() -> None:
-    time.sleep(600)
+    time.sleep(10**6)
 
 
 def _ignore_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(600)
+    time.sleep(10**6)
 
 
 def _raise() -> NoReturn:
@@ -94,7 +94,7 @@ def _speak_and_abort() -> NoReturn:
 
 
 def _orphan() -> NoReturn:
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10**6)"])
     os.abort()
 
 
@@ -128,7 +128,7 @@ def where(context: None, unit: Any) -> tuple[int, dict[str, str]]:
 
 def touch_and_sleep(context: None, mark: str) -> None:
     Path(mark).write_text(str(os.getpid()))
-    time.sleep(600)
+    time.sleep(10**6)
 
 
 _KEPT: list[bytes] = []

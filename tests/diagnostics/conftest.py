@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import secrets
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.patience import eventually
 
 TOKEN = "CURRICULUM_TEST_TOKEN"
 
@@ -51,12 +52,12 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[s
 
     def look() -> list[str]:
         # Killed processes need a moment until the kernel has taken them away.
-        for _ in range(50):
-            found = [p for p in Path("/proc").iterdir() if p.name.isdigit() and carries(p)]
-            if not found:
-                return []
-            time.sleep(0.02)
-        return [f"{p.name}: {(p / 'cmdline').read_bytes()!r}" for p in found]
+        if eventually(lambda: not found()):
+            return []
+        return [f"{p.name}: {(p / 'cmdline').read_bytes()!r}" for p in found()]
+
+    def found() -> list[Path]:
+        return [p for p in Path("/proc").iterdir() if p.name.isdigit() and carries(p)]
 
     def carries(process: Path) -> bool:
         try:

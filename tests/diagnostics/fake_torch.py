@@ -39,7 +39,7 @@ SOURCES = {
         import sys
         code = (
             "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-            "os.fork() and os._exit(0); time.sleep(600)"
+            "os.fork() and os._exit(0); time.sleep(10**6)"
         )
         subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True).wait()
         """,

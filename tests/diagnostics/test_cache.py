@@ -257,7 +257,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_remembering_everything_is_quick(tmp_path: Path) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for component in BY_NAME.values():
         cache_key(component, 15.0)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0

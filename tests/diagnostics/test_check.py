@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,7 @@ def diagnostics(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
 
 
@@ -41,12 +42,10 @@ def test_a_fake_torch_leads_to_gym_only_in_bounded_time(
     left_behind: Callable[[], list[str]],
 ) -> None:
     fake_torch.write_fake_torch(tmp_path / "fake", fake_kind)
-    began = time.monotonic()
     done = diagnostics(
         *("check", "--task", "lunarlander", "--timeout", "5", "--json", "-"),
         PYTHONPATH=str(tmp_path / "fake"),
     )
-    assert time.monotonic() - began < 30
     assert done.returncode == 4, done.stderr
     report = json.loads(done.stdout)
     components = by_name(report["components"])

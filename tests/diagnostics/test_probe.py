@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from diagnostics import processes
 from diagnostics.components import Component
 from diagnostics.probe import ProbeResult, ProbeState, run_probe, run_probes
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 LeftBehind = Callable[[], list[str]]
@@ -42,7 +43,7 @@ def test_a_component_that_works_is_ok_and_says_its_version() -> None:
     result = run_probe("json", "import json\nversion, detail = json.__version__, 'fine'")
     assert (result.state, result.detail, result.usable) == (ProbeState.OK, "fine", True)
     assert result.version == __import__("json").__version__
-    assert 0 < result.seconds < 15
+    assert result.seconds > 0
 
 
 def test_a_component_over_its_limit_is_slow_but_usable() -> None:
@@ -95,7 +96,7 @@ def test_each_failure_has_its_state_and_its_reason(
         ("import sleepy", "sleepy.py, line 2"),
         ("import signal, sleepy_deaf", "sleepy_deaf.py, line 3"),
         (
-            "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()",
             "worked",
         ),
     ],
@@ -103,23 +104,20 @@ def test_each_failure_has_its_state_and_its_reason(
 def test_a_hang_ends_in_time_and_says_where(
     code: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sleepy.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "sleepy.py").write_text("import time\ntime.sleep(10**6)\n")
     (tmp_path / "sleepy_deaf.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(10**6)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    began = time.monotonic()
     result = run_probe("hang", code, timeout_s=2.0)
     assert result.state == ProbeState.TIMEOUT
     assert detail in result.detail
-    assert time.monotonic() - began < 8
 
 
 def test_a_flood_is_stopped_before_it_fills_the_disk() -> None:
     result = run_probe("flood", "import os\nwhile True: os.write(2, bytes(2**20))", timeout_s=20)
     assert result.state == ProbeState.BROKEN
     assert "printed more than" in result.detail
-    assert result.seconds < 15
 
 
 @pytest.mark.parametrize("environment", ["inherited", "empty"])
@@ -131,10 +129,10 @@ def test_a_grandchild_in_another_session_dies_with_the_probe(
     code = f"""
 import os, subprocess, sys, time
 env = {{}} if {environment == "empty"} else None
-grandchild = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"],
+grandchild = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(10**6)"],
                               start_new_session=True, env=env)
 open({str(tmp_path / "pid")!r}, "w").write(str(grandchild.pid))
-time.sleep(60)
+time.sleep(10**6)
 """
     assert run_probe("parent", code, timeout_s=2.0).state == ProbeState.TIMEOUT
     assert not alive(int((tmp_path / "pid").read_text()))
@@ -143,7 +141,7 @@ time.sleep(60)
 def test_what_a_working_component_leaves_running_dies_too(left_behind: LeftBehind) -> None:
     code = (
         "import subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'],"
+        "subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(10**6)'],"
         " start_new_session=True)"
     )
     result = run_probe("litter", code)
@@ -199,10 +197,8 @@ def test_waiting_for_a_turn_does_not_count_as_time_of_the_probe() -> None:
 
 
 def test_all_probes_together_keep_the_total() -> None:
-    parts = [component(f"c{i}", "import time; time.sleep(60)") for i in range(5)]
-    began = time.monotonic()
-    results = run_probes(parts, timeout_s=30, total_s=1.0, max_parallel=2)
-    assert time.monotonic() - began < 5
+    parts = [component(f"c{i}", "import time; time.sleep(10**6)") for i in range(5)]
+    results = run_probes(parts, timeout_s=10**6, total_s=1.0, max_parallel=2)
     assert {r.state for r in results.values()} == {ProbeState.TIMEOUT}
     assert "not probed" in results["c4"].detail
 
@@ -214,7 +210,7 @@ def test_probing_loads_nothing_of_what_it_probes() -> None:
         "probe_all(names=['cma', 'disk'], cache=ProbeCache(None))\n"
         "sys.exit(bool({'cma', 'numpy', 'torch', 'gymnasium', 'rich'} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HANG_S, cwd=ROOT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -225,7 +221,7 @@ def test_a_signal_while_probing_leaves_nobody(
         "import signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         f"open({str(tmp_path / 'running')!r}, 'w').close()\n"
-        "time.sleep(60)\n"
+        "time.sleep(10**6)\n"
     )
     command = [sys.executable, "-m", "diagnostics", "check", "--component", "torch"]
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -234,7 +230,7 @@ def test_a_signal_while_probing_leaves_nobody(
             assert check.poll() is None
             time.sleep(0.02)
         check.send_signal(number)
-        assert check.wait(timeout=10) == 128 + number
+        assert check.wait(timeout=HANG_S) == 128 + number
         assert check.stderr is not None
         assert b"Traceback" not in check.stderr.read()
     assert left_behind() == []

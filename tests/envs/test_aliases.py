@@ -18,6 +18,7 @@ from curriculum.envs.aliases import (
     resolve,
 )
 from curriculum.errors import ConfigError
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CURRENT = ("LunarLander-v3", "CarRacing-v3", "CartPole-v1", "PongNoFrameskip-v4", "ALE/Pong-v5")
@@ -108,7 +109,7 @@ def test_neither_aliases_nor_registry_nor_dream_load_anything_heavy() -> None:
         "print(sorted({'torch', 'gymnasium', 'ale_py', 'pygame'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.stdout.strip() == "[]", done.stderr
 

@@ -8,8 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.patience import HANG_S, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SEARCH = Path("tasks/lunarlander/SIMULATION/round-00/controller")
@@ -102,7 +103,7 @@ class Place:
     def __call__(self, *args: str, **how: Any) -> Done:
         """Runs a command to its end."""
         with self.alive(*args, **how) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=HANG_S)
             return Done(process.returncode, out or "", err or "")
 
     @contextmanager
@@ -147,13 +148,6 @@ def newest(stage: Path) -> Path:
     return max((stage / "commits").iterdir())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
 def _environment(process: psutil.Process) -> dict[str, str]:
     try:
         return process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
@@ -173,7 +167,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place = make_place(tmp_path)
     yield place
     try:
-        assert eventually(lambda: not place.processes(), 10.0), place.processes()
+        assert eventually(lambda: not place.processes()), place.processes()
     finally:
         for process in place.processes():
             process.kill()

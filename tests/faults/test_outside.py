@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from curriculum.records.commit import CommitStore
-from tests.faults.conftest import Place, eventually
+from tests.faults.conftest import Place
+from tests.patience import HANG_S, eventually
 
 SURROUNDINGS: dict[str, dict[str, str | None]] = {
     "TERM=dumb, 20 columns": {"TERM": "dumb", "COLUMNS": "20", "LINES": "5"},
@@ -81,13 +82,13 @@ def test_hanging_up_under_nohup(place: Place, whole: Place) -> None:
     expect="the run takes no notice: exit 3 and the scores as ever",
 )
 def test_a_run_that_is_held(place: Place, whole: Place) -> None:
-    sets = ("--set=curriculum.workers=1", "--set=curriculum.unit_deadline_seconds=1")
+    sets = ("--set=curriculum.workers=1", "--set=curriculum.unit_deadline_seconds=2")
     mischief = "commit_always;raise_at_save=2,SIGSTOP"
     with place.alive("run", "tiny.yaml", *sets, mischief=mischief) as process:
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
-        time.sleep(1.5)
+        time.sleep(2.5)
         process.send_signal(signal.SIGCONT)
-        assert process.wait(60) == 3
+        assert process.wait(HANG_S) == 3
     assert place.learned()[0] == whole.learned()[0]
     assert not place.events("stage_failed")
 
@@ -100,11 +101,7 @@ def test_max_time(place: Place) -> None:
     assert done.code == 75, done.err
     assert "--max-time was reached; everything is committed" in done.err
     assert place.leftovers() == []
-    stops = 1
-    while (code := place("resume", str(place.run), "--max-time", "20s").code) == 75:
-        stops += 1
-        assert stops < 5
-    assert code == 3
+    assert place.resume().code == 3
     assert len(place.events("verdict")) == 1
 
 
@@ -118,7 +115,7 @@ def test_the_group_is_killed(place: Place, whole: Place) -> None:
     with place.alive("run", "tiny.yaml", *sets, **how) as process:
         assert eventually((place.search / "commits").exists)
         os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(HANG_S) == -signal.SIGKILL
     assert eventually(lambda: not place.processes())
     done = place.resume()
     assert done.code == 3, done.err
@@ -162,7 +159,7 @@ def test_a_stream_that_nobody_reads(place: Place, whole: Place, stream: str, how
         os.close(reader)
         with place.alive("run", "tiny.yaml", **options | {stream: writer}) as process:
             os.close(writer)
-            code = process.wait(60)
+            code = process.wait(HANG_S)
     else:
         wrapper = ("sh", "-c", f'exec "$@" {redirections[how]}', "sh")
         code = place("run", "tiny.yaml", wrapper=wrapper, **options).code

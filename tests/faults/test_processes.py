@@ -14,7 +14,8 @@ import pytest
 
 from curriculum.errors import RunLocked
 from curriculum.records.rundir import RunDir
-from tests.faults.conftest import ROOT, Place, eventually
+from tests.faults.conftest import ROOT, Place
+from tests.patience import HANG_S, eventually
 
 PLUGIN = "curriculum.plugins=[tests.faults.mischief]"
 
@@ -103,7 +104,7 @@ def test_two_runs_at_once(place: Place) -> None:
             assert second.code == 6, second.err
             assert f"in use by process {first.pid} on " in second.err
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 143
+        assert first.wait(HANG_S) == 143
         assert first.stderr is not None and "Go on with" in first.stderr.read()
 
 
@@ -156,7 +157,7 @@ def test_a_forked_child_and_the_lock(half: Place) -> None:
 def test_workers_of_a_killed_run(place: Place, whole: Place) -> None:
     mischief = f"commit_always;kill_at_save=3;bad_worker=raises,{place.path}/mark,once"
     assert with_workers(place, mischief) == -signal.SIGKILL
-    assert eventually(lambda: not place.processes(), 10.0)
+    assert eventually(lambda: not place.processes())
     assert place.resume(env={"PYTHONPATH": str(ROOT)}).code == 3
     assert place.learned()[0] == whole.learned()[0]
 
@@ -166,13 +167,13 @@ def test_workers_of_a_killed_run(place: Place, whole: Place) -> None:
     expect="exit 3 as ever, and the weights and scores of the run under a steady clock",
 )
 def test_a_clock_that_jumps(place: Place, whole: Place) -> None:
-    sets = ("curriculum.stage_deadline_seconds=60", "curriculum.unit_deadline_seconds=60")
+    sets = ("curriculum.stage_deadline_seconds=7200", "curriculum.unit_deadline_seconds=7200")
     done = place.begin(*sets, mischief="commit_always;jumping_clock")
     assert done.code == 3, done.err
     assert place.learned() == whole.learned()
     times = [e["t"] for e in place.events("stage_started", "stage_done")]
     assert max(times) - min(times) > 86_400
-    assert all(0 <= e["seconds"] < 100 for e in place.events("stage_done"))
+    assert all(0 <= e["seconds"] < 7200 for e in place.events("stage_done"))
 
 
 @pytest.mark.faults(

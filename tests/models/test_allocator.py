@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.patience import HANG_S
+
 FAULTS = """
 import resource, sys
 sys.path.insert(0, {root!r})
@@ -31,7 +33,11 @@ def test_large_blocks_are_reused_without_faults(pytestconfig: pytest.Config) -> 
     def faults(keep: bool) -> int:
         script = FAULTS.format(root=str(pytestconfig.rootpath), keep=keep)
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=True,
         )
         return int(done.stdout)
 

@@ -18,6 +18,7 @@ from models.controller_cpu import (
     CPUController,
     PopulationController,
 )
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUNDS = {"action_low": (-1.0, 0.0, -0.1), "action_high": (1.0, 1.0, 0.3)}
@@ -205,7 +206,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         command = [sys.executable, "-c", _DIGEST]
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S
         )
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from curriculum.records.commit import CommitStore
+from tests.patience import HANG_S
 
 WRITER = """
 import sys
@@ -33,6 +34,7 @@ total = commit.arrays["total"] if commit else np.zeros(64)
 print("started", flush=True)
 for number in range(writer.num_episodes, episodes):
     print(number, flush=True)
+    sys.stdin.readline()
     rng = np.random.default_rng(number)
     seen = rng.normal(size=(41, 64)).astype(np.float32)
     writer.append_episode(
@@ -51,17 +53,25 @@ EPISODES = 90
 def start(stage: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", WRITER, str(stage), str(EPISODES)]
     root = Path(__file__).parents[2]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=root, text=True, bufsize=1, **pipes)
 
 
 def live(stage: Path, lines: int, extra_s: float) -> bool:
-    """Lets a writer live for some lines of output, kills it, and tells whether it had finished."""
+    """Lets a writer live for some lines of output, kills it, and tells whether it had finished.
+
+    It begins each episode only when it is told to, so that it is never far ahead of its killer.
+    """
     with start(stage) as child:
-        assert child.stdout is not None
-        if all(child.stdout.readline() for _ in range(lines)):
+        assert child.stdin is not None and child.stdout is not None
+        for _ in range(lines):
+            if not child.stdout.readline():
+                break
+            child.stdin.write("go on\n")
+        else:
             time.sleep(extra_s)
             child.send_signal(signal.SIGKILL)
-        return child.wait(60) == 0
+        return child.wait(HANG_S) == 0
 
 
 @pytest.mark.faults(

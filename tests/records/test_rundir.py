@@ -14,14 +14,15 @@ from curriculum.config.loading import dump, load_config
 from curriculum.errors import ConfigError, ExitCode, RunIOError, RunLocked
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import BUILTIN
+from tests.patience import HANG_S
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from curriculum.records.rundir import RunDir
 with RunDir.open(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -107,13 +108,14 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path / "run", "name: x\n")
     command = [sys.executable, "-c", HOLDER, str(run.path)]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as holder:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=root) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(RunLocked, match=f"process {holder.pid}"):
             run.lock()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(HANG_S)
         with run:
             pass
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +17,7 @@ from curriculum.show.dashboard import Dashboard, final_table, make_display, save
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import render, verdict_style
 from curriculum.show.state import RunState
+from tests.patience import eventually
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 WIDTHS = (60, 72, 80, 100, 120, 200)
@@ -106,10 +106,10 @@ def test_it_redraws_while_nothing_happens(config: Config) -> None:
     stream = Terminal()
     console = Console(file=stream, force_terminal=True, width=80, height=24, color_system=None)
     with Dashboard(config, console):
-        time.sleep(0.3)
-        before = len(stream.getvalue())
-        time.sleep(0.6)
-        assert len(stream.getvalue()) > before
+        first = stream.getvalue()
+        assert eventually(lambda: len(stream.getvalue()) > len(first))
+        second = stream.getvalue()
+        assert eventually(lambda: len(stream.getvalue()) > len(second))
 
 
 def test_a_terminal_that_goes_away_does_not_end_the_run(config: Config) -> None:
@@ -118,9 +118,8 @@ def test_a_terminal_that_goes_away_does_not_end_the_run(config: Config) -> None:
     console = Console(file=losable, force_terminal=True, width=80, height=24)  # type: ignore[arg-type]
     with Dashboard(config, console) as display:
         stream.broken = True
-        time.sleep(0.4)
+        assert eventually(lambda: bool(losable.lost))
         display.on_progress(Progress("pong", "FULL", 0, "vision", 1, 2, "updates"))
-        time.sleep(0.3)
     assert "BrokenPipeError" in losable.lost
 
 

@@ -16,6 +16,7 @@ from curriculum.config.schema import Config
 from curriculum.progress import Progress
 from curriculum.show import words
 from curriculum.show.lines import BETWEEN_LINES_S, LosableStream, PlainLines
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,7 +96,7 @@ def test_a_reader_that_leaves_does_not_end_the_program() -> None:
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=HANG_S) == 0
     assert errors == "done\n"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +181,10 @@ def test_environment_that_never_works_is_a_failure(how: str, events: list[dict[s
     env = WorkerVectorEnv(
         "walks:never_works", (how,), 2, 2, deadline_s=1.0, max_restarts=2, on_event=events.append
     )
-    start = time.monotonic()
     with pytest.raises(StageFailure, match="2 times and not one step") as caught:
         for _ in range(5):
             env.reset([1, 2])
             env.step(np.zeros(2, np.int64))
-    assert time.monotonic() - start < 30
     assert caught.value.evidence["environments"] == [0]
     if how == "raises":
         assert "the walker fell" in caught.value.evidence["traceback"]

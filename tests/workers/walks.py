@@ -165,6 +165,18 @@ def slow(seconds: float, num_envs: int) -> Walk:
     return Walk(num_envs, lambda seed, step: time.sleep(seconds if step else 0.0))
 
 
+def waiting(directory: str, num_envs: int) -> Walk:
+    """Leaves a mark at each step and waits until somebody else leaves the mark to go on."""
+
+    def misdeed(seed: int, step: int) -> None:
+        if step:
+            (Path(directory) / str(os.getpid())).touch()
+            while not (Path(directory) / "go on").exists():
+                time.sleep(0.01)
+
+    return Walk(num_envs, misdeed)
+
+
 class Stubborn(Exception):
     """An error that cannot be sent to another process."""
 
@@ -177,7 +189,7 @@ def unbuildable(how: str, num_envs: int) -> Any:
         print("these are the last words", flush=True)
         os.abort()
     if how == "hangs":
-        time.sleep(600)
+        time.sleep(10**6)
     if how == "differs":
         spec = EnvSpec(f"walk {num_envs}", "state", (2,), ONE, replaces_actions=True)
         return Walk(num_envs, lambda *_: None, spec)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.patience import HANG_S
+
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = Path(__file__).with_name("golden_driver.py")
 ONE_THREAD = {
@@ -70,7 +72,7 @@ class Lives:
     def __exit__(self, *_: object) -> None:
         assert self._driver.stdin and self._driver.stdout
         self._driver.stdin.close()
-        self._driver.wait(30)
+        self._driver.wait(HANG_S)
         self._driver.stdout.close()
 
     def live(self, *args: str, **how: Any) -> Life:

@@ -22,7 +22,7 @@ from tests.faults.golden.golden_lives import Lives
 STRIDE = int(os.environ.get("GOLDEN_STRIDE", "60"))
 LONG = [
     pytest.mark.skipif("GOLDEN_STRIDE" not in os.environ, reason="takes minutes: GOLDEN_STRIDE=60"),
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(4 * 3600),
 ]
 PIECES = [pytest.mark.torch, pytest.mark.gym, *LONG]
 RUNS = {
@@ -123,6 +123,8 @@ def test_killed_at_random_times_until_done_it_never_goes_back(lives: Lives, kill
             assert all(now.get(place, -1) >= number for place, number in reached.items())
             reached, delivered = now, delivered + life.killed
             if not life.killed:
+                # Less time than it once took is enough if others leave more of the machine now.
+                seconds = min(seconds, life.seconds)
                 break
         lives.until_done(*in_directory(name))
         assert_same(lives, name)

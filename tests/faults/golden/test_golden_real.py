@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.torch,
     pytest.mark.gym,
     pytest.mark.skipif("GOLDEN_STRIDE" not in os.environ, reason="takes minutes: GOLDEN_STRIDE=60"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(4 * 3600),
 ]
 
 MODULES = ["torch", "gymnasium", "cma", "curriculum.backends.full"]
