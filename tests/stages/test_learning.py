@@ -287,3 +287,26 @@ def test_one_rare_reward_is_no_explosion_and_two_windows_are_no_past() -> None:
     assert not has_exploded([0.0] * 24 + [500.0], past)
     assert has_exploded([0.0] * 20 + [1e5, *[3.0] * 4], past), "it came back, but from too far"
     assert not has_exploded([1e9] * 25, progress(1.0, 1.0))
+
+
+def test_what_does_not_fit_into_the_host_s_memory_is_halved(ctx, tmp_path: Path) -> None:
+    walker = Walker(device="cuda")
+    update = walker.update
+
+    def short(number: int) -> dict[str, float]:
+        if walker.parts < 4 and number >= 30:
+            raise MemoryError("Unable to allocate 2 GiB")
+        return update(number)
+
+    learned = learn(ctx, walker, 60, short)
+    assert [e["parts"] for e in named(ctx, "batch_halved")] == [2, 4]
+    assert (learned.facts["parts"], walker.device) == (4, "cuda")
+
+    def never(number: int) -> dict[str, float]:
+        raise MemoryError("Unable to allocate 2 GiB")
+
+    walker = Walker(device="cuda")
+    with pytest.raises(StageFailure, match="ran out of memory") as failure:
+        learn(context(tmp_path / "other"), walker, 60, never)
+    assert failure.value.evidence["memory"]["available"] > 0
+    assert walker.device == "cuda"
