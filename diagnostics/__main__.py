@@ -23,6 +23,7 @@ exit codes: 0 all is well, 1 a check failed, 2 wrong usage, 4 FULL is not possib
 7 a file could not be written, 130 Ctrl-C, 143 terminated
 """
 TIMEOUT_RANGE_S = (5.0, 60.0)
+LOOK_RANGE_S = (1.0, 3600.0)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -100,12 +101,16 @@ def _add_vet(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "vet",
         help="review an installation, an extension, configs or run directories",
         description="Reviews Python files (lint, contracts of the environments they register), "
-        "configuration files and run directories; without paths, this installation.",
+        "configuration files and run directories; without paths, this installation. Each look is "
+        "taken in a guarded subprocess: what hangs, crashes or exits there is a finding.",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files or directories to review")
     parser.add_argument("--fix", action="store_true", help="mend what can be mended safely")
+    parser.add_argument(
+        "--timeout", type=_look, default=120.0, metavar="S", help="seconds per look, 1-3600 (120)"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the findings; - is stdout")
-    parser.set_defaults(module="diagnostics.vet")
+    parser.set_defaults(module="diagnostics.vetting.command")
 
 
 def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +126,14 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _timeout(text: str) -> float:
-    low, high = TIMEOUT_RANGE_S
+    return _seconds(text, *TIMEOUT_RANGE_S)
+
+
+def _look(text: str) -> float:
+    return _seconds(text, *LOOK_RANGE_S)
+
+
+def _seconds(text: str, low: float, high: float) -> float:
     try:
         seconds = float(text)
     except ValueError as error:

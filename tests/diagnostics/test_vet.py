@@ -11,15 +11,20 @@ from curriculum.errors import ConfigError
 from curriculum.records.commit import CommitStore
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from diagnostics import vet
+from diagnostics.vetting import command
+
+TIMEOUT_S = 120.0
+"""Generous: only what hangs may ever meet it."""
 
 CONFIG = "name: vetted\ncurriculum: {mode: SIMULATION}\n"
 
 
 def review(tmp_path: Path, *paths: Path, fix: bool = False) -> tuple[int, list[dict]]:
     out = tmp_path / "findings.json"
-    args = argparse.Namespace(paths=[str(p) for p in paths], fix=fix, json=str(out))
-    code = vet.main(args)
+    args = argparse.Namespace(
+        paths=[str(p) for p in paths], fix=fix, json=str(out), timeout=TIMEOUT_S
+    )
+    code = command.main(args)
     return code, json.loads(out.read_text(encoding="utf-8"))["findings"]
 
 
