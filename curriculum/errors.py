@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     NO_CHECKPOINT = 5
     LOCKED = 6
     IO = 7
+    ENVIRONMENT = 8
     RESUMABLE = 75
     INTERRUPTED = 130
     TERMINATED = 143
@@ -32,6 +33,32 @@ class ConfigError(CurriculumError):
     """The configuration or the command line cannot be used."""
 
     exit_code = ExitCode.USAGE
+
+
+class TaskUnsuitable(ConfigError):
+    """One task cannot be learned here as it is configured; the other tasks are not concerned."""
+
+
+class EnvironmentFault(CurriculumError):
+    """An environment or plugin of the user's raised, or returned what it does not declare.
+
+    It is no failure of a stage: trying again, or a lower mode, would only show it again.
+
+    Args:
+        reason: One sentence for a person, with the file and line where there is one.
+        evidence: JSON-compatible facts for the ledger: `file`, `line`, `traceback`.
+        certain: it would come again whenever the same is played; an error may have been a moment's.
+    """
+
+    exit_code = ExitCode.ENVIRONMENT
+
+    def __init__(
+        self, reason: str, evidence: dict[str, Any] | None = None, *, certain: bool = True
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.evidence = evidence or {}
+        self.certain = certain
 
 
 class ComponentMissing(CurriculumError):

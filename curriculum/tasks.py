@@ -58,7 +58,8 @@ def needs_of(task: TaskConfig) -> TaskNeeds:
 
 
 def _environment_components(env_id: str) -> tuple[str, ...]:
-    if env_id.startswith(("ALE/", "Pong", "Breakout")) or "NoFrameskip" in env_id:
+    atari = ("NoFrameskip", "Deterministic")
+    if env_id.startswith(("ALE/", "Pong", "Breakout")) or any(kind in env_id for kind in atari):
         return ("gymnasium", "ale_py")
     if env_id.startswith("CarRacing"):
         return ("gymnasium", "box2d", "pygame")

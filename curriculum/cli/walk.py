@@ -20,6 +20,7 @@ from curriculum.records.ledger import Ledger
 from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
+from curriculum.runs.endings import exit_code
 from curriculum.runs.machine import (
     hardware,
     inexact_because,
@@ -29,7 +30,7 @@ from curriculum.runs.machine import (
     versions,
 )
 from curriculum.runs.needs import disk_needs, lower_disk, require_memory
-from curriculum.runs.runner import Machine, Runner, exit_code
+from curriculum.runs.runner import Machine, Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.report import write_report
 from curriculum.stages.stage import StageContext
@@ -143,6 +144,9 @@ def walk(
         ledger.append("run_finished", exit_code=int(code))
         write_report(rundir.path, ledger.events())
     _print_result(args, rundir, verdicts, code)
+    for verdict in verdicts:
+        if verdict.fault:
+            print(f"error: {verdict.task}: {verdict.fault}", file=sys.stderr)
     return code
 
 

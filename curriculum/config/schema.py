@@ -99,7 +99,10 @@ class EnvConfig:
     noop_max: int = key(30, "random no-op actions at an Atari reset, at most", low=0, high=100)
     continuous: bool = key(False, "the continuous variant of LunarLander")
     max_episode_steps: int = key(
-        0, "truncate episodes after so many steps; 0 leaves it to the environment", low=0
+        0,
+        "truncate episodes after so many steps; 0 is the environment's own limit, or 10,000 where "
+        "it declares none",
+        low=0,
     )
     simulation: str = key(
         "", "name of the numpy re-creation that stands in for it, if there is one"

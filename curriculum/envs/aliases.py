@@ -1,5 +1,6 @@
-"""Environment ids: old and misspelled ones become the id that is installed, with a notice.
+"""Environment ids: renamed ones become the id that is installed, with a notice; others are refused.
 
+An id that resembles one is a guess, and another version is another game: both get a "did you mean".
 Nothing here imports an emulator, so a configuration can be checked on any machine; `registry.py`
 asks again with the ids that are really installed.
 """
@@ -61,13 +62,26 @@ GYMNASIUM_VERSIONS = {
 }
 """Gymnasium's own environments and their versions, for where Gymnasium cannot be asked."""
 
+RENAMED = {
+    "CarRacing": (0, 1, 2),
+    "LunarLander": (0, 1, 2),
+    "LunarLanderContinuous": (0, 1, 2),
+}
+"""Versions that Gymnasium took away as it numbered the same game anew."""
+
+UNLIMITED = frozenset({"Blackjack-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1"})
+"""Gymnasium's own environments that declare no limit of their episodes."""
+
+DEFAULT_EPISODE_STEPS = 10_000
+"""Steps after which an episode is truncated where neither task nor environment sets a limit."""
+
+_DETERMINISTIC_FRAMES, _SPACE_INVADERS_FRAMES = 4, 3
 _ATARI = re.compile(
     r"(?P<space>ALE/)?(?P<name>\w+?)(?P<kind>NoFrameskip|Deterministic)?(?:-v(?P<version>\d+))?",
     re.IGNORECASE,
 )
 _VERSIONED = re.compile(r"(?P<name>.+?)(?:-v(?P<version>\d+))?")
 _ROM_BY_LETTERS = {rom.replace("_", ""): rom for rom in ROMS}
-_LIKELY_MISSPELLED = 0.8
 _WORTH_SUGGESTING = 0.5
 
 
@@ -91,7 +105,8 @@ def atari_game(env_id: str) -> AtariGame | None:
 
     Args:
         env_id: as `resolve` returns it: `ALE/Pong-v5` (sticky actions 0.25, 4 frames a step;
-            Machado et al. 2018), `PongNoFrameskip-v4` (neither) or `PongNoFrameskip-v0` (sticky).
+            Machado et al. 2018), `PongNoFrameskip-v4` (neither), `PongDeterministic-v4` (4 frames;
+            3 in Space Invaders, whose shots blink), or the last two with v0 (sticky).
     """
     match = _ATARI.fullmatch(env_id)
     rom = match and _ROM_BY_LETTERS.get(match["name"].replace("_", "").lower())
@@ -99,10 +114,11 @@ def atari_game(env_id: str) -> AtariGame | None:
         return None
     if env_id == f"ALE/{_title(rom)}-v5":
         return AtariGame(rom, 0.25, 4)
-    if env_id == f"{_title(rom)}NoFrameskip-v0":
-        return AtariGame(rom, 0.25, 1)
-    if env_id == f"{_title(rom)}NoFrameskip-v4":
-        return AtariGame(rom, 0.0, 1)
+    fixed = _SPACE_INVADERS_FRAMES if rom == "space_invaders" else _DETERMINISTIC_FRAMES
+    for kind, frames in (("NoFrameskip", 1), ("Deterministic", fixed)):
+        for version, sticky in (("v0", 0.25), ("v4", 0.0)):
+            if env_id == f"{_title(rom)}{kind}-{version}":
+                return AtariGame(rom, sticky, frames)
     return None
 
 
@@ -112,28 +128,29 @@ def resolve(env_id: str, installed: Collection[str] | None = None) -> tuple[str,
     Args:
         env_id: what was asked for.
         installed: ids that can be made here, Atari left out; None where that is not known, then
-            an id that resembles nothing is passed on, since a plugin may register it later.
+            an id that is not known is passed on, since a plugin may register it later.
 
     Returns:
         The id to make, and a one-line notice if it is another one or not known.
 
     Raises:
-        ConfigError: the id is not among `installed` and resembles nothing there.
+        ConfigError: the id is not among `installed` and is no known name of one.
     """
     known = _static_ids() if installed is None else set(installed)
     if ":" in env_id or (env_id in known and not _is_legacy_atari(env_id)):
         return env_id, None
-    found = _atari_id(env_id) or _other_version(env_id, known) or _misspelled(env_id, known)
+    found = _atari_id(env_id) or _renamed(env_id, known)
     if found == env_id:
         return env_id, None
     if found:
-        return found, f"environment {env_id} does not exist here: using {found}"
+        rules = " (4 frames a step, sticky actions)" if _is_legacy_atari(env_id) else ""
+        return found, f"environment {env_id} does not exist here: using {found}{rules}"
+    meant = _suggestions(env_id, known)
     if installed is None:
-        return env_id, f"environment {env_id} is not a known one: a plugin must register it"
+        return env_id, f"environment {env_id} is not a known one: {meant}a plugin must register it"
     raise ConfigError(
-        f"environment {env_id!r} is not installed; {_suggestions(env_id, known)}"
-        "install the package that brings it, or name the module that registers it under "
-        "curriculum.plugins"
+        f"environment {env_id!r} is not installed; {meant}install the package that brings it, or "
+        "name the module that registers it under curriculum.plugins"
     )
 
 
@@ -154,23 +171,32 @@ def _is_legacy_atari(env_id: str) -> bool:
 
 
 def _atari_id(env_id: str) -> str | None:
-    """Returns the canonical id of anything that names a game, whatever its version and case."""
+    """Returns the canonical id of what names a game and its rules, in whatever case.
+
+    A bare name has no rules of its own and gets those of the tasks here; `Pong-v0` and `-v4`, whose
+    frame skip is random, are told as the v5 that took their place.
+    """
     match = _ATARI.fullmatch(env_id)
     rom = match and _ROM_BY_LETTERS.get(match["name"].replace("_", "").lower())
     if not match or not rom:
         return None
-    title, kind = _title(rom), (match["kind"] or "").lower()
-    if not kind and not match["space"] and title in GYMNASIUM_VERSIONS:
+    title, kind, version = _title(rom), (match["kind"] or "").lower(), match["version"]
+    if kind:
+        kind = "NoFrameskip" if kind == "noframeskip" else "Deterministic"
+        fits = not match["space"] and version in ("0", "4", None)
+        return f"{title}{kind}-v{version or 4}" if fits else None
+    if match["space"]:
+        return f"ALE/{title}-v5" if version in ("5", None) else None
+    if title in GYMNASIUM_VERSIONS:
         return None
-    if kind == "noframeskip" and match["version"] == "0":
-        return f"{title}NoFrameskip-v0"
-    if kind or not (match["space"] or match["version"]):
+    if version is None:
         return f"{title}NoFrameskip-v4"
-    return f"ALE/{title}-v5"
+    return f"ALE/{title}-v5" if version in ("0", "4", "5") else None
 
 
-def _other_version(env_id: str, known: Collection[str]) -> str | None:
-    """Returns the newest known version of an environment, its name compared without case."""
+def _renamed(env_id: str, known: Collection[str]) -> str | None:
+    """Returns the newest known version of an id that has none, or one that was renamed; the name
+    is compared without case."""
     wanted = _VERSIONED.fullmatch(env_id)
     if not wanted:
         return None
@@ -180,7 +206,15 @@ def _other_version(env_id: str, known: Collection[str]) -> str | None:
         if (match := _VERSIONED.fullmatch(other))
         and match["name"].casefold() == wanted["name"].casefold()
     }
-    return versions[max(versions)] if versions else None
+    if not versions:
+        return None
+    newest = versions[max(versions)]
+    if wanted["version"] is None:
+        return newest
+    name = newest.rpartition("-v")[0]
+    if int(wanted["version"]) in RENAMED.get(name, ()):
+        return newest
+    return versions.get(int(wanted["version"]))
 
 
 def _spellings(known: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -189,14 +223,10 @@ def _spellings(known: Collection[str]) -> Iterator[tuple[str, str]]:
         yield env_id.casefold(), env_id
     for rom in ROMS:
         title = _title(rom)
-        for spelling in (f"{title}NoFrameskip-v4", f"ALE/{title}-v5", f"{title}-v5", title):
+        for kind in ("NoFrameskip", "Deterministic"):
+            yield f"{title}{kind}-v4".casefold(), f"{title}{kind}-v4"
+        for spelling in (f"ALE/{title}-v5", f"{title}-v5", title):
             yield spelling.casefold(), _atari_id(spelling) or spelling
-
-
-def _misspelled(env_id: str, known: Collection[str]) -> str | None:
-    spellings = dict(_spellings(known))
-    close = difflib.get_close_matches(env_id.casefold(), spellings, 1, _LIKELY_MISSPELLED)
-    return spellings[close[0]] if close else None
 
 
 def _suggestions(env_id: str, known: Collection[str]) -> str:

@@ -10,10 +10,12 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from curriculum.envs.aliases import DEFAULT_EPISODE_STEPS
 from curriculum.envs.area import luminance, resize_area
+from curriculum.envs.checks import Checked
 from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
-from curriculum.errors import ConfigError, StageFailure
+from curriculum.errors import ConfigError, EnvironmentFault
 
 Notice = Callable[[str], None]
 
@@ -51,12 +53,18 @@ class GymVectorEnv:
         spec: what they look like from outside.
         singles: N equal environments.
         max_episode_steps: steps after which an episode is truncated; 0 leaves it to `singles`.
+        notice: is told what `close` raises.
     """
 
     def __init__(
-        self, spec: EnvSpec, singles: Sequence[SingleEnv], max_episode_steps: int = 0
+        self,
+        spec: EnvSpec,
+        singles: Sequence[SingleEnv],
+        max_episode_steps: int = 0,
+        notice: Notice | None = None,
     ) -> None:
         self.spec = spec
+        self._notice: Notice = notice or (lambda text: None)
         self.num_envs = len(singles)
         self._singles = tuple(singles)
         self._limit = max_episode_steps or np.iinfo(np.int64).max
@@ -75,12 +83,14 @@ class GymVectorEnv:
 
         Raises:
             ValueError: seeds and indices do not fit.
+            EnvironmentFault: see `recv`.
         """
         self._halves.refuse_within_step("reset")
         rows = checked_rows(self.num_envs, seeds, indices)
         observations = self._observations.copy()
         for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
             observations[row] = self._singles[row].reset(seed)
+        self._refuse_non_finite("an observation", observations)
         self._live[rows] = True
         self._steps[rows] = 0
         self._observations = observations
@@ -98,7 +108,8 @@ class GymVectorEnv:
         """Steps all environments; see `VectorEnv.recv`.
 
         Raises:
-            StageFailure: an environment gave a reward or an observation that is not finite.
+            EnvironmentFault: an environment raised, or gave what it does not declare, or numbers
+                that are not finite.
         """
         chosen = self._halves.recv()
         observations = self._observations.copy()
@@ -127,17 +138,21 @@ class GymVectorEnv:
     def _refuse_non_finite(self, what: str, values: np.ndarray) -> None:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             bad = np.flatnonzero(~np.isfinite(values.reshape(self.num_envs, -1)).all(axis=1))
-            raise StageFailure(
-                f"{self.spec.env_id} gave {what} that is not finite",
+            raise EnvironmentFault(
+                f"environment {self.spec.env_id} gave {what} that is not finite in step "
+                f"{self._steps[bad[0]] + 1}, expected finite numbers: correct the environment",
                 {"env_id": self.spec.env_id, "environments": bad.tolist()},
             )
 
     def close(self) -> None:
-        """Closes every environment; may be called twice."""
-        if not self._closed:
-            for single in self._singles:
-                single.close()
+        """Closes every environment, and notes what that raises; may be called twice."""
+        raised = [] if self._closed else [_raised_by_closing(s) for s in self._singles]
         self._closed = True
+        for text in dict.fromkeys(text for text in raised if text):
+            self._notice(
+                f"{self.spec.env_id} raised {text} as it was closed, after its work was done: "
+                "nothing is lost"
+            )
 
 
 @dataclass(frozen=True)
@@ -148,11 +163,14 @@ class View:
         spec: what it looks like from outside.
         see: makes an observation of one of the environment's own.
         native_action: makes one of the environment's own actions.
+        limit: steps after which whoever plays it truncates an episode; 0 where the environment
+            does that by itself.
     """
 
     spec: EnvSpec
     see: Callable[[gymnasium.Env, Any], np.ndarray]
     native_action: Callable[[np.ndarray], Any]
+    limit: int = 0
 
 
 def view_of(
@@ -175,9 +193,10 @@ def view_of(
             resized to 64 by 64) or `state` (the observation, flattened to float32).
         frame_skip: frames an action is held.
         grayscale: one channel instead of three (pixels).
-        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `env`.
+        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `env`, or is
+            `DEFAULT_EPISODE_STEPS` where that declares no limit.
         top_rows: rows of the image that are kept; 0 is all.
-        notice: is told where continuous actions had to be given bounds.
+        notice: is told where continuous actions had to be given bounds, and episodes a limit.
 
     Raises:
         ConfigError: the spaces cannot be used.
@@ -185,12 +204,19 @@ def view_of(
     action, native_action = _actions_of(env_id, env.action_space, notice)
     shape, see = _sight(env_id, env, observation, grayscale, top_rows)
     kind = "pixels" if observation == "pixels" else "state"
-    limit = max_episode_steps or _own_limit(env, frame_skip)
-    return View(EnvSpec(env_id, kind, shape, action, frame_skip, limit), see, native_action)
+    own = None if max_episode_steps else _own_limit(env, frame_skip)
+    limit = max_episode_steps or (0 if own else DEFAULT_EPISODE_STEPS)
+    if notice and not (own or max_episode_steps):
+        notice(
+            f"{env_id} declares no limit of its episodes: one that goes on is truncated after "
+            f"{limit:,} steps (env.max_episode_steps)"
+        )
+    spec = EnvSpec(env_id, kind, shape, action, frame_skip, own or limit)
+    return View(spec, see, native_action, limit)
 
 
 class GymSingle:
-    """Any environment of Gymnasium as a batch plays it (`SingleEnv`).
+    """Any environment of Gymnasium as a batch plays it (`SingleEnv`), checked as it is played.
 
     Args:
         env: the environment.
@@ -200,20 +226,29 @@ class GymSingle:
     def __init__(self, env: gymnasium.Env, view: View) -> None:
         self._env = env
         self._view = view
+        self._checked = Checked(view.spec.env_id, env)
 
     def reset(self, seed: int) -> np.ndarray:
-        native, _ = self._env.reset(seed=seed)
-        return self._view.see(self._env, native)
+        native = self._checked.reset(seed)
+        return self._checked.call(self._view.see, self._env, native)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
-        frames = self._view.spec.frames_per_step
-        native, reward, terminated, truncated = hold(
-            self._env, self._view.native_action(action), frames
+        native, reward, terminated, truncated = self._checked.hold(
+            self._view.native_action(action), self._view.spec.frames_per_step
         )
-        return self._view.see(self._env, native), reward, terminated, truncated
+        seen = self._checked.call(self._view.see, self._env, native)
+        return seen, reward, terminated, truncated
 
     def close(self) -> None:
         self._env.close()
+
+
+def _raised_by_closing(single: SingleEnv) -> str:
+    try:
+        single.close()
+    except Exception as e:  # noqa: BLE001 - the batch tells it; what was played stays played
+        return f"{type(e).__name__}: {e}"
+    return ""
 
 
 def hold(env: gymnasium.Env, action: Any, frames: int) -> tuple[Any, float, bool, bool]:
@@ -238,7 +273,11 @@ def is_image(space: spaces.Space) -> bool:
 
 
 def _own_limit(env: gymnasium.Env, frame_skip: int) -> int | None:
+    """Returns the steps after which an environment truncates, None if it does not say."""
     frames = env.spec.max_episode_steps if env.spec else None
+    while frames is None and isinstance(env, gymnasium.Wrapper):
+        frames = getattr(env, "_max_episode_steps", None)
+        env = env.env
     return None if frames is None else -(-frames // frame_skip)
 
 
@@ -247,8 +286,8 @@ def _actions_of(
 ) -> tuple[ActionSpec, Callable[[np.ndarray], Any]]:
     """Returns the action space, and what turns one of its actions into the environment's own."""
     if isinstance(space, spaces.Discrete):
-        start = np.int64(space.start)
-        return ActionSpec("discrete", int(space.n)), lambda action: start + action
+        start, integer = np.int64(space.start), np.dtype(space.dtype).type
+        return ActionSpec("discrete", int(space.n)), lambda action: integer(start + action)
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         raise ConfigError(
             f"environment {env_id} has the action space {space}; expected Discrete or a Box of "
@@ -257,16 +296,19 @@ def _actions_of(
     low, high = _bounds(space)
     if notice and not (np.array_equal(low, space.low) and np.array_equal(high, space.high)):
         notice(f"{env_id} has actions without bounds: there they are kept within [-1, 1]")
-    if not (low < high).all():
+    action = ActionSpec(
+        "continuous", low.size, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
+    )
+    if not np.less(*action.bounds).all():
         raise ConfigError(
             f"environment {env_id} has the action space {space}, where a dimension has no width; "
             "expected low < high: wrap the environment and leave that dimension out"
         )
-    action = ActionSpec(
-        "continuous", low.size, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
+    shape, dtype, least, most = space.shape, space.dtype, space.low, space.high
+    # The bounds are the space's own numbers: what was rounded outwards comes back to them.
+    return action, lambda chosen: np.minimum(
+        np.maximum(chosen.reshape(shape).astype(dtype), least), most
     )
-    shape, dtype = space.shape, space.dtype
-    return action, lambda chosen: chosen.reshape(shape).astype(dtype)
 
 
 def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
@@ -292,7 +334,8 @@ def _sight(
     if env.render_mode != "rgb_array":
         raise ConfigError(
             f"environment {env_id} shows no pixels: its observations are {space} and its render "
-            f"mode is {env.render_mode}; expected images or rgb_array: set observation: state"
+            f"mode is {env.render_mode}; expected images [H, W] or [H, W, 1 or 3] of uint8, or "
+            "rgb_array: set observation: state"
         )
     return shape, lambda shown, _: _picture(_rendered(env_id, shown), grayscale, top_rows)
 
@@ -308,12 +351,15 @@ def _flat_shape(env_id: str, space: spaces.Space) -> tuple[int, ...]:
 
 def _rendered(env_id: str, env: gymnasium.Env) -> np.ndarray:
     frame = env.render()
-    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
-        raise ConfigError(
-            f"environment {env_id} rendered {type(frame).__name__}; expected an image [H, W, 3] "
-            "of uint8: set observation: state"
+    array = frame if isinstance(frame, np.ndarray) else np.zeros(0)
+    image = array.ndim == 3 and array.shape[-1] in (1, 3) and array.size
+    if not image or array.dtype != np.uint8:
+        what = f"{array.dtype} {array.shape}" if array is frame else type(frame).__name__
+        raise EnvironmentFault(
+            f"environment {env_id} rendered {what}; expected an image [H, W, 3] of uint8: correct "
+            "its render, or set observation: state"
         )
-    return frame
+    return array
 
 
 def _picture(frame: np.ndarray, grayscale: bool, top_rows: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,7 +32,7 @@ class ActionSpec:
         """Turns environment actions into M's input: one-hot, or scaled to [-1, 1]; `[N, size]`."""
         if self.kind == "discrete":
             return np.eye(self.size, dtype=np.float32)[np.asarray(actions, dtype=np.int64)]
-        low, high = self._bounds()
+        low, high = self.bounds
         return (2.0 * (np.asarray(actions, np.float32) - low) / (high - low) - 1.0).astype(
             np.float32
         )
@@ -40,7 +41,7 @@ class ActionSpec:
         """Inverts `encode`: `[N]` int64, or `[N, size]` float32 in environment units."""
         if self.kind == "discrete":
             return np.argmax(encoded, axis=-1).astype(np.int64)
-        low, high = self._bounds()
+        low, high = self.bounds
         return (low + (np.asarray(encoded, np.float32) + 1.0) * 0.5 * (high - low)).astype(
             np.float32
         )
@@ -49,11 +50,18 @@ class ActionSpec:
         """Draws one uniform action: int64 scalar array, or `[size]` float32."""
         if self.kind == "discrete":
             return np.asarray(rng.integers(self.size), dtype=np.int64)
-        low, high = self._bounds()
+        low, high = self.bounds
         return rng.uniform(low, high).astype(np.float32)
 
-    def _bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+    @cached_property
+    def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The bounds `[size]` as float32, rounded inwards: 0.1 as float32 lies above 0.1."""
+        exact = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
+        low, high = (bound.astype(np.float32) for bound in exact)
+        return (
+            np.where(low < exact[0], np.nextafter(low, np.float32(np.inf)), low),
+            np.where(high > exact[1], np.nextafter(high, np.float32(-np.inf)), high),
+        )
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Order:
         noop_max: idle frames before an Atari episode, at most.
         continuous: the continuous variant of LunarLander.
         max_episode_steps: steps after which an episode is truncated; 0 is the environment's own
-            limit.
+            limit, or 10,000 where it declares none.
         kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
     """
 
@@ -285,7 +285,7 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
             car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
             for env in envs
         ]
-    return GymVectorEnv(view.spec, singles, order.max_episode_steps)
+    return GymVectorEnv(view.spec, singles, view.limit, notice)
 
 
 def _native_kwargs(order: Order) -> dict[str, Any]:
@@ -298,6 +298,8 @@ def _native_kwargs(order: Order) -> dict[str, Any]:
 def _one(env_id: str, kwargs: Mapping[str, Any], notice: Notice | None) -> gymnasium.Env:
     """Builds one environment; what Gymnasium warns of becomes notices."""
     import gymnasium
+
+    from curriculum.envs.checks import fault_of
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -313,6 +315,8 @@ def _one(env_id: str, kwargs: Mapping[str, Any], notice: Notice | None) -> gymna
                 f"environment {env_id} could not be built with {dict(kwargs) or 'no arguments'}: "
                 f"{e}; correct its id or its env.kwargs"
             ) from e
+        except Exception as e:
+            raise fault_of(f"environment {env_id}", e, "as it was built") from e
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         # Gymnasium colours what it says; the rest are the birth cries of compiled packages.
         spoken = _GYMNASIUM_WARNING.search(message)
@@ -330,11 +334,29 @@ def _built(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env:
         env = _REGISTERED[env_id](**kwargs)
     else:
         env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+    _require_environment(env_id, env)
     if env.render_mode == "rgb_array":
         # Some environments miss their drawing package only when they first draw.
         env.reset(seed=0)
         env.render()
     return env
+
+
+def _require_environment(env_id: str, env: Any) -> None:
+    import gymnasium
+
+    if not isinstance(env, gymnasium.Env):
+        raise ConfigError(
+            f"environment {env_id} was made as {type(env).__name__}; expected a gymnasium.Env: "
+            "correct the function that makes it"
+        )
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, gymnasium.Space):
+            raise ConfigError(
+                f"environment {env_id} has the {name} {space!r}; expected a space of "
+                "gymnasium.spaces: declare it in the environment"
+            )
 
 
 def _headless() -> bool:

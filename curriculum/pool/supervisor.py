@@ -120,6 +120,8 @@ class Pool:
 
         Raises:
             UnitFailed: a unit failed `max_attempts` times.
+            EnvironmentFault: an environment broke its declaration, or raised the same as the unit
+                was done again.
             RuntimeError: the pool is closed.
         """
         if self._closed:
@@ -248,7 +250,11 @@ class Pool:
         else:
             self._failed(job, worker.unit, f"its worker {end}", facts["log"])
 
-    def _failed(self, job: _Job, number: int, reason: str, detail: str) -> None:
+    def _failed(self, job: _Job, number: int, reason: str, detail: str, fault: bytes = b"") -> None:
+        error = loads(fault) if fault else None
+        if error is not None and (error.certain or job.faults.get(number) == reason):
+            raise error
+        job.faults[number] = reason
         job.attempts[number] += 1
         attempt = job.attempts[number]
         facts = {"unit": number, "function": job.function, "reason": reason, "attempt": attempt}
@@ -313,6 +319,7 @@ class _Job:
         self.unfinished = set(self.waiting)
         self.attempts: Counter[int] = Counter()
         self.killed: Counter[int] = Counter()
+        self.faults: dict[int, str] = {}
         self._on_result = on_result
         self._keep = keep
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from curriculum.errors import EnvironmentFault
+
 LENGTH = struct.Struct("!Q")
 
 
@@ -35,7 +37,8 @@ class Bench:
             self._built = True
             return dumps(("done", resolve(function)(self._context, unit)))
         except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
-            return dumps(("error", f"{type(e).__name__}: {e}", traceback.format_exc()))
+            fault = dumps(e) if isinstance(e, EnvironmentFault) else b""
+            return dumps(("error", f"{type(e).__name__}: {e}", traceback.format_exc(), fault))
 
     def close(self) -> None:
         """Closes the context if it can be closed."""

@@ -30,6 +30,7 @@ class Verdict:
         reasons: why the mode is not a better one, or why nothing ran.
         other_policy, other_score, other_interval: of the other way of acting, where it was asked
             for; the verdict does not depend on it.
+        fault: what an environment or plugin of the user's raised that ended the task.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Verdict:
     other_policy: str = ""
     other_score: float | None = None
     other_interval: tuple[float, float] | None = None
+    fault: str = ""
 
     @property
     def met(self) -> bool:
@@ -93,7 +95,7 @@ def judge(
     )
 
 
-def not_run(task: TaskConfig, decision: Decision) -> Verdict:
+def not_run(task: TaskConfig, decision: Decision, fault: str = "") -> Verdict:
     """Returns the verdict of a task without a score, with the reasons."""
     mode = str(decision.mode) if decision.mode else None
     return Verdict(
@@ -110,4 +112,5 @@ def not_run(task: TaskConfig, decision: Decision) -> Verdict:
         dream_steps=0,
         seconds=0.0,
         reasons=decision.reasons,
+        fault=fault,
     )

@@ -22,7 +22,7 @@ from curriculum.backends.backend import (
 )
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import CurriculumError, ExitCode, StageFailure
+from curriculum.errors import CurriculumError, StageFailure
 from curriculum.mode import Decision, step_down
 from curriculum.pool import Pool
 from curriculum.progress import Listener, silent
@@ -30,6 +30,7 @@ from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
+from curriculum.runs.endings import REFUSALS, refused, unsuitable
 from curriculum.runs.history import History, place_of
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, reached
@@ -116,6 +117,8 @@ class Runner:
         while decision.mode is not None:
             try:
                 return self._in_mode(task, decision, used)
+            except REFUSALS as e:
+                return refused(self.ledger, task, decision, e)
             except StageFailure as e:
                 lower = step_down(decision, needs, self.machine.states, e.reason)
                 self.ledger.append(
@@ -171,7 +174,8 @@ class Runner:
             self.ledger.append("notice", task=task.name, text=text)
 
         def look() -> EnvSpec:
-            env = backend.make_env(task, 1, notice)
+            with unsuitable(task):
+                env = backend.make_env(task, 1, notice)
             env.close()
             return env.spec
 
@@ -286,13 +290,6 @@ class Runner:
             deadline_s=self.config.curriculum.unit_deadline_seconds,
             on_event=on_event,
         )
-
-
-def exit_code(verdicts: Sequence[Verdict], chosen: Sequence[str]) -> ExitCode:
-    """Returns the exit code of a walk that came to its end."""
-    if evaluate.NAME not in chosen and all(v.mode is not None for v in verdicts):
-        return ExitCode.OK
-    return ExitCode.OK if all(v.met for v in verdicts) else ExitCode.TARGET_MISSED
 
 
 def _resumed_at(ctx: StageContext) -> dict[str, int] | None:

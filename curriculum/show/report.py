@@ -36,6 +36,7 @@ CURVE_POINTS = 40
 EXIT_MEANING = {
     int(ExitCode.OK): "all targets met",
     int(ExitCode.TARGET_MISSED): "a target missed",
+    int(ExitCode.ENVIRONMENT): "an environment or plugin of yours raised",
     int(ExitCode.RESUMABLE): "stopped, resumable",
     int(ExitCode.INTERRUPTED): "stopped by Ctrl-C, resumable",
     int(ExitCode.TERMINATED): "stopped by SIGTERM, resumable",
@@ -264,6 +265,10 @@ def _degradations(summary: RunSummary) -> str:
             "an uninterrupted run's to the last bit.\n"
         )
         parts += [moved, bullets(summary.moves)]
+    if summary.refusals:
+        ended = [f"{plain(e.get('task'))}: {plain(e.get('reason'))}" for e in summary.refusals]
+        parts += ["Tasks that ended by an error of their environment or configuration:\n"]
+        parts += [bullets(ended)]
     parts += ["Failed stages:\n", bullets(_failure(e) for e in summary.failures)]
     healed = [f"{name.replace('_', ' ')}: {times} times" for name, times in summary.trouble.items()]
     parts += ["Healed while it ran:\n", bullets(healed)]

@@ -252,6 +252,10 @@ class RunState:
         self._notice(f"{_place(event)} failed, {then}: {event.get('reason')}")
         self.current, self.progress = None, None
 
+    def _refused(self, event: Event) -> None:
+        self._notice(f"{event.get('task')} ends: {event.get('reason')}")
+        self.current, self.progress = None, None
+
     def _stepped_down(self, event: Event) -> None:
         text = f"{event.get('mode')} → {event.get('to')}: {event.get('reason')}"
         self._fallback(text, event.get("task"))
@@ -291,6 +295,8 @@ _HANDLERS: dict[str, Callable[[RunState, Event], None]] = {
     "stage_done": RunState._stage_over,
     "stage_failed": RunState._stage_failed,
     "stepped_down": RunState._stepped_down,
+    "environment_fault": RunState._refused,
+    "task_refused": RunState._refused,
     "check": RunState._check,
     "verdict": RunState._verdict,
     "run_stopped": RunState._run_stopped,

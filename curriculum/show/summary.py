@@ -77,6 +77,8 @@ class RunSummary:
         decisions: the last one per task.
         replacements: each once, with all its tasks under `tasks`.
         step_downs, failures, notices: as recorded.
+        refusals: tasks that ended by an error of the user's or could not be learned as configured;
+            the last one per task.
         moves: what was different where the run was resumed, each line once.
         trouble: events that the run healed by itself, by name, with how often they came.
         probes: the last one per component.
@@ -96,6 +98,7 @@ class RunSummary:
     step_downs: tuple[dict[str, Any], ...]
     failures: tuple[dict[str, Any], ...]
     notices: tuple[dict[str, Any], ...]
+    refusals: tuple[dict[str, Any], ...]
     moves: tuple[str, ...]
     trouble: dict[str, int]
     probes: dict[str, dict[str, Any]]
@@ -137,6 +140,11 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         step_downs=tuple(by_name.get("stepped_down", [])),
         failures=tuple(by_name.get("stage_failed", [])),
         notices=_notices(by_name.get("notice", [])),
+        refusals=tuple(
+            _last(
+                [e for e in told if e.get("event") in ("environment_fault", "task_refused")], "task"
+            ).values()
+        ),
         moves=tuple(
             dict.fromkeys(
                 plain(line)

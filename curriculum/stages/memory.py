@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curriculum.errors import ConfigError
+from curriculum.errors import TaskUnsuitable
 from curriculum.records.data import Dataset
 from curriculum.records.sequences import Latents, sample_sequences
 from curriculum.stages.insights import memory_insights
@@ -38,7 +38,7 @@ def run(ctx: StageContext) -> StageResult:
     updates = planned_updates(shuffle, rnn.epochs, rnn.max_steps, memory.single_pass)
     if not rnn.trained:
         if memory.single_pass:
-            raise ConfigError(
+            raise TaskUnsuitable(
                 f"{ctx.task.name}: mdnrnn.trained was false where M is an echo-state network, "
                 "expected true: what is random there stays random, the rest is all that it learns"
             )

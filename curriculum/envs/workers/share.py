@@ -16,7 +16,7 @@ from curriculum.envs.workers.process import EnvProcess, Lost, close_all
 from curriculum.envs.workers.record import Record
 from curriculum.envs.workers.shared import SharedStep
 from curriculum.envs.workers.worker import REPLAY, REPLAYED, RESET, SHOWN, STEP, STEPPED, TAKEN
-from curriculum.errors import StageFailure
+from curriculum.errors import EnvironmentFault, StageFailure
 from curriculum.pool.worker import dumps, loads
 
 Event = dict[str, Any]
@@ -66,9 +66,10 @@ class Share:
 
     A command (a step or a reset) is begun first and ended later, so that workers work side by
     side. Whatever goes wrong with the worker in between is put right here: it is replaced, its
-    episodes in progress are played again, and the command is given again. An environment that
-    fails twice at the same command loses its episodes in progress, as do its neighbours of the
-    same worker, because the batch they form cannot be stepped without it.
+    episodes in progress are played again, and the command is given again. An error of the user's
+    environment that comes again is raised. One that fails twice otherwise loses its episodes in
+    progress, as do its neighbours of the same worker, because the batch they form cannot be
+    stepped without it.
 
     Args:
         number: of the worker.
@@ -217,9 +218,17 @@ class Share:
                 self._recover(lost)
 
     def _recover(self, lost: Lost) -> None:
-        """Replaces the worker until one has come to where the last one was."""
+        """Replaces the worker until one has come to where the last one was.
+
+        Raises:
+            EnvironmentFault: the environments raise there again.
+            StageFailure: the worker was replaced as often as it may.
+        """
         while True:
             self._clear_away(lost)
+            error = _raised(lost)
+            if isinstance(error, EnvironmentFault) and (error.certain or self._faults > 1):
+                raise error
             if self._faults > 1:
                 rows = np.flatnonzero(self._live).tolist()
                 self._give_up(rows, f"the environments failed again when replayed: {lost.how}")

@@ -15,7 +15,7 @@ from curriculum.envs.interface import EnvSpec, Step
 from curriculum.envs.workers.process import close_all
 from curriculum.envs.workers.share import Event, Progress, Share, Terms
 from curriculum.envs.workers.shared import map_step, new_memory, unmapped
-from curriculum.errors import ConfigError, StageFailure
+from curriculum.errors import ConfigError, EnvironmentFault, StageFailure
 
 _UNKNOWN = -1
 """Stands where no seed is known that would follow."""
@@ -223,7 +223,7 @@ class WorkerVectorEnv:
             raise RuntimeError(f"{self.spec.env_id} is closed: build a new one")
         try:
             yield
-        except StageFailure:
+        except (StageFailure, EnvironmentFault):
             self.close()
             raise
 
