@@ -306,7 +306,7 @@ def _kind(value: Any) -> str:
         return f"ndarray of shape {value.shape} and {value.dtype}"
     if isinstance(value, np.ndarray):
         return f"ndarray {value.tolist()} of shape {value.shape} and {value.dtype}"
-    if isinstance(value, tuple | list) and len(repr(value)) > 60:
+    if isinstance(value, tuple | list):
         return f"{type(value).__name__} of {len(value)}"
     shown = repr(value)
     return f"{shown if len(shown) <= 60 else shown[:59] + '…'} ({type(value).__name__})"
