@@ -3,6 +3,8 @@
 A result is kept under a key of everything that is cheap to read and could change it: interpreter,
 import path, the location, size and date of each module that the component imports, installed
 versions, and the environment variables that steer them. Nothing heavy is imported to compute it.
+Neither the limit nor the directory in which a command is started belongs to it: what works, works
+whoever asks. A time-out is never remembered, for it may be the machine's and not the component's.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.components import COMPONENTS, Component
-from diagnostics.probe import OnChange, ProbeResult, run_probes
+from diagnostics.probe import run_probes
 from diagnostics.probe_child import imported_names
+from diagnostics.probing.result import OnChange, ProbeResult, ProbeState
 
 SCHEMA = 1
 SUCCESS_AGE_S = 7 * 24 * 3600.0
@@ -80,6 +83,8 @@ class ProbeCache:
             )
 
     def _fresh(self, t: float, result: ProbeResult) -> bool:
+        if result.state == ProbeState.TIMEOUT:
+            return False
         age = self._clock() - t
         return 0 <= age < (SUCCESS_AGE_S if result.usable else FAILURE_AGE_S)
 
@@ -120,15 +125,18 @@ def probe_all(
     *,
     cache: ProbeCache | None = None,
     on_change: OnChange | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> dict[str, ProbeResult]:
     """Returns the state of components, probing only those that are not remembered.
 
     Args:
-        timeout_s: seconds one probe may take; all together may take four times that.
+        timeout_s: seconds of its own that one probe may take; how long that is on a busy machine,
+            and how long all together may take, says `run_probes`.
         fresh: ignore what is remembered (the new results are remembered all the same).
         names: which components; all if None. A requirement that is not named is not waited for.
         cache: where to remember; the user's cache directory if None.
         on_change: told of each probe's start (None) and end, remembered ones included.
+        notice: told at once which components are probed, and later why it takes longer.
 
     Returns:
         Component name to result, in the order of `COMPONENTS`.
@@ -139,13 +147,16 @@ def probe_all(
     wanted = _select(names)
     store = ProbeCache(default_path()) if cache is None else cache
     importlib.invalidate_caches()
-    keys = {c.name: cache_key(c, timeout_s) for c in wanted if c.cacheable}
+    keys = {c.name: cache_key(c) for c in wanted if c.cacheable}
     known = {} if fresh else _remembered(wanted, keys, store)
     for name, result in known.items():
         if on_change is not None:
             on_change(name, result)
     pending = [c for c in wanted if c.name not in known]
-    results = known | run_probes(pending, timeout_s, known=known, on_change=on_change)
+    if notice is not None and pending:
+        notice(f"probing {', '.join(c.name for c in pending)}")
+    found = run_probes(pending, timeout_s, known=known, on_change=on_change, notice=notice)
+    results = known | found
     learnt = [c for c in pending if c.cacheable and not _blocked(c, results)]
     for component in learnt:
         store.put(keys[component.name], results[component.name])
@@ -154,19 +165,49 @@ def probe_all(
     return {c.name: results[c.name] for c in wanted}
 
 
-def cache_key(component: Component, timeout_s: float) -> str:
+def cache_key(component: Component) -> str:
     """Returns the key of a component's result, which changes with what the probe would meet."""
     chain = _with_requirements(component)
     facts = {
-        "component": [component.name, component.code, timeout_s],
+        "component": [component.name, component.code],
         "interpreter": [sys.executable, sys.version],
-        "path": [str(Path(p or ".").resolve()) for p in sys.path],
+        "path": [str(p) for p in _import_path() if p != Path.cwd()],
+        "shadows": _shadows(),
         "site": [_stamp(Path(p)) for p in sys.path if p.endswith(("-packages", "-packages/"))],
         "environment": sorted(i for i in os.environ.items() if i[0].startswith(STEERING)),
         "modules": {m: _located(m) for c in chain for m in imported_names(c.code)},
         "packages": {p: _installed(p) for c in chain for p in c.packages},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _import_path() -> list[Path]:
+    return [Path(p or ".").resolve() for p in sys.path]
+
+
+def _shadows() -> list[Any]:
+    """Stamps the files of the working directory that would be imported in place of others.
+
+    `python -m` puts this directory first on the import path. A random.py in it breaks torch, which
+    no component imports by name; without such files the directory makes no difference.
+    """
+    here, path = Path.cwd(), _import_path()
+    if here not in path:
+        return []
+    elsewhere = [p for p in path if p != here]
+    others = {name for p in elsewhere for name in _importable(p)} | sys.stdlib_module_names
+    mine = _importable(here)
+    return [_stamp(mine[name]) for name in sorted(mine.keys() & others)]
+
+
+def _importable(folder: Path) -> dict[str, Path]:
+    """Returns the modules and packages of a folder, by name, with their files."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return {}  # a zip file, or not there
+    found = {p.name.partition(".")[0]: p for p in entries if p.suffix in (".py", ".so")}
+    return found | {p.name: p / "__init__.py" for p in entries if (p / "__init__.py").is_file()}
 
 
 def _select(names: Collection[str] | None) -> list[Component]:

@@ -1,113 +1,47 @@
 """Probing: each component is imported *and used* in a fresh interpreter that cannot outstay.
 
 A component that hangs, crashes, floods its output, exits early or leaves processes behind costs at
-most its own timeout and is reported as a state with a reason.
+most its own timeout and is reported as a state with a reason. One that is slow because others use
+the machine is given longer: see `probing.patience`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 from diagnostics.components import Component
 from diagnostics.cores import available_cores
-from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
+from diagnostics.probing.batch import Batch
+from diagnostics.probing.interruption import signals_held
+from diagnostics.probing.orphans import orphans_adopted
+from diagnostics.probing.patience import LOOK_S
+from diagnostics.probing.result import NOT_PROBED, OnChange, ProbeResult, ProbeState
+from diagnostics.probing.usage import describe_load
 
 POLL_S = 0.01
-NOT_PROBED = "not probed: "
-OUTCOME_LIMIT_BYTES = 65536
-CHILD = Path(__file__).with_name("probe_child.py")
-DEFAULTS = {"OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+TOTAL = 4
+"""All probes together may take this many timeouts, as long as nothing keeps them waiting."""
 
+HARD_TOTAL = 4
+"""However busy the machine is, all probes together take at most this many times that."""
 
-class ProbeState(StrEnum):
-    """What a probe found."""
-
-    OK = "ok"
-    SLOW = "slow"
-    MISSING = "missing"
-    BROKEN = "broken"
-    TIMEOUT = "timeout"
-    CRASHED = "crashed"
-    LIED = "lied"
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """The outcome of one probe.
-
-    Attributes:
-        name: the component.
-        state: what was found.
-        version: the version the component reports, None if it has none or never said.
-        seconds: wall time of the probe, interpreter start included; 0 if it was not run.
-        detail: one line for a person.
-        signal: name of the signal that killed it, e.g. `SIGSEGV`.
-    """
-
-    name: str
-    state: ProbeState
-    version: str | None
-    seconds: float
-    detail: str
-    signal: str | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether the component can be relied on."""
-        return self.state in (ProbeState.OK, ProbeState.SLOW)
-
-    @property
-    def probed(self) -> bool:
-        """Whether a probe was run at all, rather than spared because it could not succeed."""
-        return not self.detail.startswith(NOT_PROBED)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the result as JSON-compatible data."""
-        return {**asdict(self), "state": str(self.state), "seconds": round(self.seconds, 3)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ProbeResult:
-        """Inverts `to_json`.
-
-        Raises:
-            ValueError: the data is not such a result.
-        """
-        try:
-            result = cls(**{**data, "state": ProbeState(data["state"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a probe result: {error}; expected the fields of one") from error
-        texts = (result.version or "", result.signal or "", result.name, result.detail)
-        right = all(isinstance(t, str) for t in texts) and isinstance(result.seconds, int | float)
-        if not right:
-            raise ValueError(f"not a probe result: {dict(data)!r} has a field of the wrong type")
-        return result
-
-
-OnChange = Callable[[str, ProbeResult | None], None]
-"""Called with a component's name when its probe starts (None) and ends (its result)."""
+WAITING = 0.25
+"""Share of the wall time that probes spent waiting for a core from which the machine is busy."""
 
 
 def run_probe(
     name: str, code: str, timeout_s: float = 15.0, slow_s: float | None = None
 ) -> ProbeResult:
-    """Probes one component and blocks until it is over, at most `timeout_s` and a short grace.
+    """Probes one component and blocks until it is over.
 
     Args:
         name: what it is called in the result.
         code: Python that imports and uses it; may set `version` and `detail`, and call
             `missing(reason)` and `expect(condition, otherwise)`.
-        timeout_s: seconds it may take.
-        slow_s: seconds from which it counts as `slow`; half the timeout if None.
+        timeout_s: seconds of its own it may take; up to eight times as much on a busy machine.
+        slow_s: seconds of its own from which it counts as `slow`; half the timeout if None.
     """
     component = Component(name, name, code, (), "", "")
     slow = timeout_s / 2 if slow_s is None else slow_s
@@ -123,36 +57,46 @@ def run_probes(
     slow_s: float | None = None,
     known: Mapping[str, ProbeResult] | None = None,
     on_change: OnChange | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> dict[str, ProbeResult]:
     """Probes components side by side under one hard total; leaves no process behind.
 
-    A component whose requirement is unusable is not run and takes over its state, so a hanging
-    torch costs one timeout. A requirement that is neither given nor known is not waited for.
+    Those that rest on the same one share its interpreter, see `probing.batch`. A component whose
+    requirement is unusable is not run and takes over its state, so a hanging torch costs one
+    timeout. A requirement that is neither given nor known is not waited for.
 
     Args:
         components: what to probe, in the order of starting.
-        timeout_s: seconds each may take, counted from its own start.
-        total_s: seconds all together may take; four timeouts if None.
-        max_parallel: probes at once; one per core, at least two, if None.
-        slow_s: seconds from which one counts as `slow`; half the timeout if None.
+        timeout_s: seconds of its own that each may take, counted from its own start: on an idle
+            machine these are seconds of wall time, on a busy one there are up to eight times more.
+        total_s: seconds all together may take, four times that on a busy machine; four timeouts if
+            None. So with the default of 15 s it is all over after 60 s, or 240 s on a busy machine.
+        max_parallel: processes at once; one per core, at least two, if None.
+        slow_s: seconds of its own from which one counts as `slow`; half the timeout if None.
         known: results that are already there, for requirements.
         on_change: told of every start and end.
+        notice: told, in sentences, why it takes longer.
 
     Returns:
         One result for each component given, in that order.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: SIGINT, SIGTERM or SIGHUP came; nothing is left running.
     """
     wanted = list(components)
+    total = TOTAL * timeout_s if total_s is None else total_s
     session = _Session(
         timeout_s=timeout_s,
         slow_s=timeout_s / 2 if slow_s is None else slow_s,
-        deadline=time.monotonic() + (4 * timeout_s if total_s is None else total_s),
+        total_s=total,
         max_parallel=max_parallel or max(2, available_cores()),
         on_change=on_change or (lambda name, result: None),
+        notice=notice or (lambda text: None),
         waiting=wanted.copy(),
-        running={},
         results=dict(known or {}),
     )
-    session.run()
+    with signals_held() as stopped, orphans_adopted():
+        session.run(stopped)
     return {c.name: session.results[c.name] for c in wanted}
 
 
@@ -162,152 +106,139 @@ class _Session:
 
     timeout_s: float
     slow_s: float
-    deadline: float
+    total_s: float
     max_parallel: int
     on_change: OnChange
+    notice: Callable[[str], None]
     waiting: list[Component]
-    running: dict[str, GuardedProcess]
     results: dict[str, ProbeResult]
+    running: list[Batch] = field(default_factory=list)
+    alone: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    began: float = field(default_factory=time.monotonic)
+    spent_s: float = 0.0
+    waited_s: float = 0.0
+    over: bool = False
+    next_look: float = 0.0
 
-    def run(self) -> None:
+    def run(self, stopped: Callable[[], bool]) -> None:
         try:
-            while self.waiting or self.running:
+            while (self.waiting or self.running) and not stopped():
                 self._start_ready()
                 self._collect()
-                if time.monotonic() >= self.deadline:
+                if self._total_is_over():
                     self._give_up()
                 time.sleep(POLL_S)
         finally:
-            # Ctrl-C comes through here: nothing may outlive the prober.
-            for process in self.running.values():
-                process.close()
+            for batch in self.running:
+                batch.process.close()
 
     def _start_ready(self) -> None:
-        unsettled = {c.name for c in self.waiting} | set(self.running)
         for component in list(self.waiting):
-            if unsettled & set(component.requires):
+            if component not in self.waiting or self._unsettled() & set(component.requires):
                 continue
             blocker = self._blocker(component)
             if blocker is not None:
                 self.waiting.remove(component)
                 self._settle(_not_probed(component.name, blocker))
-                unsettled.discard(component.name)
             elif len(self.running) < self.max_parallel:
-                self.waiting.remove(component)
-                self._start(component)
+                self._start(self._batch(component))
+
+    def _unsettled(self) -> set[str]:
+        return {c.name for c in self.waiting} | {c.name for b in self.running for c in b.components}
+
+    def _batch(self, first: Component) -> list[Component]:
+        """Returns a component and those that can share its interpreter."""
+        batch = [first]
+        if first.name in self.alone:
+            return batch
+        shared, unsettled = {first.name, *first.requires}, self._unsettled()
+        for component in self.waiting:
+            requires, there = set(component.requires), {c.name for c in batch}
+            ready = not (requires & unsettled) - there and self._blocker(component) is None
+            free = component.name not in self.alone | there
+            if ready and free and requires & shared:
+                batch.append(component)
+        return batch
 
     def _blocker(self, component: Component) -> ProbeResult | None:
         found = [self.results[r] for r in component.requires if r in self.results]
         return next((r for r in found if not r.usable), None)
 
-    def _start(self, component: Component) -> None:
-        self.on_change(component.name, None)
+    def _start(self, components: list[Component]) -> None:
+        for component in components:
+            self.waiting.remove(component)
         try:
-            self.running[component.name] = _start_probe(component.code, self.timeout_s)
+            self.running.append(Batch(components, self.timeout_s, self.slow_s))
         except OSError as error:
             detail = f"the probe could not be started: {error}"
-            self._settle(ProbeResult(component.name, ProbeState.BROKEN, None, 0.0, detail))
+            self._show(components)
+            for component in components:
+                self._settle(ProbeResult(component.name, ProbeState.BROKEN, None, 0.0, detail))
+            return
+        self._show(components[:1])
 
     def _collect(self) -> None:
-        for name, process in list(self.running.items()):
-            if process.poll():
-                result = _classify(name, process, self.timeout_s, self.slow_s)
-                process.close()
-                del self.running[name]
+        for batch in list(self.running):
+            over = batch.poll()
+            self._show(batch.begun)
+            self._tell(batch)
+            if not over:
+                continue
+            batch.process.close()
+            self.running.remove(batch)
+            self.spent_s += batch.process.age_s
+            self.waited_s += batch.waited_s
+            for result in batch.results:
                 self._settle(result)
+            self._again(batch)
+
+    def _again(self, batch: Batch) -> None:
+        self.waiting[:0] = [*batch.alone, *batch.left]
+        for component in batch.alone:
+            self.alone.add(component.name)
+            self.notice(f"{component.name} failed beside others and is tried again alone")
+
+    def _tell(self, batch: Batch) -> None:
+        patience, name = batch.process.patience, batch.begun[-1].name
+        if patience.extended and name not in self.told:
+            self.told.add(name)
+            self.notice(
+                f"{name} is kept waiting by other work ({describe_load()}): it is given up to "
+                f"{patience.hard_s:g} s"
+            )
+
+    def _show(self, begun: Iterable[Component]) -> None:
+        for component in begun:
+            if component.name not in self.shown:
+                self.shown.add(component.name)
+                self.on_change(component.name, None)
+
+    def _total_is_over(self) -> bool:
+        now = time.monotonic()
+        elapsed = now - self.began
+        if self.over or elapsed < self.total_s or now < self.next_look:
+            return self.over
+        self.next_look = now + LOOK_S
+        waited = self.waited_s + sum(b.waited_s for b in self.running)
+        spent = self.spent_s + sum(b.process.age_s for b in self.running)
+        return elapsed >= HARD_TOTAL * self.total_s or waited < WAITING * spent
 
     def _give_up(self) -> None:
+        self.over = True
         for component in self.waiting:
-            detail = f"{NOT_PROBED}the time for all probes together was over"
+            detail = f"{NOT_PROBED}the time for all probes together was over; {describe_load()}"
             self._settle(ProbeResult(component.name, ProbeState.TIMEOUT, None, 0.0, detail))
         self.waiting.clear()
-        for process in self.running.values():
-            process.stop("total")
+        for batch in self.running:
+            batch.process.stop("total")
 
     def _settle(self, result: ProbeResult) -> None:
         self.results[result.name] = result
         self.on_change(result.name, result)
 
 
-def _start_probe(code: str, timeout_s: float) -> GuardedProcess:
-    env = {k: v for k, v in DEFAULTS.items() if k not in os.environ}
-    # -P keeps the probe's own folder off sys.path; import_path gives it what the prober sees.
-    argv = [sys.executable, "-P", "-u", str(CHILD.resolve()), ".", str(timeout_s)]
-    return GuardedProcess(
-        argv, timeout_s, {**env, "PYTHONPATH": import_path()}, {"component.py": code}
-    )
-
-
 def _not_probed(name: str, blocker: ProbeResult) -> ProbeResult:
     detail = f"{NOT_PROBED}{blocker.name} is {blocker.state}"
     return ProbeResult(name, blocker.state, None, 0.0, detail)
-
-
-def _classify(name: str, process: GuardedProcess, timeout_s: float, slow_s: float) -> ProbeResult:
-    outcome = _outcome(process)
-    version = outcome.get("version") if isinstance(outcome.get("version"), str) else None
-    code = process.returncode
-
-    def result(state: ProbeState, detail: str, number: str | None = None) -> ProbeResult:
-        return ProbeResult(name, state, version, process.seconds, detail, number)
-
-    if process.flooded:
-        limit = OUTPUT_LIMIT_BYTES // 2**20
-        return result(ProbeState.BROKEN, f"printed more than {limit} MiB while it was probed")
-    if process.stopped_by is not None:
-        return result(ProbeState.TIMEOUT, _timeout_detail(process, timeout_s, outcome))
-    worked = outcome.get("state") == ProbeState.OK
-    prefix = "worked, but " if worked else ""
-    if code is not None and code < 0:
-        signal_name = _signal_name(-code)
-        where = _stack_top(process)
-        return result(ProbeState.CRASHED, f"{prefix}died of {signal_name}{where}", signal_name)
-    if code == 0 and not worked:
-        return result(ProbeState.LIED, "exited with 0 before it had been used")
-    if worked and code == 0:
-        state = ProbeState.SLOW if process.seconds > slow_s else ProbeState.OK
-        return result(state, str(outcome.get("detail", "")))
-    if worked or "state" not in outcome:
-        return result(ProbeState.BROKEN, f"{prefix}exited with {code}{_last_line(process)}")
-    return result(ProbeState(outcome["state"]), str(outcome.get("detail", "")))
-
-
-def _outcome(process: GuardedProcess) -> dict[str, Any]:
-    """Returns what the child recorded; nothing if it is absent, damaged or not signed."""
-    try:
-        with (process.directory / "outcome.json").open("rb") as file:
-            data = json.loads(file.read(OUTCOME_LIMIT_BYTES))
-    except (OSError, ValueError):
-        return {}  # the state `lied`, `crashed` or `timeout` then says what happened
-    signed = isinstance(data, dict) and data.get("nonce") == process.nonce
-    return data if signed and data.get("state") in ("ok", "missing", "broken") else {}
-
-
-def _timeout_detail(process: GuardedProcess, timeout_s: float, outcome: Mapping[str, Any]) -> str:
-    if process.stopped_by == "total":
-        return "stopped: the time for all probes together was over"
-    if outcome.get("state") == ProbeState.OK:
-        return f"worked, but did not exit within {timeout_s:g} s"
-    return f"no answer within {timeout_s:g} s{_stack_top(process)}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"  # real-time signals have no name
-
-
-def _stack_top(process: GuardedProcess) -> str:
-    """Says where the child was, from the stack that faulthandler left on stderr."""
-    dump = process.tail("stderr")
-    # The thread that died is called current; among equals the main thread is listed last.
-    thread = dump.rpartition("Current thread" if "Current thread" in dump else "Thread 0x")[2]
-    stack = thread.partition("most recent call first")[2]
-    frame = re.search(r'File "([^<"][^"]*)", line (\d+) in ', stack)
-    return f"; it was in {frame[1]}, line {frame[2]}" if frame else ""
-
-
-def _last_line(process: GuardedProcess) -> str:
-    lines = process.tail("stderr").strip().splitlines()
-    return f": {lines[-1][:300]}" if lines else ""

@@ -19,6 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from diagnostics.probing.patience import Patience
+from diagnostics.probing.usage import Usage, stat_fields, usage
+
 MARKER = "CURRICULUM_PROBE"
 """Environment variable that every guarded process and its descendants carry."""
 
@@ -42,12 +45,14 @@ class GuardedProcess:
 
     Args:
         argv: the command.
-        timeout_s: seconds after which it is terminated, then killed.
+        timeout_s: seconds of its own after which it is terminated, then killed; on a busy machine
+            it is given longer, see `Patience`.
         env: variables to set on top of this process's.
         files: files (name to text) to put into its private directory before it starts.
 
     Attributes:
         directory: its private working directory, removed by `close`.
+        patience: its limit, and what it used of it.
         nonce: the value of `CURRICULUM_PROBE` in its environment.
         stopped_by: None if it ended by itself, else `timeout`, `flood` or the caller's word.
         returncode: as in `subprocess`; None if it could not even be killed.
@@ -80,7 +85,7 @@ class GuardedProcess:
             for stream in ("stdout", "stderr"):
                 self._output[stream] = (self.directory / stream).open("w+b")
             self._started = time.monotonic()
-            self._deadline = self._started + timeout_s
+            self.patience = Patience(timeout_s)
             self._process = self._spawn(argv, env or {})
         except BaseException:
             self._clear()
@@ -96,7 +101,7 @@ class GuardedProcess:
         elif self.stopped_by is not None:
             if now >= self._kill_at:
                 self._finish()
-        elif now >= self._deadline:
+        elif self.patience.due() and self.patience.over(self.used()):
             self.stop("timeout")
         elif self._output_bytes() > OUTPUT_LIMIT_BYTES:
             self.stop("flood")
@@ -111,8 +116,17 @@ class GuardedProcess:
         self._family = family(self._process.pid, self.nonce)
         _signal_group(self._process.pid, signal.SIGTERM)
 
+    @property
+    def age_s(self) -> float:
+        """Wall time from its start to its end, or until now."""
+        return self.seconds if self._over else time.monotonic() - self._started
+
+    def used(self) -> Usage:
+        """Returns what it and its relatives have used of the machine."""
+        return usage({self._process.pid, *family(self._process.pid, self.nonce)})
+
     def wait(self, poll_s: float = 0.005) -> None:
-        """Blocks until the process is over; bounded by its timeout and the grace."""
+        """Blocks until the process is over; bounded by its patience and the grace."""
         while not self.poll():
             time.sleep(poll_s)
 
@@ -233,10 +247,9 @@ def _process_table() -> dict[int, ProcessEntry]:
 
 def _proc_entry(path: Path) -> ProcessEntry | None:
     try:
-        text = (path / "stat").read_text(encoding="utf-8", errors="replace")
+        state, parent, _, session, *rest = stat_fields(path)
     except OSError:
         return None  # it ended between the listing and the reading
-    state, parent, _, session, *rest = text[text.rindex(")") + 1 :].split()
     if state in "ZX":
         return None
     return ProcessEntry(int(parent), int(session), float(rest[15]))

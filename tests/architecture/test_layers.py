@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "diagnostics.components",
         "diagnostics.cores",
         "diagnostics.probe*",
+        "diagnostics.probing.*",
         "diagnostics.processes",
         "models.interfaces",
     ),
