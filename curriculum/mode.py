@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 USABLE_STATES = frozenset({"ok", "slow"})
 
@@ -105,14 +106,26 @@ def step_down(
     if decision.mode is None:
         return decision
     if decision.requested != "auto":
-        failed = f"{decision.mode} was forced and failed: {reason}"
-        return Decision(None, decision.requested, (*decision.reasons, failed), decision.missing)
-    reasons = (*decision.reasons, f"{decision.mode} was given up: {reason}")
+        return lowered(decision, None, reason)
     for mode in LADDER[LADDER.index(decision.mode) + 1 :]:
         simulatable = mode is not Mode.SIMULATION or needs.simulated
         if simulatable and not _lacking(states, needs, mode):
-            return Decision(mode, decision.requested, reasons, decision.missing)
-    return Decision(None, decision.requested, reasons, decision.missing)
+            return lowered(decision, mode, reason)
+    return lowered(decision, None, reason)
+
+
+def lowered(decision: Decision, to: Mode | None, reason: str) -> Decision:
+    """Returns what a decision becomes when its mode is given up for another, with the reason."""
+    forced = decision.requested != "auto"
+    what = "was forced and failed" if forced else "was given up"
+    reasons = (*decision.reasons, f"{decision.mode} {what}: {reason}")
+    return Decision(to, decision.requested, reasons, decision.missing)
+
+
+def rank(mode: Any) -> int:
+    """Returns the place of a mode on the ladder, 0 for the best; what is no mode comes last."""
+    names = [str(rung) for rung in LADDER]
+    return names.index(mode) if mode in names else len(names)
 
 
 def _lacking(states: Mapping[str, str], needs: TaskNeeds, mode: Mode) -> tuple[str, ...]:

@@ -101,8 +101,8 @@ def learned_in(rundir: RunDir, config: Config, task: str) -> tuple[str, int]:
             if (rundir.stage_dir(task, mode, last, "controller") / "result.json").exists():
                 return mode, last
     raise NoCheckpoint(
-        f"{rundir.path} holds no finished controller for {task}: run it first, or resume it with: "
-        f"python -m curriculum resume {rundir.path}"
+        f"{rundir.given} holds no finished controller for {task}: run it first, or resume it with: "
+        f"python -m curriculum resume {rundir.given}"
     )
 
 

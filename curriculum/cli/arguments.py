@@ -138,6 +138,7 @@ def _add_run(commands) -> None:
     where.add_argument(
         "--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …"
     )
+    _add_step_down(where)
     numbers = run.add_argument_group("configuration")
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
     numbers.add_argument(
@@ -177,7 +178,16 @@ def _add_resume(commands) -> None:
     resume = _command(commands, "resume", "run_commands", "go on with a stopped run")
     resume.add_argument("run", metavar="RUN", help="a run directory")
     resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
+    _add_step_down(resume)
     _add_display(resume)
+
+
+def _add_step_down(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--step-down",
+        action="store_true",
+        help="go on in a lesser mode where the one that a task was begun in cannot be had",
+    )
 
 
 def _add_inspection(commands) -> None:

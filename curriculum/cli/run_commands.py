@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     from curriculum.cli.walk import dry_run, probe, walk
 
     stages = tuple(args.stages or STAGES)
-    machine = probe(config, directory)
+    machine = probe(config, directory, may_step_down=args.step_down)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
     source = RunDir.open(Path(args.fork)) if args.fork else None
@@ -48,7 +48,8 @@ def resume(args: argparse.Namespace) -> ExitCode:
         config = load_config(rundir.config_path)
         from curriculum.cli.walk import probe, walk
 
-        return walk(args, config, probe(config, rundir.path), rundir, STAGES)
+        machine = probe(config, rundir.path, may_step_down=args.step_down)
+        return walk(args, config, machine, rundir, STAGES)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"run": run, "resume": resume}
@@ -75,19 +76,19 @@ def _sets(args: argparse.Namespace) -> list[str]:
 
 def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:
     """Takes over what fits, and says what that is."""
-    from curriculum.records.fork import fork
     from curriculum.records.ledger import Ledger
+    from curriculum.runs.fork import fork
 
     taken = [f"{t.task} {t.mode} {t.stage}" for t in fork(source, rundir, config)]
     different = changes(source.config(), config)
-    facts = {"source": str(source.path), "source_id": source.id, "changes": different}
+    facts = {"source": str(source.given), "source_id": source.id, "changes": different}
     Ledger(rundir.ledger_path).append("forked", **facts, taken=taken)
-    print(f"taken over from {source.path}: {', '.join(taken) or 'nothing'}", file=sys.stderr)
+    print(f"taken over from {source.given}: {', '.join(taken) or 'nothing'}", file=sys.stderr)
 
 
 def _rundir(directory: Path, config: Config) -> RunDir:
     if not RunDir.exists(directory):
-        return RunDir.create(directory, dump(config))
+        return RunDir.begin(directory, dump(config))
     rundir = RunDir.open(directory)
     rundir.require_same_config(config)
     return rundir

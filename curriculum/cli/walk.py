@@ -15,12 +15,12 @@ from typing import Any
 from curriculum.config.loading import config_hash
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
-from curriculum.mode import decide
 from curriculum.records.ledger import Ledger
 from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
 from curriculum.runs.endings import exit_code
+from curriculum.runs.history import starts_in
 from curriculum.runs.machine import (
     hardware,
     inexact_because,
@@ -35,33 +35,34 @@ from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.report import write_report
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, signals_to
-from curriculum.tasks import needs_of
 from diagnostics.cache import probe_all
 
 
-def probe(config: Config, directory: Path | None = None) -> Machine:
+def probe(config: Config, directory: Path | None = None, *, may_step_down: bool = False) -> Machine:
     """Probes what the configuration could use and refuses what this machine cannot do.
 
     Args:
         config: of the run.
         directory: of the run, if it is not where the configuration says.
+        may_step_down: whether a run that is there may go on in a lesser mode.
 
     Raises:
-        ComponentMissing: a forced mode cannot be had.
+        ComponentMissing: a mode that is forced, or that a task was begun in, cannot be had.
         ConfigError: the run would not fit into memory.
         RunIOError: it would not fit onto the disk.
     """
     probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
     machine = machine_from(config, probes)
     refuse_impossible(config, machine.states)
-    modes = {}
-    for task in config.tasks:
-        mode = decide(machine.states, needs_of(task), config.curriculum.mode).mode
-        if mode is not None:
-            modes[task.name] = str(mode)
+    there = directory or Path(config.run_dir) / config.name
+    starts = starts_in(there, config, machine.states, may_step_down)
+    modes = {
+        name: str(start.decision.mode)
+        for name, start in starts.items()
+        if start.decision.mode is not None and start.verdict is None
+    }
     require_memory(config, modes, machine.workers)
     written = disk_needs(config, modes)
-    there = directory or Path(config.run_dir) / config.name
     require_disk(there, sum(need.bytes for need in written), lower_disk(written))
     return machine
 
@@ -82,8 +83,9 @@ def dry_run(
         "stages": list(stages),
         "tasks": [],
     }
+    starts = starts_in(directory, config, machine.states, args.step_down)
     for task in config.tasks:
-        decision = decide(machine.states, needs_of(task), config.curriculum.mode)
+        decision = starts[task.name].decision
         plan["tasks"].append(
             {
                 "task": task.name,
@@ -129,6 +131,7 @@ def walk(
             barrier,
             listener=display.on_progress,
             stages=stages,
+            may_step_down=args.step_down,
             after_task=_media(config),
         )
         try:
@@ -183,7 +186,7 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
         seed=config.seed,
         mode=config.curriculum.mode,
         config_hash=config_hash(config),
-        run_dir=str(rundir.path),
+        run_dir=str(rundir.given),
         **facts,
         resumed=bool(started),
         command=shlex.join(["python", "-m", "curriculum", *sys.argv[1:]]),
@@ -209,7 +212,7 @@ def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
 
 
 def _resume_command(rundir: RunDir) -> str:
-    return f"python -m curriculum resume {shlex.quote(str(rundir.path))}"
+    return f"python -m curriculum resume {shlex.quote(str(rundir.given))}"
 
 
 def _say_resume(what: str, rundir: RunDir) -> None:
@@ -221,11 +224,11 @@ def _print_result(
 ) -> None:
     if args.json:
         result = {
-            "run_dir": str(rundir.path),
+            "run_dir": str(rundir.given),
             "exit_code": int(code),
             "verdicts": [asdict(v) for v in verdicts],
         }
         print(json.dumps(result, indent=2))
         return
     final_table(verdicts)
-    print(f"report: {rundir.path / 'report.md'}")
+    print(f"report: {rundir.given / 'report.md'}")

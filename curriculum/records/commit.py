@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,11 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.records.facts import WrongFact, fact
 from curriculum.records.files import (
     RESERVE_BYTES,
     Disk,
     Files,
+    NotPlain,
     read_json,
+    read_plain,
     refused,
     require_room,
     to_json,
@@ -40,7 +42,10 @@ SCHEMA = 1
 STATE, META, MANIFEST = "state.safetensors", "meta.json", "manifest.json"
 _MANIFEST_LIMIT = 2**20
 _NUMBER = re.compile(r"\d{6,}")
+LEFT_COMMIT = re.compile(r"\d{6,}\.tmp-\d+")
+"""What a commit is called while it is written, or removed."""
 _KINDS = "biuf"
+_BODY = {"number": int, "complete": bool, "appended": dict[str, int], "files": dict[str, Any]}
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 Report = Callable[[str], None]
@@ -228,7 +233,8 @@ class CommitStore:
     def _sweep(self) -> None:
         """Removes leftovers of dead writers; before a save, because the room may be needed."""
         for leftover in self.directory.glob("*.tmp-*"):
-            self._files.remove_tree(leftover)
+            if LEFT_COMMIT.fullmatch(leftover.name):
+                self._files.remove_tree(leftover)
 
     def _give_up(self, number: int) -> None:
         """Removes what a refused save left, so that it does not sit on a disk that is full."""
@@ -267,10 +273,11 @@ def _open_manifest(directory: Path, identity: str) -> dict[str, Any]:
     schema = body.get("schema") if isinstance(body, dict) else None
     if schema != SCHEMA:
         raise Unverified(f"its format is {schema}, this program reads {SCHEMA}")
-    kinds = {"number": int, "complete": bool, "appended": dict, "files": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(body.get(name), kind)]
-    if wrong:
-        raise Unverified(f"{MANIFEST} has no {wrong[0]}")
+    try:
+        for name, kind in _BODY.items():
+            fact(kind, body.get(name), name)
+    except WrongFact as e:
+        raise Unverified(f"{MANIFEST} cannot be used: {e}") from e
     if body["number"] != int(directory.name):
         raise Unverified(f"it was written as number {body['number']}")
     if identity and body.get("identity") != identity:
@@ -288,16 +295,12 @@ def _looks_whole(directory: Path, identity: str) -> bool:
 
 
 def _bytes(path: Path, limit: int) -> bytes:
-    """Reads a plain file of at most `limit` bytes; a pipe or a device would never end."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise Unverified(f"{path.name} is missing")
-        if found.st_size > limit:
-            raise Unverified(f"{path.name} has {found.st_size} bytes, expected at most {limit}")
-        return path.read_bytes()
+        return read_plain(path, limit)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise Unverified(f"{path.name} is missing") from e
+    except NotPlain as e:
+        raise Unverified(f"{path.name} is missing: {e.strerror}") from e
 
 
 def _parsed(data: bytes) -> dict[str, Any]:

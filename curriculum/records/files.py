@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -19,6 +20,24 @@ from curriculum.errors import RunIOError
 MIB = 2**20
 RESERVE_BYTES = 4 * MIB
 """Room that a commit leaves on the disk, so that the ledger and the report can still be written."""
+
+READ_LIMIT = 2**30
+"""No file of facts comes near; a larger one would only fill the memory."""
+
+_FILES, _DISK, _MEMORY = (
+    "open files are short: raise their limit (`ulimit -n`) or end other programs",
+    "room on the disk is short: free some",
+    "memory is short: end other programs, or lower curriculum.workers or env.num_envs",
+)
+SHORTAGES = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOSPC: _DISK,
+    errno.EDQUOT: _DISK,
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: "processes or memory are short: end other programs, or raise `ulimit -u`",
+}
+"""What may be there again in a moment, by what the system says; nothing is broken then."""
 
 
 class Files(Protocol):
@@ -52,7 +71,7 @@ class Disk:
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
+        with os.fdopen(open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -89,6 +108,11 @@ def refused(error: OSError, what: str, path: Path, needed_bytes: int = 0) -> Run
         way_out = "it was moved or removed while it was in use; put it back and resume, or run anew"
     elif error.errno in (errno.EMFILE, errno.ENFILE):
         way_out = "raise the limit of open files (`ulimit -n`), then resume"
+    elif error.errno == errno.ELOOP:
+        reason = "a link stands in its place"
+        way_out = "a run writes through no link; put back what belongs there, then resume"
+    elif isinstance(error, NotPlain):
+        way_out = "move that away, then resume"
     elif error.errno == errno.EFBIG:
         way_out = "raise the limit of file sizes (`ulimit -f`), then resume"
     else:
@@ -114,15 +138,17 @@ def require_room(path: Path, needed_bytes: int) -> None:
 
 
 def write_bytes(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Replaces a file atomically and durably, creating its directory.
+    """Replaces a plain file atomically and durably, creating its directory.
 
     Raises:
-        RunIOError: the disk refused; the old file is untouched.
+        RunIOError: the disk refused, or a link or anything else is in the file's place; what is
+            there is untouched.
     """
     files = files or Disk()
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         files.make_directory(path.parent)
+        _require_plain(path)
         files.write(temporary, data)
         files.replace(temporary, path)
         files.sync_directory(path.parent)
@@ -144,6 +170,67 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Writes a file that a user named, atomically; where links lead there, they are followed.
+
+    Raises:
+        RunIOError: it is a device, a pipe or a directory, or the disk refused.
+    """
+    require_output(path)
+    write_bytes(Path(os.path.realpath(path)), data)
+
+
+def require_output(path: Path) -> None:
+    """Refuses a place that a user named for a file, before the work for it is done.
+
+    Raises:
+        RunIOError: it is a device, a pipe or a directory, or its links lead in a circle.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as e:
+        raise RunIOError(f"cannot write {path}: {e.strerror}: name another file") from e
+    if not stat.S_ISREG(mode):
+        raise RunIOError(f"cannot write {path}: it is {kind_of(mode)}: name a plain file")
+
+
+class NotPlain(OSError):
+    """Something else than a plain file is in a file's place; its text says what."""
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """Opens a file without following a link, and without waiting where a pipe is in its place.
+
+    Args:
+        path: of the file.
+        flags: of `os.open`.
+
+    Returns:
+        A file descriptor, which the caller closes.
+
+    Raises:
+        OSError: as `os.open`; ELOOP if it is a link.
+        NotPlain: it is no plain file.
+    """
+    return _opened(path, flags | os.O_NOFOLLOW)
+
+
+def read_plain(path: Path, limit: int = READ_LIMIT) -> bytes:
+    """Reads a plain file of at most `limit` bytes; a pipe or a device would never end.
+
+    Raises:
+        OSError: as `open`.
+        NotPlain: it is no plain file, or is larger.
+    """
+    with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise NotPlain(errno.EFBIG, f"it has {size} bytes, expected at most {limit}")
+        return file.read(limit)
+
+
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file, or None if there is no such file.
 
@@ -151,14 +238,70 @@ def read_json(path: Path) -> Any:
         RunIOError: it cannot be read, or is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_plain(path))
     except FileNotFoundError:
         return None
     except (ValueError, OSError, RecursionError) as e:
-        raise RunIOError(
-            f"cannot read {path}: {e}: expected a JSON file that this program wrote; "
-            f"remove it to have its stage done again"
-        ) from e
+        why = e.strerror if isinstance(e, OSError) else e
+        raise RunIOError(damaged(path, str(why))) from e
+
+
+def damaged(path: Path, why: str) -> str:
+    """Returns the sentence about a file of a run that holds something else than it has to."""
+    return (
+        f"cannot read {path}: {why}: expected a JSON file that this program wrote; remove it to "
+        f"have its stage done again, or put it back as it was"
+    )
+
+
+def shortage(error: BaseException) -> str | None:
+    """Returns what a machine was short of for a moment, if that is what an error came from.
+
+    Args:
+        error: what was raised; what it was raised from counts too.
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and cause.errno in SHORTAGES:
+            return SHORTAGES[cause.errno]
+        if isinstance(cause, MemoryError):
+            return SHORTAGES[errno.ENOMEM]
+        if isinstance(cause, RuntimeError) and "can't start new thread" in str(cause):
+            return SHORTAGES[errno.EAGAIN]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return None
+
+
+def _require_plain(path: Path) -> None:
+    """Raises NotPlain if something else than a plain file has a file's name."""
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            raise NotPlain(errno.EINVAL, f"{kind_of(mode)} is in its place")
+
+
+def _opened(path: Path, flags: int) -> int:
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise NotPlain(errno.EINVAL, f"{kind_of(mode)} is in its place")
+    return handle
+
+
+def kind_of(mode: int) -> str:
+    """Returns what a file is, from its `st_mode`."""
+    known = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFLNK: "a link",
+    }
+    return known.get(stat.S_IFMT(mode), "no plain file")
 
 
 def to_json(value: Any) -> Any:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curriculum.records.files import read_json, write_json
+from curriculum.errors import RunIOError
+from curriculum.records.facts import WrongFact, entry
+from curriculum.records.files import damaged, read_json, write_json
 from models.interfaces import Metrics
 
 
@@ -47,12 +49,20 @@ class Finished:
 
     @classmethod
     def read(cls, directory: Path) -> Finished | None:
-        """Returns what a stage left in its directory, or None if it has not finished."""
-        entry = read_json(directory / "result.json")
-        if entry is None:
+        """Returns what a stage left in its directory, or None if it has not finished.
+
+        Raises:
+            RunIOError: it cannot be read, or is not what a stage leaves.
+        """
+        path = directory / "result.json"
+        found = read_json(path)
+        if found is None and not path.exists():
             return None
-        times = entry.get("committing", {}), entry.get("spent", {})
-        return cls(entry.get("mode", ""), entry["seconds"], StageResult(**entry["result"]), *times)
+        try:
+            # Runs from before modes shared their data do not tell the mode.
+            return entry(cls, {"mode": "", **found} if isinstance(found, dict) else found)
+        except WrongFact as e:
+            raise RunIOError(damaged(path, str(e))) from e
 
     def write(self, directory: Path) -> None:
         """Leaves it in the stage's directory: from then on the stage is not run again."""

@@ -6,13 +6,14 @@ import errno
 import json
 import math
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from curriculum.records.files import refused, to_json
+from curriculum.records.facts import WrongFact, fact, finite, shown
+from curriculum.records.files import open_plain, read_plain, refused, to_json
 
 Event = dict[str, Any]
 Subscriber = Callable[[Event], None]
@@ -33,6 +34,55 @@ IMPORTANT = frozenset(
 )
 """Events that are on the disk when `append` returns; others may be lost when the power fails."""
 
+_HEAD: Mapping[str, Any] = MappingProxyType({"t": float, "event": str})
+_NOWHERE = Path(os.devnull)
+_END_OF_TIME = 253_402_300_800
+"""The year 10000, which no calendar here can show."""
+
+_PLACE = {"task": str, "mode": str, "round": int, "stage": str}
+_ANY_PLACE = {name: kind | None for name, kind in _PLACE.items()}
+_NUMBER = float | str | None
+"""A number, or what the ledger writes for one that is not finite."""
+
+TOLD: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "run_started": {
+            "versions": dict[str, Any] | None,
+            "hardware": dict[str, Any] | None,
+        },
+        "decision": {
+            "task": str,
+            "requested": str | None,
+            "reasons": list[str] | None,
+            "missing": list[str] | None,
+        },
+        "stepped_down": {"task": str, "mode": str, "to": str, "reason": str | None},
+        "stage_started": {"resumed_at": dict[str, int] | None},
+        "stage_failed": {**_PLACE, "reason": str, "evidence": dict[str, Any] | None},
+        "stage_done": {
+            **_PLACE,
+            "seconds": _NUMBER,
+            "metrics": dict[str, Any] | None,
+            "facts": dict[str, Any] | None,
+            "committing": dict[str, Any] | None,
+            "spent": dict[str, Any] | None,
+        },
+        "verdict": {
+            "task": str,
+            "verdict": str | None,
+            "score": _NUMBER,
+            "interval": list[_NUMBER] | None,
+            "target": _NUMBER,
+            "env_steps": int | None,
+            "dream_steps": int | None,
+            "seconds": float | None,
+            "reasons": list[str] | None,
+        },
+        "media": {"paths": list[str]},
+        "resume_inexact": {"differences": list[str] | None},
+    }
+)
+"""What those events hold that somebody computes with; the others are only shown."""
 
 _COUNTS = ("step", "generation", "rollbacks")
 """Facts that say how far a stage had come when it told an event."""
@@ -103,24 +153,30 @@ class Ledger:
         if length == self.length():
             return
         try:
-            os.truncate(self.path, length)
+            handle = open_plain(self.path, os.O_RDWR)
+            try:
+                os.ftruncate(handle, length)
+            finally:
+                os.close(handle)
         except OSError as e:
             raise refused(e, "cut the ledger", self.path) from e
 
     def _write(self, line: bytes, sync: bool) -> None:
+        if self.path == _NOWHERE:
+            return
         if not self._mended:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(open_plain(self.path, os.O_WRONLY | os.O_CREAT))
             self.truncate(_whole_lines(self.path))
-            self.path.touch()
             self._mended = True
         before = self.length()
         # Not created again: a ledger that was removed together with its run has to be missed.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        handle = open_plain(self.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(handle, "ab", buffering=0) as file:
             if file.write(line) != len(line):
                 os.ftruncate(file.fileno(), before)
                 raise OSError(errno.ENOSPC, "the disk took only a part of the line")
-            if sync and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if sync:
                 os.fsync(file.fileno())
 
 
@@ -128,14 +184,26 @@ def read_events(path: Path) -> Iterator[Event]:
     """Yields the events of a ledger, oldest first; nothing if there is no file.
 
     An unfinished last line is left out. A damaged line elsewhere is yielded as an event
-    `unreadable_line` with its number.
+    `unreadable_line` with its number and the reason.
+
+    Raises:
+        RunIOError: it cannot be read, or is no plain file.
     """
-    if not path.exists():
+    if path == _NOWHERE:
         return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith(b"\n"):
-                yield _parse(line, number)
+    try:
+        data = read_plain(path)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise refused(e, "read the ledger", path) from e
+    yield from parse_events(data)
+
+
+def parse_events(data: bytes) -> Iterator[Event]:
+    """Yields the events that the bytes of a ledger hold; see `read_events`."""
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        yield _parse(line, number)
 
 
 def effective_events(path: Path) -> list[Event]:
@@ -191,19 +259,22 @@ def _is_repeated(event: Mapping[str, Any], before: Iterator[Event]) -> bool:
 
 def _parse(line: bytes, number: int) -> Event:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        entry = None
-    if not isinstance(entry, dict) or not isinstance(entry.get("event"), str) or "t" not in entry:
-        return {"t": 0.0, "event": "unreadable_line", "line": number}
-    return entry
+        found = json.loads(line)
+        for name, kind in _HEAD.items():
+            fact(kind, found[name] if isinstance(found, dict) else found, name)
+        if not (finite(found["t"]) and 0 <= found["t"] < _END_OF_TIME):
+            raise WrongFact(f"`t` is {shown(found['t'])}, expected unix seconds")
+        for name, kind in (_ANY_PLACE | TOLD.get(found["event"], {})).items():
+            fact(kind, found.get(name), name)
+    except (ValueError, RecursionError, KeyError, WrongFact) as e:
+        why = f"`{e.args[0]}` is missing" if isinstance(e, KeyError) else str(e)
+        return {"t": 0.0, "event": "unreadable_line", "line": number, "reason": why}
+    return found
 
 
 def _whole_lines(path: Path) -> int:
     """Returns the length up to and including the last newline."""
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - 65536)

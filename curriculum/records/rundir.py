@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +25,33 @@ from typing import Any
 
 from curriculum.config.loading import changes, load_config
 from curriculum.config.schema import Config
-from curriculum.errors import ConfigError, RunLocked
-from curriculum.records.files import read_json, refused, write_bytes, write_json
+from curriculum.errors import ConfigError, RunIOError, RunLocked
+from curriculum.records.commit import LEFT_COMMIT
+from curriculum.records.facts import shown
+from curriculum.records.files import (
+    kind_of,
+    open_plain,
+    read_json,
+    refused,
+    write_bytes,
+    write_json,
+)
 
 SCHEMA = 1
-_TEMPORARY = re.compile(r".+\.tmp-\d+")
+_LEFT_FILE = re.compile(r"\.(.+)\.tmp-\d+")
+_FILES = frozenset(
+    {
+        "run.json",
+        "config.yaml",
+        "events.jsonl",
+        "lock",
+        "pipeline_summary.csv",
+        "evaluation_results.json",
+        "report.md",
+    }
+)
+_FOLDERS = frozenset({"tasks", "media", "tensorboard"})
+"""What this program makes in a run directory; whatever else a user keeps there is left alone."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -39,7 +62,10 @@ class RunDir:
     """
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        self.path = path
+        self.given = Path(path)
+        """As the user named it, for sentences."""
+        # A plugin may change the working directory; the run stays where it is.
+        self.path = self.given.absolute()
         self.facts = dict(facts)
         """What run.json says: `schema`, `created` (unix seconds), `id` and the creator's facts."""
         self._lock: int | None = None
@@ -52,7 +78,14 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, config_yaml: str, facts: Mapping[str, Any] = _NOTHING) -> RunDir:
-        """Makes a new run directory.
+        """Makes a new run directory and leaves it to whoever locks it; see `begin`."""
+        rundir = cls.begin(path, config_yaml, facts)
+        rundir.release()
+        return rundir
+
+    @classmethod
+    def begin(cls, path: Path, config_yaml: str, facts: Mapping[str, Any] = _NOTHING) -> RunDir:
+        """Makes a new run directory whose lock this process holds from before there is a run in it.
 
         Args:
             path: of the run; its parents are created. An empty directory may be there, or the
@@ -62,22 +95,40 @@ class RunDir:
 
         Raises:
             ConfigError: there is a run already, or something else.
+            RunLocked: another process is making one there.
             RunIOError: the disk refused.
         """
-        path = Path(path)
-        if cls.exists(path):
+        rundir = cls(path, {})
+        if cls.exists(rundir.path):
             raise ConfigError(f"{path} holds a run already: resume it, or choose another directory")
-        _refuse_foreign(path)
+        _refuse_foreign(rundir.path)
+        try:
+            rundir.path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise refused(e, "write the run", rundir.path) from e
+        rundir.lock()
+        try:
+            rundir._write(config_yaml, facts)
+        except BaseException:
+            rundir.release()
+            raise
+        return rundir
+
+    def _write(self, config_yaml: str, facts: Mapping[str, Any]) -> None:
+        if self.exists(self.path):
+            raise ConfigError(
+                f"{self.given} holds a run since a moment ago: the same command goes on with it"
+            )
         entries = {
             "schema": SCHEMA,
             "created": round(time.time(), 3),
             "id": secrets.token_hex(8),
             **facts,
         }
-        write_bytes(path / "config.yaml", config_yaml.encode())
+        write_bytes(self.path / "config.yaml", config_yaml.encode())
         # Last, because a directory with run.json counts as a run.
-        write_json(path / "run.json", entries)
-        return cls(path, entries)
+        write_json(self.path / "run.json", entries)
+        self.facts = entries
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
@@ -94,12 +145,12 @@ class RunDir:
                 f"started, e.g. runs/<name>"
             )
         facts = read_json(path / "run.json")
-        if facts is None:
+        if facts is None and not (path / "run.json").exists():
             raise ConfigError(f"{path} is not a run directory: expected a run.json in it")
         if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
             found = facts.get("schema") if isinstance(facts, dict) else facts
             raise ConfigError(
-                f"{path}/run.json has format {found!r}, this program reads {SCHEMA}: use the "
+                f"{path}/run.json has format {shown(found)}, this program reads {SCHEMA}: use the "
                 f"version that wrote it"
             )
         return cls(path, facts)
@@ -180,23 +231,25 @@ class RunDir:
             listed = "\n  ".join(different[:20])
             more = f"\n  and {len(different) - 20} more" if len(different) > 20 else ""
             raise ConfigError(
-                f"{self.path} was begun with another configuration:\n  {listed}{more}\n"
-                f"resume it as it was with `python -m curriculum resume {self.path}`, or start a "
-                f"new run from it with `--fork {self.path} --run-dir DIR`"
+                f"{self.given} was begun with another configuration:\n  {listed}{more}\n"
+                f"resume it as it was with `python -m curriculum resume {self.given}`, or start a "
+                f"new run from it with `--fork {self.given} --run-dir DIR`"
             )
 
     def lock(self) -> None:
         """Takes the run for this process; the system gives it back when the process ends.
 
-        Whatever a killed holder left under a temporary name is removed.
+        Whatever a killed holder left under a temporary name is removed. It is harmless if this
+        process holds the run already.
 
         Raises:
             RunLocked: another process has it.
-            RunIOError: the disk refused.
+            RunIOError: the disk refused, or a link is in the place of something of the run.
         """
-        path = self.path / "lock"
+        if self._lock is not None and self._owner == os.getpid():
+            return
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = open_plain(self.path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as e:
             raise refused(e, "create the lock", self.path) from e
         try:
@@ -207,12 +260,16 @@ class RunDir:
             os.close(handle)
             if e.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise RunLocked(
-                    f"{self.path} is in use by {holder}: wait for it, stop it, or choose another "
+                    f"{self.given} is in use by {holder}: wait for it, stop it, or choose another "
                     f"--run-dir"
                 ) from e
             raise refused(e, "lock the run", self.path) from e
         self._lock, self._owner = handle, os.getpid()
-        _sweep(self.path)
+        try:
+            _tidy(self.path)
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Gives the run back; harmless if it is not held."""
@@ -243,22 +300,55 @@ def _refuse_foreign(path: Path) -> None:
         raise ConfigError(f"{path} is a file: give a directory for the run")
     if not path.is_dir():
         return
-    ours = ("config.yaml", "lock", ".config.yaml.tmp-", ".run.json.tmp-")
-    foreign = sorted(p.name for p in path.iterdir() if not p.name.startswith(ours))
+    beginnings = ("config.yaml", "run.json", "lock")
+    foreign = sorted(
+        p.name
+        for p in path.iterdir()
+        if p.name not in beginnings and _written_as(p.name) not in beginnings
+    )
     if foreign:
         raise ConfigError(
             f"{path} is no run directory but holds {foreign[0]}: give an empty or a new directory"
         )
 
 
-def _sweep(path: Path) -> None:
-    """Removes temporary files and directories: nobody but the lock's holder may own them."""
+def _tidy(path: Path) -> None:
+    """Refuses links and removes what a killed holder left under a temporary name.
+
+    Only what this program makes is removed, and only where it makes it: a task may be called
+    `x.tmp-1`.
+
+    Raises:
+        RunIOError: something of the run is a link, or a pipe or a device is in its place.
+    """
     for folder, folders, files in os.walk(path):
-        for name in filter(_TEMPORARY.fullmatch, files):
+        inside = Path(folder).relative_to(path).parts
+        if not inside:
+            folders[:] = [name for name in folders if name in _FOLDERS]
+            files = [name for name in files if name in _FILES or _written_as(name) in _FILES]
+        for name in [*folders, *files]:
+            _require_own(Path(folder, name))
+        for name in filter(_written_as, files):
             Path(folder, name).unlink(missing_ok=True)
-        for name in filter(_TEMPORARY.fullmatch, list(folders)):
-            shutil.rmtree(Path(folder, name), ignore_errors=True)
-            folders.remove(name)
+        if len(inside) == 6 and inside[0] == "tasks" and inside[-1] == "commits":
+            for name in filter(LEFT_COMMIT.fullmatch, list(folders)):
+                shutil.rmtree(Path(folder, name), ignore_errors=True)
+                folders.remove(name)
+
+
+def _require_own(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise RunIOError(
+            f"{path} is {kind_of(mode)}: a run holds plain files and directories only, and writes "
+            f"through nothing else; put back what belongs there, then resume"
+        )
+
+
+def _written_as(name: str) -> str:
+    """Returns the name of the file that a temporary one was to become; empty if it is none."""
+    found = _LEFT_FILE.fullmatch(name)
+    return found[1] if found else ""
 
 
 def _sign(handle: int) -> None:

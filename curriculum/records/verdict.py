@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curriculum.config.schema import TaskConfig
+from curriculum.errors import RunIOError
 from curriculum.mode import LADDER, Decision
+from curriculum.records.facts import WrongFact, entry
 
 Outcome = Literal["passed", "missed", "degraded", "not_run"]
 
@@ -57,6 +59,17 @@ class Verdict:
         return self.verdict == "passed"
 
 
+@dataclass(frozen=True)
+class _Played:
+    """What an evaluation has to tell of one way of acting."""
+
+    score: float
+    interval: tuple[float, float]
+    scores: tuple[float, ...] = ()
+    policy: str = ""
+    other: dict[str, Any] | None = None
+
+
 def judge(
     task: TaskConfig, decision: Decision, facts: Mapping[str, Any], used: Mapping[str, Any]
 ) -> Verdict:
@@ -67,30 +80,39 @@ def judge(
         decision: the mode; with `auto`, anything below the best mode is a degradation.
         facts: of the evaluate stage: score, interval, scores, policy, and the other policy's.
         used: env_steps, dream_steps and seconds of the task.
+
+    Raises:
+        RunIOError: the facts are not those of an evaluation.
     """
+    try:
+        played = entry(_Played, facts)
+        other = entry(_Played, played.other) if played.other else None
+    except WrongFact as e:
+        raise RunIOError(
+            f"the result of the evaluation of {task.name} cannot be used: {e}; remove its "
+            f"result.json to have it done again, or put it back as it was"
+        ) from e
     simulated = decision.mode is LADDER[-1]
     target = task.simulation_target if simulated else task.target
     wanted = decision.requested in (str(decision.mode), "auto") and (
         decision.requested != "auto" or decision.mode is LADDER[0]
     )
-    reached = facts["score"] >= target
-    other = facts.get("other") or {}
-    others_interval = other.get("interval")
+    reached = played.score >= target
     outcome: Outcome = "missed" if not reached else "passed" if wanted else "degraded"
     return Verdict(
         task=task.name,
         verdict=outcome,
         mode=str(decision.mode),
         env_id=f"simulation/{task.env.simulation}" if simulated else task.env_id,
-        score=facts["score"],
-        interval=tuple(facts["interval"]),
+        score=played.score,
+        interval=played.interval,
         target=target,
-        episodes=len(facts["scores"]),
-        policy=facts["policy"],
+        episodes=len(played.scores),
+        policy=played.policy,
         reasons=decision.reasons,
-        other_policy=other.get("policy", ""),
-        other_score=other.get("score"),
-        other_interval=tuple(others_interval) if others_interval else None,
+        other_policy=other.policy if other else "",
+        other_score=other.score if other else None,
+        other_interval=other.interval if other else None,
         **used,
     )
 

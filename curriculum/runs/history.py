@@ -1,20 +1,52 @@
-"""What the ledger says about a task's past: modes, failed attempts, and what was used before."""
+"""What the ledger says about a task's past: modes, failed attempts, verdicts, what was used.
+
+A resumed run is the same run, so what was decided when it began holds: a task goes on in its mode,
+or not at all until its mode can be had again. Stepping down on a resume is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curriculum.config.schema import Config, TaskConfig
-from curriculum.mode import Decision, decide, step_down
+from curriculum.errors import ComponentMissing
+from curriculum.mode import LADDER, Decision, Mode, decide, lowered, rank, step_down
+from curriculum.records.facts import WrongFact, entry
 from curriculum.records.finished import Finished, Used
-from curriculum.records.ledger import Ledger
+from curriculum.records.ledger import Event, Ledger
 from curriculum.records.rundir import RunDir
+from curriculum.records.verdict import Verdict
 from curriculum.tasks import needs_of
 
 Place = tuple[Any, ...]
 """Task, mode, round and stage."""
+
+_SHORTAGE = re.compile(
+    r"\[Errno (?:11|12|23|24|28|122)\]|MemoryError|memory is short|out of memory|"
+    r"can't start new thread"
+)
+"""How a failure tells that the machine was short of something; earlier versions recorded these."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a task is gone on with.
+
+    Attributes:
+        decision: its mode.
+        kept: what it was begun with; None where it begins now.
+        given_up: why it goes on in a lesser mode than it was begun in, which was asked for.
+        verdict: what it earned in a better mode: it stands, and the task is not walked.
+    """
+
+    decision: Decision
+    kept: Decision | None = None
+    given_up: str = ""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -29,22 +61,67 @@ class History:
     rundir: RunDir
     ledger: Ledger
 
-    def decision(self, task: TaskConfig, states: Mapping[str, str]) -> Decision:
-        """Decides the mode, but never above one that this run has already given up."""
-        needs = needs_of(task)
-        decision = decide(states, needs, self.config.curriculum.mode)
-        for event in self.ledger.events("stepped_down"):
-            given_up = event["task"] == task.name and event["mode"] == str(decision.mode)
-            if given_up:
-                decision = step_down(decision, needs, states, event["reason"])
+    def starts(self, states: Mapping[str, str], may_step_down: bool = False) -> dict[str, Start]:
+        """Returns how each task is gone on with, or begun.
+
+        Args:
+            states: component name to probe state.
+            may_step_down: whether a task may go on in a lesser mode than it was begun in.
+
+        Raises:
+            ComponentMissing: a mode that a task was begun in cannot be had now; a sentence names
+                the tasks, the components and the way out.
+        """
+        found, lost = {}, []
+        for task in self.config.tasks:
+            kept, needs = self.kept(task), needs_of(task)
+            decision = kept or decide(states, needs, self.config.curriculum.mode)
+            given_up = ""
+            if kept is not None and kept.mode is not None:
+                lacking = _lacking(decide(states, needs, str(kept.mode)), states)
+                if lacking:
+                    lost.append(f"{task.name} was begun in {kept.mode}: {lacking}")
+                    given_up = f"{lacking} when the run was resumed with --step-down"
+                    decision = step_down(kept, needs, states, given_up)
+            verdict = self.standing(task, decision)
+            found[task.name] = Start(decision, kept, given_up, verdict)
+        if lost and not may_step_down:
+            raise ComponentMissing(_waiting(self.rundir, lost))
+        return found
+
+    def kept(self, task: TaskConfig) -> Decision | None:
+        """Returns the decision that a task was begun with, lowered as it was; None if there is
+        none, or it could not run at all."""
+        decision = self._first(task)
+        if decision is None or decision.mode is None:
+            return None
+        for event in self._events("stepped_down", task):
+            if event["mode"] == str(decision.mode) and not _was_short(event):
+                to = Mode(event["to"]) if event["to"] in LADDER else None
+                decision = lowered(decision, to, str(event.get("reason")))
         return decision
+
+    def standing(self, task: TaskConfig, decision: Decision) -> Verdict | None:
+        """Returns the verdict that was earned in a better mode than a task would go on in."""
+        for event in self._events("verdict", task):
+            if event.get("score") is None or rank(event.get("mode")) >= rank(_text(decision.mode)):
+                continue
+            try:
+                return entry(Verdict, event)
+            except WrongFact:
+                continue
+        return None
+
+    def has_pictures(self, place: Place) -> bool:
+        """Tells whether the pictures of a task's round were made, and are there."""
+        told = [e for e in self.ledger.events("media") if place_of(e)[:3] == place[:3]]
+        paths = [path for event in told for path in event["paths"]]
+        return bool(paths) and all((self.rundir.path / path).is_file() for path in paths)
 
     def used_before(self, task: TaskConfig) -> Used:
         """Returns what a task used in modes that an earlier process of this run has given up."""
         used = Used()
-        for event in self.ledger.events("stepped_down"):
-            if event["task"] != task.name:
-                continue
+        for event in self._events("stepped_down", task):
             for mode in ("REAL", event["mode"]):
                 of_mode = self.rundir.stage_dir(task.name, mode, 0, "").parent
                 for path in sorted(of_mode.glob("round-*/*/result.json")):
@@ -53,11 +130,67 @@ class History:
                         used.add(path.parent, finished)
         return used
 
-    def failures(self, here: Place) -> list[dict[str, Any]]:
-        """Returns the failed attempts of a stage, oldest first."""
-        return [e for e in self.ledger.events("stage_failed") if place_of(e) == here]
+    def failures(self, here: Place) -> list[Event]:
+        """Returns the failed attempts of a stage, oldest first; a shortage of a moment is none."""
+        told = self.ledger.events("stage_failed")
+        return [e for e in told if place_of(e) == here and not _was_short(e)]
+
+    def _events(self, name: str, task: TaskConfig) -> Iterator[Event]:
+        return (e for e in self.ledger.events(name) if e.get("task") == task.name)
+
+    def _first(self, task: TaskConfig) -> Decision | None:
+        """Returns the best decision that was recorded: every start records what it goes on in, and
+        earlier versions suffered lesser ones when they were resumed."""
+        best: Decision | None = None
+        for event in self._events("decision", task):
+            mode = event.get("mode")
+            if mode not in LADDER or (best is not None and rank(mode) >= rank(_text(best.mode))):
+                continue
+            reasons, missing = (tuple(event.get(k) or ()) for k in ("reasons", "missing"))
+            requested = str(event.get("requested") or "auto")
+            best = Decision(Mode(mode), requested, reasons, missing)
+        return best
+
+
+def starts_in(
+    directory: Path, config: Config, states: Mapping[str, str], may_step_down: bool = False
+) -> dict[str, Start]:
+    """Returns how each task of a run directory, which need not be there yet, is gone on with.
+
+    Nothing is written. It raises as `History.starts` does.
+    """
+    if RunDir.exists(directory):
+        rundir = RunDir.open(directory)
+    else:
+        rundir = RunDir(directory, {})
+    return History(config, rundir, Ledger(rundir.ledger_path)).starts(states, may_step_down)
 
 
 def place_of(event: Mapping[str, Any]) -> Place:
     """Returns the task, mode, round and stage that an event tells of."""
-    return event["task"], event["mode"], event["round"], event["stage"]
+    return tuple(event.get(key) for key in ("task", "mode", "round", "stage"))
+
+
+def _waiting(rundir: RunDir, lost: Sequence[str]) -> str:
+    listed = "\n  ".join(lost)
+    return (
+        f"the run in {rundir.given} keeps its mode, which this machine cannot have now; nothing was "
+        f"changed:\n  {listed}\nmend that and resume (`python -m diagnostics check` tells how; a "
+        f"busy machine may need only a moment), or go on in a lesser mode with --step-down"
+    )
+
+
+def _lacking(decision: Decision, states: Mapping[str, str]) -> str:
+    """Says what a mode that cannot be had lacks; empty if it can be had."""
+    if decision.mode is not None:
+        return ""
+    found = (f"{name} is {states.get(name, 'missing')}" for name in decision.missing)
+    return ", ".join(found) or "; ".join(decision.reasons)
+
+
+def _was_short(event: Event) -> bool:
+    return _SHORTAGE.search(str(event.get("reason"))) is not None
+
+
+def _text(mode: Mode | None) -> str | None:
+    return None if mode is None else str(mode)

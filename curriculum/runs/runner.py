@@ -22,16 +22,17 @@ from curriculum.backends.backend import (
 )
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import CurriculumError, StageFailure
-from curriculum.mode import Decision, step_down
+from curriculum.errors import ComponentMissing, CurriculumError, RunIOError, StageFailure
+from curriculum.mode import Decision, Mode, step_down
 from curriculum.pool import Pool
 from curriculum.progress import Listener, silent
+from curriculum.records.files import shortage
 from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
-from curriculum.runs.history import History, place_of
+from curriculum.runs.history import History, Place, Start, place_of
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, reached
 from curriculum.stops import Barrier
@@ -62,6 +63,7 @@ class Runner:
         barrier: commits and stops.
         listener: is told progress.
         stages: names of the stages to run; all of them by default.
+        may_step_down: whether a task that is gone on with may do so in a lesser mode.
         after_task: is called with the context of a task's last round when its verdict is in.
     """
 
@@ -72,11 +74,14 @@ class Runner:
     barrier: Barrier
     listener: Listener = silent
     stages: Sequence[str] = STAGE_NAMES
+    may_step_down: bool = False
     after_task: Callable[[StageContext], None] | None = None
     _pool: Pool = field(init=False)
     _history: History = field(init=False)
     _told: set[tuple[Any, ...]] = field(init=False, default_factory=set)
     """Places whose `stage_done` is in the ledger."""
+    _begun: set[str] = field(init=False, default_factory=set)
+    """Tasks that an earlier process began."""
 
     def __post_init__(self) -> None:
         import_plugins(self.config.curriculum.plugins)
@@ -92,12 +97,17 @@ class Runner:
 
         Raises:
             Stopped: the run was asked to stop; everything is committed.
+            ComponentMissing: a mode that a task was begun in cannot be had now.
             RunIOError: the disk refused.
         """
         verdicts: list[Verdict] = []
         self._told = {place_of(event) for event in self.ledger.events("stage_done")}
+        starts = self._history.starts(self.machine.states, self.may_step_down)
+        self._begun = {name for name, start in starts.items() if start.kept is not None}
         for task in self.config.tasks:
-            verdict = self._task(task)
+            self._record_start(task, starts[task.name])
+        for task in self.config.tasks:
+            verdict = self._task(task, starts[task.name])
             self.ledger.append("verdict", **asdict(verdict))
             verdicts.append(verdict)
             if self.config.curriculum.stop_on_miss and not verdict.met:
@@ -109,25 +119,21 @@ class Runner:
         backend = load_backend(mode, self.machine.states, self.machine.device)
         return self._context(task, backend, self._look_at(task, backend), number).at(stage)
 
-    def _task(self, task: TaskConfig) -> Verdict:
-        needs = needs_of(task)
-        decision = self._history.decision(task, self.machine.states)
-        self._record_decision(task, decision)
-        used = self._history.used_before(task)
+    def _task(self, task: TaskConfig, start: Start) -> Verdict:
+        if start.verdict is not None:
+            return start.verdict
+        decision, used = start.decision, self._history.used_before(task)
         while decision.mode is not None:
             try:
                 return self._in_mode(task, decision, used)
             except REFUSALS as e:
                 return refused(self.ledger, task, decision, e)
             except StageFailure as e:
-                lower = step_down(decision, needs, self.machine.states, e.reason)
-                self.ledger.append(
-                    "stepped_down",
-                    task=task.name,
-                    mode=str(decision.mode),
-                    to=str(lower.mode),
-                    reason=e.reason,
-                )
+                lower = step_down(decision, needs_of(task), self.machine.states, e.reason)
+                standing = self._history.standing(task, lower)
+                if standing is not None:
+                    return standing
+                self._record_step_down(task, decision, lower, e.reason)
                 decision = lower
                 self._pool.close()
                 self._pool = self._new_pool()
@@ -148,18 +154,30 @@ class Runner:
             if evaluate.NAME not in results:
                 continue
             verdict = judge(task, decision, results[evaluate.NAME].facts, used.totals())
-            if self.after_task is not None:
-                self.after_task(ctx.at(evaluate.NAME))
+            self._show(ctx.at(evaluate.NAME))
             if verdict.met:
                 break
         return verdict
 
+    def _show(self, ctx: StageContext) -> None:
+        """Calls `after_task`, unless what it makes was made before and is there."""
+        if self.after_task is not None and not self._history.has_pictures(_here(ctx)):
+            self.after_task(ctx)
+
     def _load(self, task: TaskConfig, decision: Decision) -> Backend:
         mode = str(decision.mode)
         try:
-            backend = load_backend(mode, self.machine.states, self.machine.device)
-        except ImportError as e:
-            raise StageFailure(f"the backend of {mode} cannot be imported: {e}") from e
+            backend = _guarded(
+                lambda: load_backend(mode, self.machine.states, self.machine.device),
+                f"the backend of {mode} cannot be imported",
+            )
+        except StageFailure as e:
+            if task.name not in self._begun or self.may_step_down:
+                raise
+            raise ComponentMissing(
+                f"{task.name} was begun in {mode} and keeps it: {e}; mend that and resume, or go "
+                f"on in a lesser mode with --step-down"
+            ) from e
         replacements = list(backend.replacements)
         if needs_gradients(task, backend):
             replacements.append(SEARCHED)
@@ -248,8 +266,7 @@ class Runner:
     def _retried(self, stage: Stage, ctx: StageContext) -> StageResult:
         """Runs a stage; attempts that failed before the process was killed are not given again."""
         retries = self.config.curriculum.max_retries
-        here = (ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage)
-        before = self._history.failures(here)
+        before = self._history.failures(_here(ctx))
         if len(before) > retries:
             raise StageFailure(before[-1]["reason"], before[-1]["evidence"])
         for attempt in range(len(before), retries + 1):
@@ -269,14 +286,31 @@ class Runner:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _record_decision(self, task: TaskConfig, decision: Decision) -> None:
+    def _record_start(self, task: TaskConfig, start: Start) -> None:
+        """Records the mode in which a task begins or goes on; what stands is not begun again."""
+        if start.verdict is not None:
+            return
+        decision, kept = start.decision, start.kept
+        if start.given_up and kept is not None:
+            self._record_step_down(task, kept, decision, start.given_up)
         self.ledger.append(
             "decision",
             task=task.name,
-            mode=str(decision.mode) if decision.mode else None,
+            mode=_text(decision.mode),
             requested=decision.requested,
             reasons=list(decision.reasons),
             missing=list(decision.missing),
+        )
+
+    def _record_step_down(
+        self, task: TaskConfig, decision: Decision, lower: Decision, reason: str
+    ) -> None:
+        self.ledger.append(
+            "stepped_down",
+            task=task.name,
+            mode=str(decision.mode),
+            to=str(lower.mode),
+            reason=reason,
         )
 
     def _new_pool(self) -> Pool:
@@ -305,12 +339,38 @@ def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:
 
 
 def _guarded(work: Callable[[], Any], what: str) -> Any:
-    """Turns whatever a stage's libraries raise into a StageFailure that keeps the evidence."""
+    """Turns whatever a stage's libraries raise into a StageFailure that keeps the evidence.
+
+    Raises:
+        RunIOError: the machine was short of something; that is no failure of the stage.
+    """
     try:
         return work()
-    except CurriculumError:
+    except CurriculumError as e:
+        if isinstance(e, StageFailure):
+            _refuse_shortage(e, what)
         raise
     except Exception as e:
+        _refuse_shortage(e, what)
         text = "".join(traceback.format_exception(e))
         reason = f"{what}: {type(e).__name__}: {e}"
         raise StageFailure(reason, {"traceback": text[-4000:]}) from e
+
+
+def _refuse_shortage(error: Exception, what: str) -> None:
+    """Ends the run where it can be resumed if the machine is short of something for a moment."""
+    short = shortage(error)
+    if short is None and isinstance(error, StageFailure) and "memory" in error.evidence:
+        short = "memory is short"
+    if short is not None:
+        raise RunIOError(
+            f"{what}: {error}: {short}; then resume: what is committed stays"
+        ) from error
+
+
+def _here(ctx: StageContext) -> Place:
+    return ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage
+
+
+def _text(mode: Mode | None) -> str | None:
+    return None if mode is None else str(mode)

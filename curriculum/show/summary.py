@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from curriculum.mode import rank
 from curriculum.records.ledger import effective
 from curriculum.show.words import finite, plain
 
@@ -74,7 +75,7 @@ class RunSummary:
         ended: facts of `run_finished` or `run_stopped`, whichever came last after the last start;
             None while it runs or after it died.
         first_s, last_s: unix seconds of the first and last event.
-        decisions: the last one per task.
+        decisions: the last one per task in the best mode it was begun in.
         replacements: each once, with all its tasks under `tasks`.
         step_downs, failures, notices: as recorded.
         refusals: tasks that ended by an error of the user's or could not be learned as configured;
@@ -83,7 +84,8 @@ class RunSummary:
         trouble: events that the run healed by itself, by name, with how often they came.
         probes: the last one per component.
         stages, checks: in order, each place once.
-        verdicts: the last one per task.
+        verdicts: the last one per task in the best mode that has a score: none of a lesser mode
+            replaces one that was earned.
         media: paths of pictures and animations, inside the run directory.
     """
 
@@ -135,7 +137,7 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         ended=_ended(told),
         first_s=min(times, default=None),
         last_s=max(times, default=None),
-        decisions=_last(by_name.get("decision", []), "task"),
+        decisions=_best(by_name.get("decision", [])),
         replacements=_replacements(by_name.get("replacement", [])),
         step_downs=tuple(by_name.get("stepped_down", [])),
         failures=tuple(by_name.get("stage_failed", [])),
@@ -156,7 +158,7 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         probes=_last(by_name.get("probe", []), "component"),
         stages=_stages(told),
         checks=_checks(by_name.get("check", [])),
-        verdicts=tuple(_last(by_name.get("verdict", []), "task").values()),
+        verdicts=tuple(_best(by_name.get("verdict", [])).values()),
         media=tuple(
             dict.fromkeys(plain(p) for e in by_name.get("media", []) for p in e.get("paths") or ())
         ),
@@ -175,6 +177,21 @@ def _ended(told: list[dict[str, Any]]) -> dict[str, Any] | None:
 def _last(events: list[dict[str, Any]], by: str) -> dict[str, dict[str, Any]]:
     """Returns the last event per value of one fact, in the order of their first appearance."""
     return {plain(event.get(by)): event for event in events}
+
+
+def _best(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns the last event per task of those in its best mode; one without a score counts least,
+    where events have scores."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in events:
+        task = plain(event.get("task"))
+        if task not in found or _worth(event) >= _worth(found[task]):
+            found[task] = event
+    return found
+
+
+def _worth(event: Event) -> tuple[bool, int]:
+    return event.get("score") is not None, -rank(event.get("mode"))
 
 
 def _replacements(events: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

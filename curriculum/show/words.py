@@ -12,6 +12,12 @@ from curriculum.mode import LADDER
 NOTHING = "–"
 """What stands where there is no number."""
 
+_TOO_LARGE = 2**63
+"""No count comes near, and larger whole numbers do not fit into a float."""
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -28,9 +34,19 @@ def plain(value: Any, limit: int = 2000) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Returns text with its lines, but with every control character written as its escape.
+
+    What a YAML, a ledger or a message quotes may hold anything; a terminal would obey it.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def finite(value: Any) -> float | None:
     """Returns a number as a float; None for what is none, or is not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
         return None
     return float(value) if math.isfinite(value) else None
 

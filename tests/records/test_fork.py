@@ -15,8 +15,8 @@ from curriculum.errors import ConfigError
 from curriculum.progress import STAGES
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import write_json
-from curriculum.records.fork import FIRST_USE, fork, unchanged
 from curriculum.records.rundir import RunDir
+from curriculum.runs.fork import FIRST_USE, fork, unchanged
 from curriculum.tasks import BUILTIN
 
 

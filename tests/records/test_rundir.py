@@ -41,7 +41,7 @@ def test_a_run_is_created_and_opened(tmp_path: Path) -> None:
     assert opened.stage_dir("pong", "FULL", 3, "vision") == (
         made.path / "tasks" / "pong" / "FULL" / "round-03" / "vision"
     )
-    assert sorted(p.name for p in made.path.iterdir()) == ["config.yaml", "run.json"]
+    assert sorted(p.name for p in made.path.iterdir()) == ["config.yaml", "lock", "run.json"]
 
 
 def test_the_umask_is_respected(tmp_path: Path) -> None:
