@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diagnostics.probing.patience import STRETCH
 from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
 from diagnostics.vetting.findings import LEVELS, Finding
 
@@ -92,12 +93,12 @@ def review(kind: str, place: str, timeout_s: float, **order: Any) -> Review:
 
 def _look(order: Mapping[str, Any], timeout_s: float) -> tuple[Seen, _Ending]:
     """Runs one process; returns what it told, and how it ended if that was not as it should."""
-    token = secrets.token_hex(16)
+    token, hard_s = secrets.token_hex(16), STRETCH * timeout_s
     process = GuardedProcess(
         [sys.executable, "-m", "diagnostics.vetting.inside"],
         timeout_s,
         env={"PYTHONPATH": import_path()},
-        files={ORDER: json.dumps({**order, "token": token, "timeout_s": timeout_s})},
+        files={ORDER: json.dumps({**order, "token": token, "hard_s": hard_s})},
     )
     try:
         process.wait()

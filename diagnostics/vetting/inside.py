@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +24,7 @@ def main() -> None:
     file = Path(ORDER)
     order = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
-    bound(order["timeout_s"])
+    bound(order["hard_s"], os.getppid())
     reporter = Reporter.instead_of_stdout(order["token"])
     REVIEWS[order["kind"]](reporter, order)
     reporter.tell(complete=True)
