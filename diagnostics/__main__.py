@@ -90,7 +90,11 @@ def _add_imports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "imports",
         help="verify that light commands start fast and load nothing heavy",
         description="Measures imports and --help in fresh interpreters (median of five) and fails, "
-        "with exit code 1, if one is too slow or loads a heavy module such as torch.",
+        "with exit code 1, if one is too slow or loads a heavy module such as torch. Time spent "
+        "waiting for a processor does not count.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="for CI: measure again what seems to be too slow"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the findings; - is stdout")
     parser.set_defaults(module="diagnostics.imports")
@@ -120,6 +124,12 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Measures throughput with warm-up and medians; without suites, all of them.",
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="for CI: exit 1 if anything is, in three tries, not half as fast as it should be "
+        "beside what it is compared with, or grows",
+    )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs per figure (5)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures; - is stdout")
     parser.set_defaults(module="diagnostics.bench")

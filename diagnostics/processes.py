@@ -140,6 +140,11 @@ class GuardedProcess:
             self._clear()
 
     @property
+    def pid(self) -> int:
+        """Its process, which leads its session."""
+        return self._process.pid
+
+    @property
     def flooded(self) -> bool:
         """Whether it printed more than a probe may, killed for it or not."""
         return self.stopped_by == "flood" or self._output_bytes() > OUTPUT_LIMIT_BYTES

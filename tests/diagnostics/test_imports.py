@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from diagnostics.imports import STARTS, Start, heavy_modules, measure
-
-ROOT = Path(__file__).resolve().parents[2]
+from diagnostics import imports
+from diagnostics.imports import STARTS, Launch, Start, heavy_modules, measure
 
 
 def start(code: str, limit_s: float | None = 5.0) -> Start:
     return Start("subject", ("-c", code), limit_s)
 
 
-@pytest.fixture(scope="module")
-def command() -> subprocess.CompletedProcess[str]:
-    """The whole command, run once."""
-    return subprocess.run(
-        [sys.executable, "-m", "diagnostics", "imports", "--json", "-"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-@pytest.mark.parametrize("title", [s.title for s in STARTS])
-def test_what_should_be_light_is(title: str, command: subprocess.CompletedProcess[str]) -> None:
-    (finding,) = (s for s in json.loads(command.stdout)["starts"] if s["title"] == title)
-    assert finding["passed"], finding["fault"]
+@pytest.mark.parametrize("subject", STARTS, ids=lambda start: start.title)
+def test_what_should_be_light_is(subject: Start) -> None:
+    finding = measure(replace(subject, limit_s=None), repeats=1)
+    assert finding.passed, finding.fault
 
 
 def test_a_heavy_module_is_found_however_deep(
@@ -62,11 +49,60 @@ def test_slowness_and_failure_are_faults() -> None:
     assert not broken.passed
 
 
+class Launches:
+    """Answers for `imports._launch`: each round of measurements takes the next time of these."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *rounds_s: float) -> None:
+        self.rounds = 0
+        self._rounds_s = rounds_s
+        monkeypatch.setattr(imports, "_launch", self)
+
+    def __call__(self, start: Start, *options: str) -> Launch:
+        if options:
+            return Launch(0.0, 0.0, "", "")
+        own_s = self._rounds_s[self.rounds]
+        self.rounds += 1
+        return Launch(100.0, own_s, "", "")
+
+
+def test_what_is_too_slow_once_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = Launches(monkeypatch, 9.0, 9.0, 0.4, 9.0)
+    finding = measure(start("pass", limit_s=0.5), repeats=1, rounds=4)
+    assert finding.passed and (finding.seconds, finding.own_s) == (100.0, 0.4)
+    assert launches.rounds == 3
+
+
+def test_what_is_always_too_slow_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = Launches(monkeypatch, 9.0, 8.0, 7.0, 6.0)
+    assert "takes 6.00 s" in measure(start("pass", limit_s=0.5), repeats=1, rounds=4).fault
+    assert launches.rounds == 4
+
+
+def test_waiting_for_a_processor_is_not_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "starved_seconds", lambda pid: 1000.0)
+    finding = measure(start("import time; time.sleep(0.1)", limit_s=0.05), repeats=1)
+    assert finding.passed and finding.own_s == 0.0 and finding.seconds > 0.1
+
+
+@pytest.mark.parametrize(
+    ("code", "limit_s", "expected"),
+    [("pass", 1000.0, 0), ("import time; time.sleep(0.1)", 0.05, 1), ("import cma", 1000.0, 1)],
+)
 def test_the_exit_code_is_that_of_the_worst_start(
-    command: subprocess.CompletedProcess[str],
+    code: str,
+    limit_s: float,
+    expected: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    report = json.loads(command.stdout)
-    assert [s["title"] for s in report["starts"]] == [s.title for s in STARTS]
-    assert report["passed"] == all(s["passed"] for s in report["starts"])
-    assert command.returncode == (0 if report["passed"] else 1)
-    assert "python -m diagnostics --help" in command.stderr
+    (tmp_path / "cma.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(imports, "STARTS", (start("pass", None), start(code, limit_s)))
+    monkeypatch.setattr(imports, "REPEATS", 1)
+    assert imports.main(argparse.Namespace(check=True, json="-")) == expected
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert [s["passed"] for s in report["starts"]] == [True, expected == 0]
+    assert report["passed"] == (expected == 0)
+    assert "subject" in printed.err
