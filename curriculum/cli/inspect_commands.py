@@ -16,7 +16,7 @@ from curriculum.tasks import builtin_tasks, load_config
 def validate(args: argparse.Namespace) -> ExitCode:
     """Checks a configuration and prints its tasks, or all of it."""
     from curriculum.config.loading import dump
-    from curriculum.envs.aliases import resolve
+    from curriculum.envs.aliases import DEFAULT_EPISODE_STEPS, UNLIMITED, resolve
 
     config = load_config(Path(args.config), sets=args.sets, preset=args.preset)
     if args.full:
@@ -25,9 +25,14 @@ def validate(args: argparse.Namespace) -> ExitCode:
     print(f"{args.config} is valid: {len(config.tasks)} tasks, seed {config.seed}")
     for task in config.tasks:
         print(f"  {_line(task)}")
-        notice = resolve(task.env_id)[1]
+        found, notice = resolve(task.env_id)
         if notice:
             print(f"    {notice}")
+        if found in UNLIMITED and not task.env.max_episode_steps:
+            print(
+                f"    {found} declares no limit of its episodes: one that goes on is truncated "
+                f"after {DEFAULT_EPISODE_STEPS:,} steps (env.max_episode_steps)"
+            )
     return ExitCode.OK
 
 

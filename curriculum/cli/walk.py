@@ -30,6 +30,7 @@ from curriculum.runs.machine import (
     versions,
 )
 from curriculum.runs.needs import disk_needs, lower_disk, require_memory
+from curriculum.runs.preflight import look
 from curriculum.runs.runner import Machine, Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.report import write_report
@@ -48,7 +49,7 @@ def probe(config: Config, directory: Path | None = None, *, may_step_down: bool 
 
     Raises:
         ComponentMissing: a mode that is forced, or that a task was begun in, cannot be had.
-        ConfigError: the run would not fit into memory.
+        ConfigError: a task cannot be learned, or the run would not fit into memory.
         RunIOError: it would not fit onto the disk.
     """
     probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
@@ -61,8 +62,9 @@ def probe(config: Config, directory: Path | None = None, *, may_step_down: bool 
         for name, start in starts.items()
         if start.decision.mode is not None and start.verdict is None
     }
-    require_memory(config, modes, machine.workers)
-    written = disk_needs(config, modes)
+    seen = look(config, modes)
+    require_memory(config, modes, machine.workers, seen)
+    written = disk_needs(config, modes, seen)
     require_disk(there, sum(need.bytes for need in written), lower_disk(written))
     return machine
 

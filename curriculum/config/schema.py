@@ -160,7 +160,7 @@ class VAEConfig:
     )
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
-    batch_size: int = key(128, "frames per update", low=2)
+    batch_size: int = key(128, "frames per update", low=2, high=65536)
     gradient_clip: float = key(
         10.0, "global norm that gradients are clipped to", low=0, open_low=True
     )
@@ -176,7 +176,7 @@ class MDNRNNConfig:
     learning_rate: float = key(1e-3, "Adam's step", low=0, high=1, open_low=True)
     epochs: int = key(20, "passes over the encoded episodes", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
-    batch_size: int = key(64, "sequences per update", low=1)
+    batch_size: int = key(64, "sequences per update", low=1, high=65536)
     gradient_clip: float = key(
         1.0, "global norm that gradients are clipped to", low=0, open_low=True
     )
@@ -198,7 +198,7 @@ class ControllerConfig:
 
     type: str = key("cpu", "cpu is pure numpy, original is torch", choices=("cpu", "original"))
     hidden_sizes: tuple[int, ...] = key(
-        (), "hidden layers; none makes it linear as in the paper", low=1, high=4096
+        (), "hidden layers; none makes it linear as in the paper", low=1, high=4096, max_items=8
     )
     features: tuple[str, ...] = key(
         ("z", "h"),
@@ -275,7 +275,7 @@ class PPOConfig:
     )
     target_kl: float = key(0.0, "ends an update's passes early; 0 is never", low=0)
     value_sizes: tuple[int, ...] = key(
-        (), "hidden layers of the value; none are those of C", low=1, high=4096
+        (), "hidden layers of the value; none are those of C", low=1, high=4096, max_items=8
     )
     clip_rewards: bool = key(False, "learn from the sign of rewards")
     reward_scale: float = key(1.0, "factor on rewards while learning", low=0, open_low=True)
@@ -307,7 +307,9 @@ class PPOConfig:
     memory_updates: int = key(
         0, "updates of M from recent rollouts before each dream, if C does not read h", low=0
     )
-    recall_steps: int = key(4096, "steps of each environment that M learns from then", low=2)
+    recall_steps: int = key(
+        4096, "steps of each environment that M learns from then", low=2, high=1_000_000
+    )
 
 
 @dataclass(frozen=True)
@@ -328,7 +330,7 @@ class DreamConfig:
 class EvaluateConfig:
     """The verdict."""
 
-    episodes: int = key(100, "full real episodes on fresh seeds", low=1)
+    episodes: int = key(100, "full real episodes on fresh seeds", low=1, high=1_000_000)
     sampled: bool = key(
         False, "judge by actions drawn from the policy instead of the most likely ones"
     )

@@ -26,6 +26,7 @@ import numpy as np
 
 from curriculum.envs import lunar_lander
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
+from curriculum.envs.faults import fault_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.errors import ComponentMissing, ConfigError
 from diagnostics.cores import available_cores
@@ -298,8 +299,6 @@ def _native_kwargs(order: Order) -> dict[str, Any]:
 def _one(env_id: str, kwargs: Mapping[str, Any], notice: Notice | None) -> gymnasium.Env:
     """Builds one environment; what Gymnasium warns of becomes notices."""
     import gymnasium
-
-    from curriculum.envs.checks import fault_of
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

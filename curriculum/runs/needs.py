@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.records.resources import MIB, host_memory, in_words
+from curriculum.runs.preflight import Look
 
 PROCESS_BYTES = {"FULL": 240 * MIB, "GYM_ONLY": 70 * MIB, "SIMULATION": 20 * MIB}
 """Memory that one process has for itself once it has imported a mode's libraries and worked a
@@ -24,6 +26,9 @@ ENV_BYTES = {"LunarLander": MIB // 8, "CarRacing": 8 * MIB}
 OTHER_ENV_BYTES, SIMULATION_BYTES = 2 * MIB, MIB // 3
 """Memory of one environment beyond its libraries; measured 0.1 (LunarLander), 1.4 (Atari) and
 7.8 MiB (CarRacing), and 0.3 at most of a simulation."""
+
+Seen = Mapping[str, Look]
+NOTHING_SEEN: Seen = MappingProxyType({})
 
 _PIXELS = 64 * 64
 _STATE_SIZE = 32
@@ -50,6 +55,7 @@ class Sizes:
 
     Attributes:
         observation: bytes of one.
+        latents: numbers that V makes of one.
         vision, memory, controller: parameters of V, M and C, or what numpy learners gather instead.
         solver: numbers in the solver's state and its candidates.
         practice: bytes of learning by gradients: two networks, rollouts, and what brings
@@ -57,6 +63,7 @@ class Sizes:
     """
 
     observation: int
+    latents: int
     vision: int
     memory: int
     controller: int
@@ -64,41 +71,46 @@ class Sizes:
     practice: int
 
     @classmethod
-    def of(cls, task: TaskConfig, mode: str) -> Sizes:
-        """Returns the sizes of a task in a mode; state observations count as 32 numbers."""
+    def of(cls, task: TaskConfig, mode: str, seen: Look | None = None) -> Sizes:
+        """Returns the sizes of a task in a mode; a state that was not seen counts as 32 numbers."""
         pixels = task.observation == "pixels"
         colours = 1 if task.env.grayscale else 3
-        latents = task.vae.z_dim if pixels else _STATE_SIZE
+        state, actions = (seen.shape[0], seen.actions) if seen else (_STATE_SIZE, _ACTION_SIZE)
+        latents = task.vae.z_dim if pixels else state
         hidden = task.mdnrnn.rnn_size
         chosen = task.controller
-        seen = ("z" in chosen.features) + ("dz" in chosen.features)
-        features = latents * seen + hidden * ("h" in chosen.features)
+        read = ("z" in chosen.features) + ("dz" in chosen.features)
+        features = latents * read + hidden * ("h" in chosen.features)
         by_gradients = chosen.solver == "ppo" and mode == "FULL"
         searched_linear = chosen.solver == "ppo" and not by_gradients
         hidden_sizes = () if searched_linear else chosen.hidden_sizes
-        widths = (features, *hidden_sizes, _ACTION_SIZE)
+        widths = (features, *hidden_sizes, actions)
         controller = sum(a * b + b for a, b in pairwise(widths))
         last_layer = (widths[-2] + 1) * widths[-1]
         polished = last_layer if chosen.polish_generations else 0
         moving = polished if by_gradients else controller
         searched = moving if moving > _LARGEST_COVARIANCE else moving**2
         return cls(
-            observation=_PIXELS * colours if pixels else _STATE_SIZE * _FLOAT,
+            observation=_PIXELS * colours if pixels else state * _FLOAT,
+            latents=latents,
             vision=_vision_parameters(task, colours, mode) if pixels else latents,
-            memory=_memory_parameters(task, latents, mode),
+            memory=_memory_parameters(task, latents, actions, mode),
             controller=controller,
             solver=4 * searched + 3 * chosen.population_size * controller * (moving > 0),
-            practice=_practice(task, features, latents, controller) if by_gradients else 0,
+            practice=_practice(task, features, latents, widths) if by_gradients else 0,
         )
 
 
-def memory_needs(config: Config, modes: Mapping[str, str], workers: int) -> list[Need]:
+def memory_needs(
+    config: Config, modes: Mapping[str, str], workers: int, seen: Seen = NOTHING_SEEN
+) -> list[Need]:
     """Returns what the hungriest moment of a run needs memory for.
 
     Args:
         config: of the run.
         modes: of the tasks, by name; a task without a mode is not run.
         workers: processes that play episodes.
+        seen: what environments look like, of the tasks whose were looked at.
     """
     moments: list[list[Need]] = [[]]
     for task in config.tasks:
@@ -106,7 +118,7 @@ def memory_needs(config: Config, modes: Mapping[str, str], workers: int) -> list
         if mode is None:
             continue
         always = [_processes(task, mode, workers), _environments(task, mode, workers)]
-        sizes = Sizes.of(task, mode)
+        sizes = Sizes.of(task, mode, seen.get(task.name))
         moments += [
             [*always, _collecting(task, sizes, workers)],
             [*always, _seeing(task, sizes, mode)],
@@ -116,7 +128,7 @@ def memory_needs(config: Config, modes: Mapping[str, str], workers: int) -> list
     return max(moments, key=lambda needs: sum(n.bytes for n in needs))
 
 
-def disk_needs(config: Config, modes: Mapping[str, str]) -> list[Need]:
+def disk_needs(config: Config, modes: Mapping[str, str], seen: Seen = NOTHING_SEEN) -> list[Need]:
     """Returns what a run will write at most, if every collected episode is as long as it may be."""
     needs = []
     rounds = config.curriculum.rounds
@@ -124,7 +136,7 @@ def disk_needs(config: Config, modes: Mapping[str, str]) -> list[Need]:
         mode = modes.get(task.name)
         if mode is None:
             continue
-        sizes, collect = Sizes.of(task, mode), task.collect
+        sizes, collect = Sizes.of(task, mode, seen.get(task.name)), task.collect
         steps = collect.max_steps_per_rollout + 1
         if task.env.max_episode_steps:
             steps = min(steps, task.env.max_episode_steps + 1)
@@ -136,7 +148,7 @@ def disk_needs(config: Config, modes: Mapping[str, str]) -> list[Need]:
         needs.append(Need(f"{task.name}: collected episodes", rows * row, keys))
         # Every round encodes all rows there are by then, a mean and a log variance each.
         encoded = sum(sum(per_round[: number + 1]) for number in range(rounds)) * steps
-        latents = 2 * _FLOAT * task.vae.z_dim
+        latents = 2 * _FLOAT * sizes.latents
         needs.append(Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim"))
         saved = 3 * (sizes.vision + sizes.memory) + 2 * (sizes.solver + sizes.controller)
         saved += sizes.practice // (3 * _FLOAT)
@@ -145,13 +157,15 @@ def disk_needs(config: Config, modes: Mapping[str, str]) -> list[Need]:
     return needs
 
 
-def require_memory(config: Config, modes: Mapping[str, str], workers: int) -> None:
+def require_memory(
+    config: Config, modes: Mapping[str, str], workers: int, seen: Seen = NOTHING_SEEN
+) -> None:
     """Refuses a run that would not fit into memory.
 
     Raises:
         ConfigError: with what it needs, what there is, and the keys to lower.
     """
-    needs = memory_needs(config, modes, workers)
+    needs = memory_needs(config, modes, workers, seen)
     needed, memory = sum(n.bytes for n in needs), host_memory()
     if needed > memory.available:
         raise ConfigError(
@@ -203,7 +217,7 @@ def _collecting(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
 
 def _seeing(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
     if task.observation != "pixels":
-        per_row = 4 * _STATE_SIZE
+        per_row = 4 * sizes.latents
     elif mode == "FULL":
         # Measured: 84 MiB with one colour and 123 with three, for 128 frames of 64 x 64.
         per_row = 30 * _PIXELS + 10 * sizes.observation
@@ -215,13 +229,15 @@ def _seeing(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
 
 def _remembering(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
     rnn = task.mdnrnn
-    latents = task.vae.z_dim if task.observation == "pixels" else _STATE_SIZE
+    latents = sizes.latents
     per_step = 8 * rnn.rnn_size
     if mode == "FULL":
         # Measured: 70 MiB for 64 sequences of 32 steps with Z = 32, K = 5 and R = 256.
         per_step = 40 * rnn.num_mixtures * latents + 11 * rnn.rnn_size
     batch = rnn.batch_size * rnn.sequence_length * per_step * _FLOAT
     keys = "mdnrnn.batch_size, mdnrnn.sequence_length, mdnrnn.num_mixtures or mdnrnn.rnn_size"
+    if task.observation == "state":
+        keys = f"the {latents:,} numbers of a state, by a wrapper, or {keys}"
     return _learning(task, "M", sizes.memory, batch, keys)
 
 
@@ -234,7 +250,7 @@ def _learning(task: TaskConfig, name: str, parameters: int, batch: int, keys: st
 def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
     chosen, dream = task.controller, task.dream
     together = dream.num_envs if chosen.train_in_dream else task.env.num_envs
-    states = max(1, workers) * together * (2 * task.mdnrnn.rnn_size + task.vae.z_dim) * _FLOAT
+    states = max(1, workers) * together * (2 * task.mdnrnn.rnn_size + sizes.latents) * _FLOAT
     shared = max(1, workers) * (sizes.vision + sizes.memory) * 3 * _FLOAT
     # Solvers compute in double precision.
     size = 2 * 2 * _FLOAT * sizes.solver + states + shared + sizes.practice
@@ -245,9 +261,13 @@ def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
     )
 
 
-def _practice(task: TaskConfig, features: int, latents: int, controller: int) -> int:
+def _practice(task: TaskConfig, features: int, latents: int, widths: tuple[int, ...]) -> int:
     ppo = task.ppo
-    learner = 2 * (4 + 3 + 3) * controller * _FLOAT
+    valued = (features, *(ppo.value_sizes or widths[1:-1]), 1)
+    parameters = sum(a * b + b for sizes in (widths, valued) for a, b in pairwise(sizes))
+    learner = (4 + 3 + 3) * parameters * _FLOAT
+    if ppo.branches and ppo.memory_updates:
+        learner += ppo.recall_steps * ppo.num_envs * (2 * latents + widths[-1] + 2) * _FLOAT
     # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
     played = 3 * ppo.reuse * ppo.num_steps * ppo.num_envs + 3 * ppo.branches * ppo.branch_steps
     states = 3 * (ppo.num_envs + 2 * ppo.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
@@ -267,10 +287,10 @@ def _vision_parameters(task: TaskConfig, colours: int, mode: str) -> int:
     return outer + inner + 3 * flat * latents + flat + 2 * latents
 
 
-def _memory_parameters(task: TaskConfig, latents: int, mode: str) -> int:
+def _memory_parameters(task: TaskConfig, latents: int, actions: int, mode: str) -> int:
     hidden = task.mdnrnn.rnn_size
     if mode != "FULL":
-        features = hidden + 2 * latents + _ACTION_SIZE + 1
+        features = hidden + 2 * latents + actions + 1
         return 2 * features * (features + latents)
     heads = 3 * task.mdnrnn.num_mixtures * latents + 2
-    return 4 * hidden * (latents + _ACTION_SIZE + hidden + 2) + (hidden + 1) * heads
+    return 4 * hidden * (latents + actions + hidden + 2) + (hidden + 1) * heads

@@ -1,0 +1,173 @@
+"""What cannot work is refused before a run begins, for all of its tasks together.
+
+One environment of each task is built in a guarded process, unless it is a task of ours, whose
+components were probed by doing just that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from curriculum.config.schema import Config, TaskConfig
+from curriculum.errors import ComponentMissing, ConfigError
+from curriculum.mode import LADDER
+from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
+from curriculum.tasks import builtin_tasks
+from diagnostics.processes import GuardedProcess, import_path
+
+_PLUGINS = ""
+"""Stands for the plugins where what is told has the name of a task."""
+
+_FULL, _SIMULATION = str(LADDER[0]), str(LADDER[-1])
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the environment of a task looks like.
+
+    Attributes:
+        shape: of one observation.
+        actions: how many there are, or their dimensions.
+    """
+
+    shape: tuple[int, ...]
+    actions: int
+
+
+Told = Mapping[str, Mapping[str, Any]]
+"""By task: `seen`, or why it cannot be: `refused`, `missing` or `stopped`."""
+
+
+def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
+    """Looks at the environments of a run, and refuses tasks that cannot be learned.
+
+    Args:
+        config: of the run.
+        modes: of its tasks, by name; a task without a mode is not run.
+
+    Returns:
+        What the environments look like, of the tasks that were looked at.
+
+    Raises:
+        ConfigError: with all tasks that cannot be learned, and why.
+        ComponentMissing: the only reason is packages that are missing.
+    """
+    running = [task for task in config.tasks if task.name in modes]
+    plugins = config.curriculum.plugins
+    unknown = [t for t in running if modes[t.name] != _SIMULATION and (plugins or not _ours(t))]
+    told = _told_of(unknown, plugins, config.curriculum.timeout_seconds)
+    problems = [f"  {_named(name, facts)}" for name, facts in told.items() if "seen" not in facts]
+    for task in running:
+        problems += [f"  {task.name}: {why}" for why in _unlearnable(task, modes[task.name])]
+    if problems:
+        missing = all("missing" in facts for facts in told.values() if "seen" not in facts)
+        raise (ComponentMissing if missing and told else ConfigError)(
+            "nothing was written, because this cannot be run as it is configured:\n"
+            + "\n".join(problems)
+        )
+    return {
+        name: Look(tuple(facts["seen"]["shape"]), facts["seen"]["actions"])
+        for name, facts in told.items()
+    }
+
+
+def _named(name: str, facts: Mapping[str, Any]) -> str:
+    if "stopped" in facts:
+        what = f"the environment of {name} was not built" if name else "plugins were not imported"
+        return (
+            f"{what}: {facts['stopped']}; correct what makes it, or give it more time with "
+            "curriculum.timeout_seconds"
+        )
+    why = facts.get("refused") or facts.get("missing")
+    return f"{name}: {why}" if name else str(why)
+
+
+def _ours(task: TaskConfig) -> bool:
+    """Whether a task plays what one of the built-in tasks plays, which its probe has built."""
+    played = {(ours.env_id, ours.observation) for ours in builtin_tasks()}
+    return (task.env_id, task.observation) in played and not task.env.kwargs
+
+
+def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
+    """Yields why a task cannot be learned in a mode, as far as that can be said without it."""
+    if mode != _FULL and not task.mdnrnn.trained:
+        yield (
+            f"mdnrnn.trained was false in mode {mode}, where M is an echo-state network, expected "
+            "true: what is random there stays random, the rest is all that it learns"
+        )
+    pixels = task.observation == "pixels"
+    if mode != _FULL and pixels:
+        from curriculum.backends.parts import numpy_vision
+        from curriculum.envs.interface import ActionSpec, EnvSpec
+
+        shape = (64, 64, 1 if task.env.grayscale else 3)
+        try:
+            numpy_vision(task, EnvSpec(task.env_id, "pixels", shape, ActionSpec("discrete", 1)), 0)
+        except ValueError as e:
+            yield f"V cannot be built in mode {mode}: {e} (vae.z_dim)"
+    if mode == _SIMULATION:
+        from curriculum.envs.simulation import make_simulation
+
+        try:
+            make_simulation(task.env.simulation, 1, "pixels" if pixels else "state").close()
+        except ValueError as e:
+            yield f"its simulation cannot be built: {e} (env.simulation)"
+
+
+def _told_of(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float) -> Told:
+    """Has environments built in guarded processes until something is known of each task."""
+    told: dict[str, Mapping[str, Any]] = {}
+    waiting = list(tasks)
+    while waiting:
+        found, end = _built(waiting, plugins, limit_s)
+        told |= found
+        if _PLUGINS in told:
+            break
+        left = [task for task in waiting if task.name not in told]
+        if left and len(left) == len(waiting):
+            # The first one was being built when its process ended.
+            told[left[0].name] = {"refused": end}
+            left = left[1:]
+        waiting = left
+    return told
+
+
+def _built(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float) -> tuple[Told, str]:
+    """Returns what one process told of tasks, and how it ended."""
+    order = {
+        "cwd": str(Path.cwd()),
+        "limit_s": limit_s,
+        "plugins": list(plugins),
+        "tasks": [
+            {
+                "name": task.name,
+                "env_id": task.env_id,
+                "observation": task.observation,
+                "env": asdict(task.env),
+            }
+            for task in tasks
+        ],
+    }
+    wall_s = WALL_LIMITS * limit_s * (1 + len(tasks))
+    argv = [sys.executable, "-m", "curriculum.runs.preflight_child", "."]
+    files, env = {ORDER: json.dumps(order)}, {"PYTHONPATH": import_path()}
+    with closing(GuardedProcess(argv, wall_s, env, files)) as process:
+        process.wait()
+        path = process.directory / TOLD
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        facts = [json.loads(line) for line in lines]
+        return {f.pop("task"): f for f in facts if f.pop("nonce") == process.nonce}, _end(process)
+
+
+def _end(process: GuardedProcess) -> str:
+    words = process.tail("stderr").strip().splitlines()
+    last = f": {words[-1][:200]}" if words else ""
+    if process.stopped_by:
+        return f"building it was stopped ({process.stopped_by}){last}"
+    return f"the process that built it ended with {process.returncode}{last}"
