@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from curriculum.config.loading import dump, load_config
+from curriculum.config.plugins import code_of
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.mode import LADDER
@@ -287,7 +288,7 @@ def _require_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
 
 def _refuse_code(config: Config, what: str) -> None:
     """Whoever plays a bundle imports nothing that it names."""
-    names = [*config.curriculum.plugins, *(t.env_id for t in config.tasks if ":" in t.env_id)]
+    names = code_of(config)
     if names:
         raise ConfigError(
             f"{what} wants {names[0]} to be imported, and a pretrained agent runs no code: use an "

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from curriculum.config.plugins import refuse_inside_run
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
+from curriculum.errors import ConfigError, RunIOError
 from curriculum.mode import Mode
+from curriculum.records.files import shortage
 from models.interfaces import Controller, Memory, PolicyLearner, Solver, Vision
 
 Notice = Callable[[str], None]
@@ -137,6 +143,32 @@ def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> B
 
 
 def import_plugins(modules: Sequence[str]) -> None:
-    """Imports a configuration's plugins, which register their environments as they load."""
+    """Imports a configuration's plugins, which register their environments as they load.
+
+    Raises:
+        ConfigError: one is not there, lies in a run directory, or goes wrong while it loads.
+        RunIOError: the machine was short of something while one loaded.
+    """
+    # A plugin may change the working directory; what is found now has to be found later too.
+    sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
     for name in modules:
-        importlib.import_module(name)
+        refuse_inside_run(name)
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as e:
+            short = shortage(e)
+            if short is not None:
+                raise RunIOError(f"the plugin {name} cannot be imported: {e}: {short}") from e
+            raise ConfigError(
+                f"the plugin {name} cannot be imported: {type(e).__name__}: {e}{_place(e)}; "
+                f"curriculum.plugins names modules that Python finds in the working directory or "
+                f"on PYTHONPATH"
+            ) from e
+
+
+def _place(error: BaseException) -> str:
+    """Returns ` (file:line)` of where a plugin went wrong, if it was in a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = (str(Path(importlib.__file__).parent), __file__, "<frozen")
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
+    return f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from curriculum.config.loading import dump
+from curriculum.config.plugins import require_agreed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
 from curriculum.mode import LADDER, decide
@@ -50,7 +51,9 @@ def opened(args: argparse.Namespace) -> Iterator[Runner]:
         raise ConfigError("give either a run directory, or --pretrained with a name or a directory")
     if args.run:
         rundir = RunDir.open(Path(args.run))
-        with _running(load_config(rundir.config_path), rundir, args) as runner:
+        config = load_config(rundir.config_path)
+        require_agreed(config, args.plugins, rundir.given)
+        with _running(config, rundir, args) as runner:
             yield runner
         return
     bundle = load(find(args.pretrained))

@@ -139,6 +139,7 @@ def _add_run(commands) -> None:
         "--max-time", type=duration, metavar="T", help="commit and stop after 2h, 30m, …"
     )
     _add_step_down(where)
+    _add_plugins(where)
     numbers = run.add_argument_group("configuration")
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
     numbers.add_argument(
@@ -179,7 +180,18 @@ def _add_resume(commands) -> None:
     resume.add_argument("run", metavar="RUN", help="a run directory")
     resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
     _add_step_down(resume)
+    _add_plugins(resume)
     _add_display(resume)
+
+
+def _add_plugins(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--plugins",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="modules that the run may import: those it was started with, if you trust them",
+    )
 
 
 def _add_step_down(parser: argparse._ActionsContainer) -> None:
@@ -271,3 +283,4 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="instead of RUN: an agent in models/pretrained, or a directory that export wrote",
     )
+    _add_plugins(parser)

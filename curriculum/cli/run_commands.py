@@ -10,6 +10,7 @@ from pathlib import Path
 
 from curriculum.cli.arguments import SHORTCUTS
 from curriculum.config.loading import changes, dump
+from curriculum.config.plugins import code_of, refuse_inside_run, require_agreed, run_of
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import STAGES
@@ -20,6 +21,7 @@ from curriculum.tasks import load_config
 def run(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum run`."""
     config = load_config(Path(args.config), sets=_sets(args), preset=args.preset)
+    _require_agreed(config, Path(args.config), args)
     directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
     if not args.dry_run and args.resume == "never" and RunDir.exists(directory):
         raise ConfigError(
@@ -29,12 +31,14 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(
             f"{directory} holds a run already: --fork starts a new one, so choose another --run-dir"
         )
+    from curriculum.backends.backend import import_plugins
     from curriculum.cli.walk import dry_run, probe, walk
 
     stages = tuple(args.stages or STAGES)
     machine = probe(config, directory, may_step_down=args.step_down)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
+    import_plugins(config.curriculum.plugins)
     source = RunDir.open(Path(args.fork)) if args.fork else None
     with _rundir(directory, config) as rundir:
         if source is not None:
@@ -46,9 +50,12 @@ def resume(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum resume`."""
     with RunDir.open(Path(args.run)) as rundir:
         config = load_config(rundir.config_path)
+        require_agreed(config, args.plugins, rundir.given)
+        from curriculum.backends.backend import import_plugins
         from curriculum.cli.walk import probe, walk
 
         machine = probe(config, rundir.path, may_step_down=args.step_down)
+        import_plugins(config.curriculum.plugins)
         return walk(args, config, machine, rundir, STAGES)
 
 
@@ -72,6 +79,15 @@ def _sets(args: argparse.Namespace) -> list[str]:
         if value is not None:
             sets.append(f"{key}={json.dumps(value)}")
     return sets + args.sets
+
+
+def _require_agreed(config: Config, path: Path, args: argparse.Namespace) -> None:
+    """A configuration of one's own may name code; one that lies in a run is the run's word."""
+    run = run_of(path)
+    if run is not None:
+        require_agreed(config, args.plugins, run)
+    for name in code_of(config):
+        refuse_inside_run(name)
 
 
 def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.config.loading import config_hash
+from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
 from curriculum.records.ledger import Ledger
@@ -188,6 +189,7 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
         seed=config.seed,
         mode=config.curriculum.mode,
         config_hash=config_hash(config),
+        plugins=list(code_of(config)),
         run_dir=str(rundir.given),
         **facts,
         resumed=bool(started),
@@ -214,7 +216,8 @@ def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
 
 
 def _resume_command(rundir: RunDir) -> str:
-    return f"python -m curriculum resume {shlex.quote(str(rundir.given))}"
+    plugins = flag(rundir.config())
+    return f"python -m curriculum resume {shlex.quote(str(rundir.given))}{plugins}"
 
 
 def _say_resume(what: str, rundir: RunDir) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from curriculum.config.schema import NAME, Config, TaskConfig
+from curriculum.config.schema import MODULE, NAME, Config, TaskConfig
 from curriculum.config.yaml_strict import REFUSED, Node
 
 _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
@@ -138,6 +138,8 @@ def _scalar(kind: type, meta: Mapping[str, Any], value: Any) -> Any:
 def _good_text(text: str, meta: Mapping[str, Any]) -> bool:
     if meta.get("name"):
         return NAME.fullmatch(text) is not None
+    if meta.get("module"):
+        return len(text) <= 200 and MODULE.fullmatch(text) is not None
     return len(text) >= meta.get("min_items", 0)
 
 
@@ -193,6 +195,8 @@ def _expected(kind: type, meta: Mapping[str, Any]) -> str:
         return f"one of {', '.join(map(str, choices))}"
     if meta.get("name"):
         return NAME_RULE
+    if meta.get("module"):
+        return "the name of a Python module, e.g. my_plugin or my_package.envs"
     if kind is str and meta.get("min_items"):
         return "a text that is not empty"
     name = _TYPE_NAMES[kind]

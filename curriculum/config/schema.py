@@ -17,6 +17,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What runs and tasks may be called: they become directory names."""
 
 
+MODULE = re.compile(r"(?!\d)\w+(?:\.(?!\d)\w+){0,20}")
+"""What can be imported: names with dots between."""
+
+
 def key(
     default: Any,
     help: str,
@@ -29,12 +33,13 @@ def key(
     max_items: int | None = None,
     unique: bool = False,
     name: bool = False,
+    module: bool = False,
 ) -> Any:
     """A config key: default, meaning, and the closed range (or `open_low`) or choices it lies in.
 
     For a list, range and choices are those of its items, `min_items`, `max_items` and `unique` its
-    own; for a text `min_items` counts characters, and `name` marks one that becomes a directory's
-    name.
+    own; for a text `min_items` counts characters, `name` marks one that becomes a directory's name,
+    and `module` one that is imported.
     """
     meta = {
         "help": help,
@@ -46,6 +51,7 @@ def key(
         "max_items": max_items,
         "unique": unique,
         "name": name,
+        "module": module,
     }
     return field(default=default, metadata=meta)
 
@@ -84,7 +90,7 @@ class CurriculumConfig:
     )
     tensorboard: bool = key(False, "write TensorBoard logs (needs the tensorboard extra)")
     plugins: tuple[str, ...] = key(
-        (), "Python modules to import first; they may register environments"
+        (), "Python modules to import first; they may register environments", module=True
     )
 
 

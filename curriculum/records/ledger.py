@@ -49,6 +49,7 @@ TOLD: Mapping[str, dict[str, Any]] = MappingProxyType(
         "run_started": {
             "versions": dict[str, Any] | None,
             "hardware": dict[str, Any] | None,
+            "plugins": list[str] | None,
         },
         "decision": {
             "task": str,

@@ -174,9 +174,9 @@ def place_of(event: Mapping[str, Any]) -> Place:
 def _waiting(rundir: RunDir, lost: Sequence[str]) -> str:
     listed = "\n  ".join(lost)
     return (
-        f"the run in {rundir.given} keeps its mode, which this machine cannot have now; nothing "
-        f"was changed:\n  {listed}\nmend that and resume (`python -m diagnostics check` tells "
-        f"how; a busy machine may need only a moment), or go on in a lesser mode with --step-down"
+        f"the run in {rundir.given} keeps its mode, which cannot be had here now; nothing was "
+        f"changed:\n  {listed}\nmend that and resume (`python -m diagnostics check` tells how; a "
+        f"busy machine may need only a moment), or go on in a lesser mode with --step-down"
     )
 
 

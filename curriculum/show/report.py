@@ -371,10 +371,12 @@ def _usable(probe: Event) -> bool:
 def _commands(summary: RunSummary) -> str:
     run_dir = plain(summary.started.get("run_dir")) or "RUN"
     config = shlex.quote(f"{run_dir}/config.yaml")
+    plugins = ",".join(map(plain, summary.started.get("plugins") or ()))
+    agreed = f" --plugins {shlex.quote(plugins)}" if plugins else ""
     again = shlex.quote(f"{run_dir.rstrip('/')}-again")
     lines = [
         *summary.commands,
-        f"python -m curriculum run {config} --run-dir {again}",
+        f"python -m curriculum run {config} --run-dir {again}{agreed}",
         f"python -m curriculum report {shlex.quote(run_dir)}",
     ]
     facts = {"seed": summary.started.get("seed"), "config_hash": summary.started.get("config_hash")}

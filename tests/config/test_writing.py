@@ -25,6 +25,7 @@ from curriculum.config.writing import HARMLESS
 from curriculum.tasks import BUILTIN
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+MODULES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}(\.[a-zé]{1,4})?", fullmatch=True)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=10)
 TRICKY = st.sampled_from(["1e-4", "yes", "~", "0o17", "null", "- a", "a: b", "#x", "", " x ", "😀"])
@@ -65,6 +66,8 @@ def values(kind: Any, meta: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if meta["name"]:
         return NAMES
+    if meta["module"]:
+        return MODULES
     return (TEXT | TRICKY).filter(lambda text: len(text) >= meta["min_items"])
 
 
