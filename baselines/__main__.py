@@ -104,11 +104,12 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
 def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
     from baselines.compare import compare
-    from curriculum.records.files import write_bytes
+    from curriculum.records.files import output_path, write_bytes
 
+    out = None if args.out is None else output_path(args.out)
     text = compare(args.run, args.baseline)
-    if args.out is not None:
-        write_bytes(args.out, text.encode())
+    if out is not None:
+        write_bytes(out, text.encode())
     print(text)
     return ExitCode.OK
 

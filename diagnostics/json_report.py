@@ -19,14 +19,18 @@ def write_json(target: str, report: Mapping[str, Any]) -> None:
         report: JSON-compatible data.
 
     Raises:
-        RunIOError: the file cannot be written.
+        RunIOError: the file cannot be written, or is a device, a pipe or a directory.
     """
     text = json.dumps(report, indent=2) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return
+    # Only here, because it brings numpy, and most reports go nowhere.
+    from curriculum.records.files import output_path
+
+    path = output_path(Path(target))
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunIOError(
             f"The report could not be written to {target}: {error.strerror}. "

@@ -19,11 +19,11 @@ def export_agent(args: argparse.Namespace) -> ExitCode:
     tasks = [task.name for task in chosen(rundir.config(), [args.task] if args.task else [])]
     if len(tasks) != 1:
         raise ConfigError(f"this run has several tasks, {', '.join(tasks)}: choose with --task")
-    directory = Path(args.to)
+    directory = Path(args.to).absolute()
     bundle = export(rundir, tasks[0], directory, partial(card, why=args.why))
     size = sum((directory / name).stat().st_size for name in NAMES)
     print(
-        f"{directory}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "
+        f"{args.to}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "
         f"{size:,} bytes in {len(NAMES)} files; play it with "
         f"python -m curriculum play --pretrained {args.to}"
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import ExitCode
+from curriculum.errors import ExitCode, RunIOError
+from curriculum.show.words import printable
 from curriculum.tasks import builtin_tasks, load_config
 
 
@@ -22,12 +24,12 @@ def validate(args: argparse.Namespace) -> ExitCode:
     if args.full:
         print(dump(config), end="")
         return ExitCode.OK
-    print(f"{args.config} is valid: {len(config.tasks)} tasks, seed {config.seed}")
+    print(printable(f"{args.config} is valid: {len(config.tasks)} tasks, seed {config.seed}"))
     for task in config.tasks:
         print(f"  {_line(task)}")
         found, notice = resolve(task.env_id)
         if notice:
-            print(f"    {notice}")
+            print(printable(f"    {notice}"))
         if found in UNLIMITED and not task.env.max_episode_steps:
             print(
                 f"    {found} declares no limit of its episodes: one that goes on is truncated "
@@ -62,8 +64,11 @@ def report(args: argparse.Namespace) -> ExitCode:
         return ExitCode.OK
     if len(ledgers) == 1:
         name, events = next(iter(ledgers.items()))
-        write_report(Path(name), events)
         print(report_text(events))
+        try:
+            write_report(Path(name), events)
+        except RunIOError as e:
+            print(f"the report is shown, but was not written: {e}", file=sys.stderr)
     else:
         print(compare_runs(ledgers))
     return ExitCode.OK
@@ -80,4 +85,6 @@ def _line(task: TaskConfig) -> str:
     simulated = "no simulation"
     if task.env.simulation:
         simulated = f"simulation/{task.env.simulation} target {task.simulation_target:g}"
-    return f"{task.name}: {task.env_id} ({task.observation}), target {task.target:g}; {simulated}"
+    return printable(
+        f"{task.name}: {task.env_id} ({task.observation}), target {task.target:g}; {simulated}"
+    )

@@ -15,6 +15,7 @@ from curriculum.cli.agents import agent_of, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
 from curriculum.pretrained import chosen
+from curriculum.records.files import output_path
 from curriculum.rollout import Episode
 from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
@@ -48,6 +49,7 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
 
 def play(args: argparse.Namespace) -> ExitCode:
     """Plays one episode, prints its score, and writes it as a GIF where asked."""
+    gif = output_path(Path(args.gif)) if args.gif else None
     with opened(args) as runner:
         from curriculum.show.videos import play_dream, play_episode
 
@@ -55,7 +57,7 @@ def play(args: argparse.Namespace) -> ExitCode:
         ctx = agent_of(runner, task)
         film = play_dream if args.dream else play_episode
         seed = env_seed(args.seed, task.name, "play")
-        played = film(ctx, seed, gif=Path(args.gif) if args.gif else None)
+        played = film(ctx, seed, gif=gif)
     where = "its dream" if args.dream else ctx.spec.env_id
     print(
         f"{task.name} ({ctx.backend.mode}) in {where}: "

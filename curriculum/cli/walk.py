@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +35,7 @@ from curriculum.runs.preflight import look
 from curriculum.runs.runner import Machine, Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.report import write_report
+from curriculum.show.words import printable
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, signals_to
 from diagnostics.cache import probe_all
@@ -101,13 +102,15 @@ def dry_run(
     if args.json:
         print(json.dumps(plan, indent=2))
         return ExitCode.OK
-    print(
+    lines = [
         f"would run in {directory}, seed {config.seed}, {plan['workers']} workers, nothing written"
-    )
+    ]
     for entry in plan["tasks"]:
-        print(f"  {entry['task']}: {entry['env_id']}, target {entry['target']:g}, {entry['mode']}")
-        for reason in entry["reasons"]:
-            print(f"    {reason}")
+        lines.append(
+            f"  {entry['task']}: {entry['env_id']}, target {entry['target']:g}, {entry['mode']}"
+        )
+        lines += [f"    {reason}" for reason in entry["reasons"]]
+    print(printable("\n".join(lines)))
     return ExitCode.OK
 
 
@@ -125,6 +128,7 @@ def walk(
     barrier = Barrier(config.curriculum.commit_seconds, args.max_time, watch=watch)
     with signals_to(barrier), display, _tensorboard(config, rundir, ledger):
         ledger.subscribe(display.on_event)
+        ledger.subscribe(_say_inexact)
         _record_start(config, machine, rundir, ledger)
         runner = Runner(
             config,
@@ -198,13 +202,18 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
     different = inexact_because(started[0], facts) if started else []
     if different:
         ledger.append("resume_inexact", differences=different)
-        print(
-            f"this is not where the run began ({'; '.join(different)}): it goes on, and its "
-            "results are as good, but they will not equal an uninterrupted run's to the last bit",
-            file=sys.stderr,
-        )
     for name, state in machine.states.items():
         ledger.append("probe", component=name, state=state)
+
+
+def _say_inexact(event: Mapping[str, Any]) -> None:
+    if event["event"] == "resume_inexact":
+        print(
+            f"this is not where the run began ({'; '.join(event['differences'])}): it goes on, and "
+            "its results are as good, but they will not equal an uninterrupted run's to the last "
+            "bit",
+            file=sys.stderr,
+        )
 
 
 def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:

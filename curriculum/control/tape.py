@@ -19,6 +19,10 @@ from curriculum.errors import StageFailure
 from models.interfaces import State
 
 
+class Unrepeatable(StageFailure):
+    """Environments do not come back to where they were: they do not honour their seeds."""
+
+
 class Tape:
     """Records what brings environments back to where they are.
 
@@ -42,8 +46,9 @@ class Tape:
         self._observations = np.zeros(0)
 
     def start(self) -> np.ndarray:
-        """Gives every environment its first seed; returns observations `[N, ...]`."""
+        """Gives every environment its next seed, whatever it does; returns `[N, ...]`."""
         self._observations = self._seed(np.arange(self._env.num_envs))
+        self._forget()
         return self._observations
 
     def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step:
@@ -84,7 +89,7 @@ class Tape:
         """Brings the environments back to where `state` was taken; returns observations.
 
         Raises:
-            StageFailure: what they show then is not what they showed.
+            Unrepeatable: what they show then is not what they showed; `start` begins new episodes.
         """
         actions = np.asarray(state["actions"])
         if self._env.spec.action.kind == "discrete":
@@ -95,10 +100,9 @@ class Tape:
         self._begun = np.array(state["begun"], np.int64) + self._steps
         self._observations = self._replayed(actions)
         if not np.array_equal(self._digest(), state["digest"]):
-            raise StageFailure(
+            raise Unrepeatable(
                 "the environments did not come back to where they were: with the same seeds and "
-                "actions they show something else, so this run cannot go on exactly; start the "
-                "stage anew, or the run with --fork",
+                "actions they show something else",
                 {"env_id": self._env.spec.env_id, "steps": self._steps},
             )
         return self._observations

@@ -170,18 +170,10 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
-def write_output(path: Path, data: bytes) -> None:
-    """Writes a file that a user named, atomically; where links lead there, they are followed.
+def output_path(path: Path) -> Path:
+    """Returns where a file that a user named is to be written: links are followed.
 
-    Raises:
-        RunIOError: it is a device, a pipe or a directory, or the disk refused.
-    """
-    require_output(path)
-    write_bytes(Path(os.path.realpath(path)), data)
-
-
-def require_output(path: Path) -> None:
-    """Refuses a place that a user named for a file, before the work for it is done.
+    It is asked for before the work for the file is done.
 
     Raises:
         RunIOError: it is a device, a pipe or a directory, or its links lead in a circle.
@@ -189,11 +181,12 @@ def require_output(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return Path(os.path.realpath(path))
     except OSError as e:
         raise RunIOError(f"cannot write {path}: {e.strerror}: name another file") from e
     if not stat.S_ISREG(mode):
         raise RunIOError(f"cannot write {path}: it is {kind_of(mode)}: name a plain file")
+    return Path(os.path.realpath(path))
 
 
 class NotPlain(OSError):
