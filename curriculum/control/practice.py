@@ -24,7 +24,7 @@ from curriculum.control.exploration import LastingNoise
 from curriculum.control.recall import Refresher
 from curriculum.control.rollouts import EarlierRollouts, Steps, not_finite
 from curriculum.control.surroundings import Surroundings
-from curriculum.control.tape import Unrepeatable
+from curriculum.control.tape import brought_back
 from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
@@ -33,7 +33,6 @@ from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR, 
 from curriculum.stages.stage import StageContext
 from models.interfaces import (
     Controller,
-    Float,
     Memory,
     Metrics,
     NonFiniteLoss,
@@ -394,23 +393,10 @@ class Practice:
             self._refresher.load(meta.get("refresher", {}))
         for name, part in self._parts().items():
             part.load_state(commit.part(name))
-        self._features = self._back(commit)
+        self._features = brought_back(
+            self._course, commit, self._perception, self._statistics, self._ctx.record
+        )
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})
         self._deployment.load(meta["deployment"], arrays["parameters"])
-
-    def _back(self, commit: Commit) -> Float:
-        """Brings the environments back to where a commit left them; returns what C reads there.
-
-        Where they do not honour their seeds C goes on in new episodes, which is told.
-        """
-        try:
-            self._course.restore(commit.part("tape"))
-            return np.array(commit.arrays["features"], np.float32)
-        except Unrepeatable as e:
-            what = f"{self._ctx.task.name} goes on in new episodes: {e}"
-            self._ctx.record("resume_inexact", differences=[what], **e.evidence)
-        self._statistics = EpisodeStatistics(self._settings.num_envs)
-        self._perception.begin(self._slots)
-        return self._perception.features(self._course.start(), self._slots)
