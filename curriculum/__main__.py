@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from curriculum.cli.main import main
-from models.numeric.allocator import keep_freed_memory
+from curriculum.door.door import main
 
-keep_freed_memory()
 sys.exit(main())

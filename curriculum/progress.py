@@ -1,9 +1,10 @@
-"""What a long stage says while it works: progress to whoever shows it, facts to the ledger."""
+"""What work says while it goes on: progress to whoever shows it, signs of life to who watches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 """The steps of the pipeline inside a task, in their order."""
@@ -35,3 +36,47 @@ Listener = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is told by the one that started it and watches it.
+
+    Attributes:
+        began: what an earlier process of the same command told when its run began (`run_dir`,
+            `config`, `machine`); empty for the first.
+        deaths: how earlier ones died, as far as the ledger does not know it yet.
+        broken: components that killed or held up earlier ones, and how.
+        given_up: `task`, `mode` and `reason` of modes in which they died again and again.
+        commit_seconds: the longest time between commits, because another death may come.
+        left_s: seconds of `--max-time` that are left.
+    """
+
+    began: dict[str, Any] = field(default_factory=dict)
+    deaths: list[dict[str, Any]] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    given_up: list[dict[str, str]] = field(default_factory=list)
+    commit_seconds: float | None = None
+    left_s: float | None = None
+
+
+class Watcher(Protocol):
+    """The process that watches this one, as this one sees it."""
+
+    @property
+    def orders(self) -> Orders:
+        """What it asked for when it started this process."""
+        ...
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Tells it, without ever waiting for it, what this process does or found."""
+        ...
+
+
+class Unwatched:
+    """Nobody watches this process."""
+
+    orders = Orders()
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        """Is heard by nobody."""

@@ -22,6 +22,7 @@ from curriculum.records.files import shortage
 from models.interfaces import Controller, Memory, PolicyLearner, Solver, Vision
 
 Notice = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,12 @@ def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> B
     return module.build(states, device)
 
 
-def import_plugins(modules: Sequence[str]) -> None:
+def import_plugins(modules: Sequence[str], announce: Announce = lambda name: None) -> None:
     """Imports a configuration's plugins, which register their environments as they load.
+
+    Args:
+        modules: their names.
+        announce: is told `plugin <name>` before each, and an empty text after.
 
     Raises:
         ConfigError: one is not there, lies in a run directory, or goes wrong while it loads.
@@ -153,6 +158,7 @@ def import_plugins(modules: Sequence[str]) -> None:
     sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
     for name in modules:
         refuse_inside_run(name)
+        announce(f"plugin {name}")
         try:
             importlib.import_module(name)
         except (Exception, SystemExit) as e:
@@ -164,6 +170,7 @@ def import_plugins(modules: Sequence[str]) -> None:
                 f"curriculum.plugins names modules that Python finds in the working directory or "
                 f"on PYTHONPATH"
             ) from e
+        announce("")
 
 
 def _place(error: BaseException) -> str:

@@ -91,13 +91,19 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
     if machine.workers == 0:
         # torch is not loaded yet; with a worker's one thread it adds in a worker's order.
         os.environ["OMP_NUM_THREADS"] = "1"
-    barrier = Barrier(commit_seconds=float("inf"))
+    barrier = Barrier(commit_seconds=float("inf"), watcher=args.watcher)
     display = make_display(
         config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
     )
     with display, signals_to(barrier):
         runner = Runner(
-            config, rundir, Ledger(Path(os.devnull)), machine, barrier, display.on_progress
+            config,
+            rundir,
+            Ledger(Path(os.devnull)),
+            machine,
+            barrier,
+            display.on_progress,
+            watcher=args.watcher,
         )
         try:
             yield runner

@@ -31,6 +31,7 @@ examples:
 
 exit codes: 0 all targets met, 1 internal error, 2 usage or configuration, 3 a target missed,
   4 component missing, 5 no usable checkpoint, 6 run directory locked, 7 I/O error,
+  8 an environment or plugin of yours failed,
   75 stopped but resumable, 130 Ctrl-C, 143 SIGTERM (both after a commit)
 """
 

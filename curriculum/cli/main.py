@@ -6,27 +6,42 @@ Parsing imports nothing heavy; a command's module is imported only when it runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from curriculum.cli.arguments import build_parser
-from curriculum.errors import CurriculumError, ExitCode
+from curriculum.errors import CurriculumError, ExitCode, Stopped
+from curriculum.progress import Unwatched, Watcher
+from curriculum.stops import ending_on_signals
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code (README lists them)."""
+def main(argv: Sequence[str] | None = None, watcher: Watcher | None = None) -> int:
+    """Runs one command in this process and returns its exit code (README lists them).
+
+    Args:
+        argv: what was typed; that of this process if None.
+        watcher: the process that watches this one, if any does.
+    """
     # Threads that spin while they wait take the cores from whatever else runs here: on a machine
     # with other work a V update took 1,210 ms spinning and 450 ms waiting passively.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    replace_what_cannot_be_encoded()
     parser = build_parser()
     try:
         args = parser.parse_args(argv)
         if args.command is None:
             parser.print_help()
             return int(ExitCode.USAGE)
-        return int(_dispatch(args))
+        args.watcher = watcher or Unwatched()
+        with ending_on_signals():
+            return int(_dispatch(args))
+    except Stopped as e:
+        _say(str(e))
+        return int(e.exit_code)
     except CurriculumError as e:
         _say(f"error: {e}")
         return int(e.exit_code)
@@ -47,5 +62,13 @@ def _dispatch(args: argparse.Namespace) -> int:
     return module.COMMANDS[args.command](args)
 
 
+def replace_what_cannot_be_encoded() -> None:
+    """Has a stream that knows only ASCII show question marks, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    with contextlib.suppress(OSError):  # whoever reads our words has gone
+        print(text, file=sys.stderr)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from curriculum.records.files import output_path
 from curriculum.rollout import Episode
 from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
+from curriculum.show.lines import LosableStream
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
@@ -39,10 +42,9 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
             task.name: _evaluated(runner, task, args)
             for task in chosen(runner.config, args.tasks or ())
         }
-    if args.json:
-        print(json.dumps(results, indent=2))
-    else:
-        _show(results)
+    args.watcher.tell("over")
+    with redirect_stdout(cast(TextIO, LosableStream(sys.stdout))):
+        print(json.dumps(results, indent=2)) if args.json else _show(results)
     met = all(found["score"] >= found["target"] for found in results.values())
     return ExitCode.OK if met else ExitCode.TARGET_MISSED
 

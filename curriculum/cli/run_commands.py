@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
 
 from curriculum.cli.arguments import SHORTCUTS
 from curriculum.config.loading import changes, dump
-from curriculum.config.plugins import code_of, refuse_inside_run, require_agreed, run_of
+from curriculum.config.plugins import code_of, flag, refuse_inside_run, require_agreed, run_of
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import STAGES
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import load_config
 
+if TYPE_CHECKING:
+    from curriculum.runs.imports import Machine
+
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum run`."""
-    config = load_config(Path(args.config), sets=_sets(args), preset=args.preset)
-    _require_agreed(config, Path(args.config), args)
-    directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
-    if not args.dry_run and args.resume == "never" and RunDir.exists(directory):
-        raise ConfigError(
-            f"{directory} holds a run already: choose another --run-dir, or leave --resume away"
-        )
-    if args.fork and RunDir.exists(directory):
-        raise ConfigError(
-            f"{directory} holds a run already: --fork starts a new one, so choose another --run-dir"
-        )
-    from curriculum.backends.backend import import_plugins
-    from curriculum.cli.walk import dry_run, probe, walk
+    began = args.watcher.orders.began
+    if began:
+        config, directory = _config_of(began), Path(began["run_dir"])
+    else:
+        config = load_config(Path(args.config), sets=_sets(args), preset=args.preset)
+        _require_agreed(config, Path(args.config), args)
+        directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
+        _refuse_a_run_that_is_there(args, directory)
+    from curriculum.cli.walk import dry_run, walk
 
     stages = tuple(args.stages or STAGES)
-    machine = probe(config, directory, may_step_down=args.step_down)
+    machine = _machine(args, config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
-    import_plugins(config.curriculum.plugins)
+    _import_plugins(args, config)
     source = RunDir.open(Path(args.fork)) if args.fork else None
     with _rundir(directory, config) as rundir:
         if source is not None:
@@ -51,15 +52,62 @@ def resume(args: argparse.Namespace) -> ExitCode:
     with RunDir.open(Path(args.run)) as rundir:
         config = load_config(rundir.config_path)
         require_agreed(config, args.plugins, rundir.given)
-        from curriculum.backends.backend import import_plugins
-        from curriculum.cli.walk import probe, walk
+        from curriculum.cli.walk import walk
 
-        machine = probe(config, rundir.path, may_step_down=args.step_down)
-        import_plugins(config.curriculum.plugins)
+        machine = _machine(args, config, rundir.path)
+        _import_plugins(args, config)
         return walk(args, config, machine, rundir, STAGES)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"run": run, "resume": resume}
+
+
+def _machine(args: argparse.Namespace, config: Config, directory: Path) -> Machine:
+    """Probes the machine, or takes what an earlier process of this command found."""
+    from curriculum.cli.walk import probe
+    from curriculum.runs.history import begun_in
+    from curriculum.runs.imports import Machine
+
+    watcher = args.watcher
+    watcher.tell("limits", **_limits(config))
+    if watcher.orders.began:
+        return Machine(**watcher.orders.began["machine"])
+    machine = probe(config, directory, may_step_down=args.step_down)
+    facts = {"config": dump(config), "machine": asdict(machine), "tasks": begun_in(directory)}
+    watcher.tell("began", run_dir=str(directory.absolute()), plugins=flag(config), **facts)
+    return machine
+
+
+def _import_plugins(args: argparse.Namespace, config: Config) -> None:
+    from curriculum.backends.backend import import_plugins
+    from curriculum.runs.imports import announced_to
+
+    import_plugins(config.curriculum.plugins, announced_to(args.watcher))
+
+
+def _limits(config: Config) -> dict[str, float]:
+    """Returns how long this process may stand still before something is wrong, in seconds."""
+    limits = config.curriculum
+    return {"import_s": limits.timeout_seconds, "work_s": limits.unit_deadline_seconds}
+
+
+def _config_of(began: Mapping[str, Any]) -> Config:
+    """Returns the configuration that a run began with, whatever has become of its file."""
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(began["config"])
+        file.flush()
+        return load_config(Path(file.name))
+
+
+def _refuse_a_run_that_is_there(args: argparse.Namespace, directory: Path) -> None:
+    if not args.dry_run and args.resume == "never" and RunDir.exists(directory):
+        raise ConfigError(
+            f"{directory} holds a run already: choose another --run-dir, or leave --resume away"
+        )
+    if args.fork and RunDir.exists(directory):
+        raise ConfigError(
+            f"{directory} holds a run already: --fork starts a new one, so choose another --run-dir"
+        )
 
 
 def _sets(args: argparse.Namespace) -> list[str]:
@@ -91,10 +139,12 @@ def _require_agreed(config: Config, path: Path, args: argparse.Namespace) -> Non
 
 
 def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:
-    """Takes over what fits, and says what that is."""
+    """Takes over what fits, and says what that is; not twice, where an earlier process has."""
     from curriculum.records.ledger import Ledger
     from curriculum.runs.fork import fork
 
+    if Ledger(rundir.ledger_path).events("forked"):
+        return
     taken = [f"{t.task} {t.mode} {t.stage}" for t in fork(source, rundir, config)]
     different = changes(source.config(), config)
     facts = {"source": str(source.given), "source_id": source.id, "changes": different}

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from curriculum.config.loading import config_hash
 from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
+from curriculum.progress import Watcher
 from curriculum.records.ledger import Ledger
 from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
+from curriculum.runs.deaths import BROKEN, take_up
 from curriculum.runs.endings import exit_code
 from curriculum.runs.history import starts_in
+from curriculum.runs.imports import Machine, announced_to
 from curriculum.runs.machine import (
     hardware,
     inexact_because,
@@ -32,13 +36,17 @@ from curriculum.runs.machine import (
 )
 from curriculum.runs.needs import disk_needs, lower_disk, require_memory
 from curriculum.runs.preflight import look
-from curriculum.runs.runner import Machine, Runner
+from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import final_table, make_display
+from curriculum.show.lines import LosableStream, say
 from curriculum.show.report import write_report
 from curriculum.show.words import printable
 from curriculum.stages.stage import StageContext
-from curriculum.stops import Barrier, signals_to
+from curriculum.stops import Barrier, resume_command, signals_to
 from diagnostics.cache import probe_all
+
+_WHERE = frozenset({"stage_started", "stage_skipped", "stage_done", "verdict"})
+"""Events that say where a run is."""
 
 
 def probe(config: Config, directory: Path | None = None, *, may_step_down: bool = False) -> Machine:
@@ -124,12 +132,15 @@ def walk(
     """Walks the tasks in a run directory that is locked, and returns the exit code."""
     display = make_display(config, quiet=args.quiet, json=args.json)
     ledger = Ledger(rundir.ledger_path)
-    watch = MemoryWatch(ledger.append)
-    barrier = Barrier(config.curriculum.commit_seconds, args.max_time, watch=watch)
-    with signals_to(barrier), display, _tensorboard(config, rundir, ledger):
+    watcher = args.watcher
+    barrier = _barrier(args, config, ledger)
+    tensorboard = _tensorboard(config, rundir, ledger, watcher)
+    with signals_to(barrier), display, tensorboard:
         ledger.subscribe(display.on_event)
         ledger.subscribe(_say_inexact)
+        ledger.subscribe(partial(_tell_where, watcher))
         _record_start(config, machine, rundir, ledger)
+        take_up(watcher, config, machine, ledger, may_step_down=args.step_down)
         runner = Runner(
             config,
             rundir,
@@ -138,8 +149,10 @@ def walk(
             barrier,
             listener=display.on_progress,
             stages=stages,
-            may_step_down=args.step_down,
+            # What is out because it killed this command's processes has been stepped down from.
+            may_step_down=args.step_down or bool(watcher.orders.broken),
             after_task=_media(config),
+            watcher=watcher,
         )
         try:
             verdicts = runner.walk()
@@ -151,24 +164,55 @@ def walk(
         finally:
             runner.close()
         code = exit_code(verdicts, stages)
+        if code == ExitCode.TARGET_MISSED and _lost_what_was_forced(config, ledger, verdicts):
+            code = ExitCode.COMPONENT_MISSING
         ledger.append("run_finished", exit_code=int(code))
         write_report(rundir.path, ledger.events())
+    watcher.tell("over")
     _print_result(args, rundir, verdicts, code)
     for verdict in verdicts:
         if verdict.fault:
-            print(f"error: {verdict.task}: {verdict.fault}", file=sys.stderr)
+            say(f"error: {verdict.task}: {verdict.fault}")
     return code
 
 
+def _lost_what_was_forced(config: Config, ledger: Ledger, verdicts: list[Verdict]) -> bool:
+    """Tells whether a task did not run because a component of the forced mode broke since."""
+    forced = config.curriculum.mode != "auto"
+    return forced and any(v.mode is None for v in verdicts) and bool(ledger.events(BROKEN))
+
+
+def _barrier(args: argparse.Namespace, config: Config, ledger: Ledger) -> Barrier:
+    """Returns the run's barrier, as its orders change what was asked for."""
+    watcher: Watcher = args.watcher
+    orders, seconds = watcher.orders, config.curriculum.commit_seconds
+    left = args.max_time if orders.left_s is None else orders.left_s
+    commit = seconds if orders.commit_seconds is None else min(seconds, orders.commit_seconds)
+    watcher.tell("walking", left_s=left)
+    return Barrier(commit, left, watch=MemoryWatch(ledger.append), watcher=watcher)
+
+
+def _tell_where(watcher: Watcher, event: Mapping[str, Any]) -> None:
+    """Tells the watcher where the run is."""
+    if event["event"] in _WHERE:
+        place = {name: event.get(name) for name in ("task", "mode", "round", "stage")}
+        watcher.tell("at", event=event["event"], **place)
+
+
 @contextmanager
-def _tensorboard(config: Config, rundir: RunDir, ledger: Ledger) -> Iterator[None]:
+def _tensorboard(
+    config: Config, rundir: RunDir, ledger: Ledger, watcher: Watcher
+) -> Iterator[None]:
     """Writes the ledger's numbers for TensorBoard too, where the configuration asks for it."""
-    if not config.curriculum.tensorboard:
+    if not config.curriculum.tensorboard or "tensorboard" in watcher.orders.broken:
         yield
         return
     from curriculum.show.tensorboard import TensorBoardWriter
 
+    announce = announced_to(watcher)
+    announce("tensorboard")
     writer = TensorBoardWriter(rundir.tensorboard_dir)
+    announce("")
     ledger.subscribe(writer.on_event)
     try:
         yield
@@ -208,11 +252,10 @@ def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledg
 
 def _say_inexact(event: Mapping[str, Any]) -> None:
     if event["event"] == "resume_inexact":
-        print(
+        say(
             f"this is not where the run began ({'; '.join(event['differences'])}): it goes on, and "
             "its results are as good, but they will not equal an uninterrupted run's to the last "
-            "bit",
-            file=sys.stderr,
+            "bit"
         )
 
 
@@ -225,12 +268,11 @@ def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
 
 
 def _resume_command(rundir: RunDir) -> str:
-    plugins = flag(rundir.config())
-    return f"python -m curriculum resume {shlex.quote(str(rundir.given))}{plugins}"
+    return resume_command(rundir.path, flag(rundir.config()))
 
 
 def _say_resume(what: str, rundir: RunDir) -> None:
-    print(f"{what}. Go on with:\n  {_resume_command(rundir)}", file=sys.stderr)
+    say(f"{what}. Go on with:\n  {_resume_command(rundir)}")
 
 
 def _print_result(
@@ -242,7 +284,7 @@ def _print_result(
             "exit_code": int(code),
             "verdicts": [asdict(v) for v in verdicts],
         }
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result, indent=2), file=LosableStream(sys.stdout))
         return
     final_table(verdicts)
-    print(f"report: {rundir.given / 'report.md'}")
+    print(f"report: {rundir.given / 'report.md'}", file=LosableStream(sys.stdout))

@@ -10,10 +10,11 @@ only a dream rewards is never deployed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,6 +41,8 @@ from models.interfaces import (
     Rollout,
     State,
 )
+
+_T = TypeVar("_T")
 
 
 class _Part(Protocol):
@@ -168,6 +171,16 @@ class Practice:
     def _spending(self, name: str) -> AbstractContextManager[None]:
         return self._ctx.barrier.stopwatch.on(name)
 
+    def _breaking_off(self, work: Callable[[], _T]) -> _T:
+        """Does work that a stop may break off; what is committed then is as after an update."""
+        counters = self.counters
+
+        def save() -> None:
+            self.counters = counters
+            self.save()
+
+        return self._ctx.barrier.breaking_off(work, save)
+
     def _update(self) -> None:
         number = self.counters.updates
         rollout, scores = self._play(number)
@@ -176,7 +189,7 @@ class Practice:
             self._learner.set_feature_scale(rows.mean(axis=0), rows.std(axis=0))
         self._learner.learning_rate = self._rate()
         with self._spending("learning"):
-            metrics = self._learn(rollout, number)
+            metrics = self._breaking_off(partial(self._learn, rollout, number))
         self._controller.set_parameters(self._learner.get_parameters())
         self._average(number)
         before, steps = self.counters, rollout.rewards.size
@@ -207,7 +220,8 @@ class Practice:
             if self._branches is not None:
                 self._branches.see(t)
             with self._spending("environment"):
-                step = self._course.step(actions, lambda taken: self._acted(steps, taken))
+                acted = partial(self._acted, steps)
+                step = self._breaking_off(partial(self._course.step, actions, acted))
             scores += [ended.score for ended in self._statistics.add(step)]
             self._note(steps, step, t)
         if self._recall is not None:

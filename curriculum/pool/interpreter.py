@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 
 from curriculum.pool.deadline import Deadline, wait
+from curriculum.stops import signal_name
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 """Ends that say nothing about the work: the kernel out of memory, a person, a batch system."""
@@ -78,9 +79,7 @@ class Interpreter:
     def describe_end(self) -> str:
         """Returns how a worker that has been waited for ended."""
         code = self.process.returncode
-        if code >= 0:
-            return f"exited with code {code}"
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}" if code >= 0 else f"was killed by {signal_name(-code)}"
 
     def close_log(self) -> str:
         """Closes the log and returns the worker's last words."""

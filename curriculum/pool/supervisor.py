@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from curriculum.errors import StageFailure
 from curriculum.pool.interpreter import FROM_OUTSIDE, end_all
 from curriculum.pool.process import WorkerProcess
 from curriculum.pool.worker import Bench, dumps, loads
+from curriculum.stops import BrokenOff
 
 Event = dict[str, Any]
 
@@ -45,6 +47,8 @@ class Pool:
         threads_per_worker: limit for OpenMP and BLAS threads in a worker.
         recycle_growth_bytes: a worker whose memory has grown by more since its first unit was
             done is replaced before it gets another, because environments leak.
+        breakable: around each unit that is done in this process; may raise `BrokenOff` in it, after
+            which `on_wait` says whether the unit is done again.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Pool:
         on_event: Callable[[Event], None] | None = None,
         threads_per_worker: int = 1,
         recycle_growth_bytes: int = 1 << 30,
+        breakable: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         if workers < 0 or max_attempts < 1 or threads_per_worker < 1 or not deadline_s > 0:
             raise ValueError(
@@ -70,6 +75,7 @@ class Pool:
         self._emit: Callable[[Event], None] = on_event or (lambda event: None)
         self._threads = threads_per_worker
         self._recycle_growth_bytes = recycle_growth_bytes
+        self._breakable = breakable
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._bench: Bench | None = None
@@ -135,7 +141,7 @@ class Pool:
         finally:
             self._stop([w for w in self._workers if self._serial or w.unit is not None])
         for number in sorted(job.unfinished):
-            self._do_here(job, number)
+            self._do_here(job, number, on_wait)
         return job.results
 
     def close(self) -> None:
@@ -277,21 +283,28 @@ class Pool:
             self._serial = True
             self._emit({"event": "pool_serial", "reason": reason})
 
-    def _do_here(self, job: _Job, number: int) -> None:
+    def _do_here(self, job: _Job, number: int, on_wait: Callable[[], None] | None) -> None:
         """Does one unit in this process, by value and with retries, as a worker would."""
-        done = False
-        while not done:
-            if self._bench is None:
-                self._bench = Bench(*loads(self._recipe)[1:])
-            kind, *content = loads(
-                self._bench.answer(job.function, loads(dumps(job.units[number])))
-            )
-            done = kind == "done"
-            if done:
+        while number in job.unfinished:
+            try:
+                with self._breakable():
+                    kind, *content = self._answer(job, number)
+            except BrokenOff:
+                # Its environments are anywhere: the unit begins anew, with new ones.
+                self._bench = None
+                if on_wait is not None:
+                    on_wait()
+                continue
+            if kind == "done":
                 job.finish(number, content[0])
             else:
                 self._bench = None
                 self._failed(job, number, *content)
+
+    def _answer(self, job: _Job, number: int) -> tuple[Any, ...]:
+        if self._bench is None:
+            self._bench = Bench(*loads(self._recipe)[1:])
+        return loads(self._bench.answer(job.function, loads(dumps(job.units[number]))))
 
     def _stop(self, workers: list[WorkerProcess]) -> None:
         """Ends workers and forgets them."""

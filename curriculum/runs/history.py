@@ -166,6 +166,12 @@ def starts_in(
     return History(config, rundir, Ledger(rundir.ledger_path)).starts(states, may_step_down)
 
 
+def begun_in(directory: Path) -> list[str]:
+    """Returns the tasks that were begun in a run directory, which need not be there yet."""
+    events = Ledger(directory / "events.jsonl").events("decision")
+    return sorted({str(e.get("task")) for e in events if e.get("mode") in LADDER})
+
+
 def place_of(event: Mapping[str, Any]) -> Place:
     """Returns the task, mode, round and stage that an event tells of."""
     return tuple(event.get(key) for key in ("task", "mode", "round", "stage"))

@@ -12,7 +12,7 @@ from typing import Any
 from curriculum.config.schema import Config
 from curriculum.errors import ComponentMissing
 from curriculum.mode import decide
-from curriculum.runs.runner import Machine
+from curriculum.runs.imports import Machine
 from curriculum.tasks import needs_of
 from diagnostics.components import COMPONENTS
 from diagnostics.cores import available_cores, visible_cores

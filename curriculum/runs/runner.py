@@ -7,9 +7,9 @@ missed target is no failure: it is recorded, and the walk continues.
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from curriculum.backends.backend import (
@@ -17,22 +17,22 @@ from curriculum.backends.backend import (
     Backend,
     fitted,
     import_plugins,
-    load_backend,
     needs_gradients,
 )
+from curriculum.backends.components import ImportFailed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import ComponentMissing, CurriculumError, RunIOError, StageFailure
+from curriculum.errors import ComponentMissing, StageFailure
 from curriculum.mode import Decision, Mode, step_down
 from curriculum.pool import Pool
-from curriculum.progress import Listener, silent
-from curriculum.records.files import shortage
+from curriculum.progress import Listener, Unwatched, Watcher, silent
 from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
 from curriculum.runs.history import History, Place, Start, place_of
+from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, reached
 from curriculum.stops import Barrier
@@ -43,14 +43,6 @@ STAGE_NAMES = tuple(stage.NAME for stage in STAGES)
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What this machine can do: probe states, and where torch computes."""
-
-    states: Mapping[str, str]
-    device: str = "cpu"
-    workers: int = 0
-
-
 @dataclass
 class Runner:
     """Walks a configuration's tasks inside one run directory.
@@ -65,6 +57,7 @@ class Runner:
         stages: names of the stages to run; all of them by default.
         may_step_down: whether a task that is gone on with may do so in a lesser mode.
         after_task: is called with the context of a task's last round when its verdict is in.
+        watcher: is told what is imported.
     """
 
     config: Config
@@ -76,6 +69,7 @@ class Runner:
     stages: Sequence[str] = STAGE_NAMES
     may_step_down: bool = False
     after_task: Callable[[StageContext], None] | None = None
+    watcher: Watcher = field(default_factory=Unwatched)
     _pool: Pool = field(init=False)
     _history: History = field(init=False)
     _told: set[tuple[Any, ...]] = field(init=False, default_factory=set)
@@ -84,7 +78,7 @@ class Runner:
     """Tasks that an earlier process began."""
 
     def __post_init__(self) -> None:
-        import_plugins(self.config.curriculum.plugins)
+        import_plugins(self.config.curriculum.plugins, announced_to(self.watcher))
         self._pool = self._new_pool()
         self._history = History(self.config, self.rundir, self.ledger)
 
@@ -104,6 +98,8 @@ class Runner:
         self._told = {place_of(event) for event in self.ledger.events("stage_done")}
         starts = self._history.starts(self.machine.states, self.may_step_down)
         self._begun = {name for name, start in starts.items() if start.kept is not None}
+        # What an earlier process of this very command began may still step down.
+        self._begun &= set(self.watcher.orders.began.get("tasks", self._begun))
         for task in self.config.tasks:
             self._record_start(task, starts[task.name])
         for task in self.config.tasks:
@@ -116,7 +112,10 @@ class Runner:
 
     def context_of(self, task: TaskConfig, mode: str, number: int, stage: str) -> StageContext:
         """Returns a stage's context in a given mode, to look at what was learned there."""
-        backend = load_backend(mode, self.machine.states, self.machine.device)
+        try:
+            backend = self._import(task, mode)
+        except ImportFailed as e:
+            raise ComponentMissing(f"the agent of {task.name} cannot play in {mode}: {e}") from e
         return self._context(task, backend, self._look_at(task, backend), number).at(stage)
 
     def _task(self, task: TaskConfig, start: Start) -> Verdict:
@@ -167,13 +166,10 @@ class Runner:
     def _load(self, task: TaskConfig, decision: Decision) -> Backend:
         mode = str(decision.mode)
         try:
-            backend = _guarded(
-                lambda: load_backend(mode, self.machine.states, self.machine.device),
-                f"the backend of {mode} cannot be imported",
-            )
-        except StageFailure as e:
+            backend = self.barrier.breaking_off(partial(self._import, task, mode), _save_nothing)
+        except (ImportFailed, StageFailure) as e:
             if task.name not in self._begun or self.may_step_down:
-                raise
+                raise StageFailure(f"{e}, though it worked when it was probed") from e
             raise ComponentMissing(
                 f"{task.name} was begun in {mode} and keeps it: {e}; mend that and resume, or go "
                 f"on in a lesser mode with --step-down"
@@ -184,6 +180,9 @@ class Runner:
         for replacement in replacements:
             self.ledger.append("replacement", task=task.name, mode=mode, **asdict(replacement))
         return backend
+
+    def _import(self, task: TaskConfig, mode: str) -> Backend:
+        return import_backend(task, mode, self.machine, self.ledger, self.watcher)
 
     def _look_at(self, task: TaskConfig, backend: Backend) -> EnvSpec:
         """Builds one environment to learn its shapes, and to hear its notices once."""
@@ -197,7 +196,8 @@ class Runner:
             env.close()
             return env.spec
 
-        return _guarded(look, f"the environment {task.env_id} cannot be made")
+        work = partial(guarded, look, f"the environment {task.env_id} cannot be made")
+        return self.barrier.breaking_off(work, _save_nothing)
 
     def _context(
         self, task: TaskConfig, backend: Backend, spec: EnvSpec, number: int
@@ -273,7 +273,7 @@ class Runner:
             ctx.record("stage_started", attempt=attempt, resumed_at=_resumed_at(ctx))
             self.barrier.start_stage(self.config.curriculum.stage_deadline_seconds)
             try:
-                return _guarded(lambda: _run_verified(stage, ctx), f"stage {stage.NAME} failed")
+                return guarded(lambda: _run_verified(stage, ctx), f"stage {stage.NAME} failed")
             except StageFailure as e:
                 ctx.record(
                     "stage_failed",
@@ -323,6 +323,7 @@ class Runner:
             initializer="curriculum.stages.work:build",
             deadline_s=self.config.curriculum.unit_deadline_seconds,
             on_event=on_event,
+            breakable=self.barrier.breakable,
         )
 
 
@@ -338,39 +339,13 @@ def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:
     return result
 
 
-def _guarded(work: Callable[[], Any], what: str) -> Any:
-    """Turns whatever a stage's libraries raise into a StageFailure that keeps the evidence.
-
-    Raises:
-        RunIOError: the machine was short of something; that is no failure of the stage.
-    """
-    try:
-        return work()
-    except CurriculumError as e:
-        if isinstance(e, StageFailure):
-            _refuse_shortage(e, what)
-        raise
-    except Exception as e:
-        _refuse_shortage(e, what)
-        text = "".join(traceback.format_exception(e))
-        reason = f"{what}: {type(e).__name__}: {e}"
-        raise StageFailure(reason, {"traceback": text[-4000:]}) from e
-
-
-def _refuse_shortage(error: Exception, what: str) -> None:
-    """Ends the run where it can be resumed if the machine is short of something for a moment."""
-    short = shortage(error)
-    if short is None and isinstance(error, StageFailure) and "memory" in error.evidence:
-        short = "memory is short"
-    if short is not None:
-        raise RunIOError(
-            f"{what}: {error}: {short}; then resume: what is committed stays"
-        ) from error
-
-
 def _here(ctx: StageContext) -> Place:
     return ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage
 
 
 def _text(mode: Mode | None) -> str | None:
     return None if mode is None else str(mode)
+
+
+def _save_nothing() -> None:
+    """Between two stages everything is committed."""

@@ -69,7 +69,7 @@ class Dashboard:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console or _console(LosableStream(sys.stdout))
+        self._console = console or _console(LosableStream(sys.stdout, waits=False))
         self._state = RunState(config, clock)
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -96,6 +96,8 @@ class Dashboard:
         self._timer.join()
         self._live.refresh()
         self._live.stop()
+        if isinstance(self._console.file, LosableStream):
+            self._console.file.drain()
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Takes one event; the timer shows it."""
@@ -136,8 +138,8 @@ def make_display(
     if quiet:
         return Quiet()
     if json and stream is None:
-        return PlainLines(config, sys.stderr)
-    losable = LosableStream(sys.stdout if stream is None else stream)
+        return PlainLines(config, LosableStream(sys.stderr, waits=False))
+    losable = LosableStream(sys.stdout if stream is None else stream, waits=False)
     simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
     if json or simple or not losable.isatty():
         return PlainLines(config, losable)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -17,28 +19,37 @@ from curriculum.show.words import duration, facts, interval, number, outcome, pl
 
 BETWEEN_LINES_S = 5.0
 
+MOST_WAITING_BYTES = 1 << 20
+PATIENCE_S = 1.0
+"""What waits for a reader at most, and how long its taking nothing is borne at the end."""
+
 
 class LosableStream:
     """Writes to a stream until it is closed or refuses, and is silent from then on.
 
     A run is worth more than its picture: whoever reads our output may go away (`| head`, a closed
-    terminal) at any time.
+    terminal) at any time, or stay and read nothing.
 
     Args:
         stream: where to write; None, as `sys.stdout` is where there is none, is lost already.
+        waits: whether to wait for a reader, as a result is worth; otherwise nobody ever waits, and
+            what a reader leaves standing beyond `MOST_WAITING_BYTES` is dropped.
 
     Attributes:
         lost: why nothing is written any more; empty while all is well.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, waits: bool = True) -> None:
         self._stream = stream
         self.lost = "" if stream is not None else "there is no stream"
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
         self.errors = "replace"
+        self._writer = None if waits else _writer_to(stream)
 
     def write(self, text: str) -> int:
-        if not self.lost and self._stream is not None:
+        if self._writer is not None:
+            self._writer.write(text.encode(self.encoding, "replace"))
+        elif not self.lost and self._stream is not None:
             try:
                 self._stream.write(self._encodable(text))
             except (OSError, ValueError) as e:
@@ -46,11 +57,16 @@ class LosableStream:
         return len(text)
 
     def flush(self) -> None:
-        if not self.lost and self._stream is not None:
+        if self._writer is None and not self.lost and self._stream is not None:
             try:
                 self._stream.flush()
             except (OSError, ValueError) as e:
                 self._lose(e)
+
+    def drain(self) -> None:
+        """Gives a reader that is slow a moment to take what waits for it."""
+        if self._writer is not None:
+            self._writer.drain()
 
     def isatty(self) -> bool:
         """Whether a terminal is at the other end; a closed stream has none."""
@@ -78,6 +94,77 @@ class LosableStream:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+class _Writer:
+    """Writes to a file descriptor in a thread of its own, which alone waits for a reader."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waiting: deque[bytes] = deque()
+        self._bytes, self._taken = 0, 0
+        self._lost = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="writer", daemon=True).start()
+
+    def write(self, data: bytes) -> None:
+        with self._changed:
+            if data and not self._lost and self._bytes + len(data) <= MOST_WAITING_BYTES:
+                self._waiting.append(data)
+                self._bytes += len(data)
+                self._changed.notify_all()
+
+    def drain(self) -> None:
+        with self._changed:
+            before = -1
+            while self._bytes and before != self._taken:
+                before = self._taken
+                self._changed.wait_for(lambda: not self._bytes, PATIENCE_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                data = self._waiting[0]
+            try:
+                written = os.write(self._fd, data)
+            except OSError:
+                # Whoever read has gone.
+                self._lose()
+                return
+            with self._changed:
+                self._waiting[0] = data[written:]
+                if not self._waiting[0]:
+                    self._waiting.popleft()
+                self._bytes -= written
+                self._taken += written
+                self._changed.notify_all()
+
+    def _lose(self) -> None:
+        with self._changed:
+            self._lost = True
+            self._waiting.clear()
+            self._bytes = 0
+            self._changed.notify_all()
+
+
+def _writer_to(stream: TextIO | None) -> _Writer | None:
+    """Returns what writes to a stream without waiting; None where it is no file of the system."""
+    try:
+        if stream is None:
+            return None
+        stream.flush()
+        return _Writer(stream.fileno())
+    except (OSError, ValueError):
+        return None  # a stream in memory, or a closed one: writing there waits for nobody
+
+
+def say(text: str) -> None:
+    """Writes a line to stderr, if somebody takes it within a moment."""
+    stream = LosableStream(sys.stderr, waits=False)
+    stream.write(f"{text}\n")
+    stream.flush()
+    stream.drain()
 
 
 class PlainLines:
@@ -112,6 +199,7 @@ class PlainLines:
         trace: TracebackType | None,
     ) -> None:
         self.stream.flush()
+        self.stream.drain()
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Writes what an event means to a person, if anything."""

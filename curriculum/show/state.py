@@ -308,6 +308,8 @@ _HANDLERS: dict[str, Callable[[RunState, Event], None]] = {
     "batch_halved": RunState._trouble,
     "moved_to_cpu": RunState._trouble,
     "memory_low": RunState._trouble,
+    "engine_died": RunState._trouble,
+    "component_broken": RunState._trouble,
     "worker_died": RunState._trouble,
     "worker_hung": RunState._trouble,
     "env_worker_died": RunState._trouble,

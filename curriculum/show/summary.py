@@ -21,6 +21,8 @@ TROUBLE = (
     "batch_halved",
     "moved_to_cpu",
     "memory_low",
+    "engine_died",
+    "component_broken",
     "worker_died",
     "worker_hung",
     "worker_recycled",

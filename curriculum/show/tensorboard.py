@@ -27,9 +27,10 @@ class TensorBoardWriter:
         try:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError as e:
+        except (Exception, SystemExit) as e:
             raise ComponentMissing(
-                f"curriculum.tensorboard is true, but tensorboard cannot be imported ({e}): "
+                "curriculum.tensorboard is true, but tensorboard cannot be imported "
+                f"({type(e).__name__}: {e}): "
                 "install it with `pip install tensorboard`, or set curriculum.tensorboard=false"
             ) from e
         # Protocol buffers make their classes as they load, where no type checker sees them.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -183,11 +184,11 @@ class _Course:
     def _make(self, start: int, end: int) -> None:
         """Makes the updates of a window and keeps them, or rolls back."""
         made: list[Metrics] = []
-        progress = self.progress
+        progress, barrier = self.progress, self._ctx.barrier
         for number in range(start, end):
-            self._ctx.barrier.may_stop(self._save)
+            barrier.may_stop(self._save)
             try:
-                made.append(self._update(number))
+                made.append(barrier.breaking_off(partial(self._update, number), self._save))
                 progress = replace(progress, refused_in_a_row=0)
             except NonFiniteLoss as e:
                 if self._descends is not None:

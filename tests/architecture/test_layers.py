@@ -60,7 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("curriculum.insight.*", "curriculum.show.drawing"),
     ("curriculum.stages.*", "curriculum.control.*"),
     ("curriculum.runs.*", "curriculum.show.*", "baselines.*", "diagnostics.*"),
-    ("curriculum.cli.*",),
+    ("curriculum.cli.*", "curriculum.door.*"),
 )
 """From the ground up; the first layer with a matching pattern owns a module."""
 

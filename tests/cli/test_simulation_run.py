@@ -122,7 +122,7 @@ def test_a_signal_commits_and_says_how_to_go_on(tiny: Path, number: int, code: i
     process.send_signal(number)
     _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == code, err
-    assert f"python -m curriculum resume {Path('runs') / 'tiny'}" in err
+    assert f"python -m curriculum resume {run}" in err
     commits = list((run / "tasks/lunarlander/SIMULATION/round-00/controller/commits").iterdir())
     assert commits and not [c for c in commits if ".tmp-" in c.name]
 

@@ -102,7 +102,8 @@ def test_two_runs_at_once(place: Place) -> None:
         for directory in (place.run, place.path / "link"):
             second = place(*args, "--run-dir", str(directory))
             assert second.code == 6, second.err
-            assert f"in use by process {first.pid} on " in second.err
+            engine = psutil.Process(first.pid).children()[0]
+            assert f"in use by process {engine.pid} on " in second.err
         first.send_signal(signal.SIGTERM)
         assert first.wait(HANG_S) == 143
         assert first.stderr is not None and "Go on with" in first.stderr.read()
