@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 """The steps of the pipeline inside a task, in their order."""
+
+SAYING_S = 0.5
+"""How long a reader of stderr is waited for."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +87,22 @@ class Unwatched:
 
     def tell(self, kind: str, **facts: Any) -> None:
         """Is heard by nobody."""
+
+
+def say(text: str) -> None:
+    """Writes a line to stderr, if somebody takes it within a moment: a stop waits for no reader."""
+    try:
+        fd = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        # There is none, or it is not the system's: nobody can keep us waiting.
+        print(text, file=sys.stderr)
+        return
+    line = f"{text}\n".encode(sys.stderr.encoding or "utf-8", "replace")
+    writer = threading.Thread(target=_write, args=(fd, line), daemon=True)
+    writer.start()
+    writer.join(SAYING_S)
+
+
+def _write(fd: int, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # whoever read has gone
+        os.write(fd, data)

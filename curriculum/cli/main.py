@@ -6,7 +6,6 @@ Parsing imports nothing heavy; a command's module is imported only when it runs.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import io
 import os
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 
 from curriculum.cli.arguments import build_parser
 from curriculum.errors import CurriculumError, ExitCode, Stopped
-from curriculum.progress import Unwatched, Watcher
+from curriculum.progress import Unwatched, Watcher, say
 from curriculum.stops import ending_on_signals
 
 
@@ -40,20 +39,20 @@ def main(argv: Sequence[str] | None = None, watcher: Watcher | None = None) -> i
         with ending_on_signals():
             return int(_dispatch(args))
     except Stopped as e:
-        _say(str(e))
+        say(str(e))
         return int(e.exit_code)
     except CurriculumError as e:
-        _say(f"error: {e}")
+        say(f"error: {e}")
         return int(e.exit_code)
     except KeyboardInterrupt:
-        _say("interrupted: the last commit is valid")
+        say("interrupted: the last commit is valid")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; without this, Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OK)
     except OSError as e:
-        _say(f"error: the system refused: {e}; free space or change permissions, then resume")
+        say(f"error: the system refused: {e}; free space or change permissions, then resume")
         return int(ExitCode.IO)
 
 
@@ -67,8 +66,3 @@ def replace_what_cannot_be_encoded() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever reads our words has gone
-        print(text, file=sys.stderr)

@@ -15,7 +15,7 @@ from curriculum.config.loading import changes, dump
 from curriculum.config.plugins import code_of, flag, refuse_inside_run, require_agreed, run_of
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
-from curriculum.progress import STAGES
+from curriculum.progress import STAGES, say
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import load_config
 
@@ -149,7 +149,7 @@ def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:
     different = changes(source.config(), config)
     facts = {"source": str(source.given), "source_id": source.id, "changes": different}
     Ledger(rundir.ledger_path).append("forked", **facts, taken=taken)
-    print(f"taken over from {source.given}: {', '.join(taken) or 'nothing'}", file=sys.stderr)
+    say(f"taken over from {source.given}: {', '.join(taken) or 'nothing'}")
 
 
 def _rundir(directory: Path, config: Config) -> RunDir:

@@ -12,10 +12,9 @@ import os
 import selectors
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,7 +25,7 @@ from curriculum.door.engine_watch import EngineWatch
 from curriculum.door.faults import Death, Faults
 from curriculum.door.process import EngineProcess, adopt_orphans
 from curriculum.errors import ExitCode
-from curriculum.progress import Orders
+from curriculum.progress import Orders, say
 from curriculum.stops import heeded, resume_command
 
 AGAIN = ("run", "resume")
@@ -35,7 +34,6 @@ TICK_S = 0.2
 COMMIT_SECONDS = 10.0
 """Time between the commits of an engine whose forerunner died."""
 
-_SAYING_S = 1.0
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -72,18 +70,20 @@ class Door:
     def run(self) -> int:
         """Lets the command run to its end and returns its exit code."""
         adopt_orphans()
-        with self._signals():
-            while True:
-                code = self._live()
-                if code is not None:
-                    return code
+        self._heed_signals()
+        while (code := self._live()) is None:
+            continue
+        # It is over: a second Ctrl-C that comes now must not change the exit code.
+        for number in heeded():
+            signal.signal(number, signal.SIG_IGN)
+        return code
 
     def _live(self) -> int | None:
         """Is one engine's life; returns the command's exit code, or None if there is another."""
         try:
             engine = EngineProcess(self._argv, self._orders())
         except OSError as e:
-            self._say(f"error: no process can be started: {e}; free memory or processes")
+            say(f"error: no process can be started: {e}; free memory or processes")
             return int(ExitCode.IO)
         watch = self._watch = EngineWatch(engine, self._asked, self._end)
         try:
@@ -137,16 +137,15 @@ class Door:
         code = watch.engine.process.returncode
         if watch.result is not None and watch.result == code:
             return code
-        if sys.stdout is not None and sys.stdout.isatty():
-            _write(1, _SHOW_CURSOR)
+        _show_cursor()
         stop = watch.stopped_with()
         if stop is not None:
-            self._say(self._stopped())
+            say(self._stopped())
             return int(stop)
         death = watch.death()
         then = self._faults.add(death) if self._again else ""
         if self._again and not self._faults.end:
-            self._say(f"the engine {death.how} {death.where}: {then}")
+            say(f"the engine {death.how} {death.where}: {then}")
             return None
         return self._give_up(death)
 
@@ -158,27 +157,20 @@ class Door:
 
     def _give_up(self, death: Death) -> int:
         why = f": {self._faults.end}" if self._faults.end else ""
-        self._say(f"error: the engine {death.how} {death.where}{why}".rstrip())
+        say(f"error: the engine {death.how} {death.where}{why}".rstrip())
         if death.importing.startswith("plugin "):
             return int(ExitCode.ENVIRONMENT)
         component = death.importing or death.component
         if component:
-            self._say(f"`python -m diagnostics check --fresh` tells how {component} fares")
+            say(f"`python -m diagnostics check --fresh` tells how {component} fares")
         return int(ExitCode.COMPONENT_MISSING if component else ExitCode.INTERNAL)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _heed_signals(self) -> None:
         """Passes on what asks to stop or to pause."""
-        numbers: list[int] = [*heeded()]
-        handlers: dict[int, Any] = dict.fromkeys(numbers, self._on_stop)
+        for number in heeded():
+            signal.signal(number, self._on_stop)
         if signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:
-            handlers[signal.SIGTSTP] = self._on_pause
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.signal(signal.SIGTSTP, self._on_pause)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._asked.append((number, time.monotonic()))
@@ -195,17 +187,9 @@ class Door:
             watch.engine.signal(signal.SIGCONT)
             watch.stillness.begin()
 
-    def _say(self, text: str) -> None:
-        _write(2, f"{text}\n".encode(errors="replace"))
 
-
-def _write(fd: int, data: bytes) -> None:
-    """Writes to somebody who may never read it: nobody waits for long."""
-
-    def write() -> None:
-        with suppress(OSError):
-            os.write(fd, data)
-
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    writer.join(_SAYING_S)
+def _show_cursor() -> None:
+    """Gives the terminal back the cursor that a dashboard took away and could not give back."""
+    with suppress(AttributeError, OSError, ValueError):  # there is no terminal
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), _SHOW_CURSOR)

@@ -13,7 +13,7 @@ from curriculum.door.watch import Stillness, waited_s
 from curriculum.errors import ExitCode
 from curriculum.stops import signal_name
 
-GRACE_S = 2.5
+GRACE_S = 2.2
 """Seconds from a signal to the engine's end or to its beginning to commit."""
 
 GRACE_AT_ONCE_S = 1.5

@@ -159,14 +159,6 @@ def _writer_to(stream: TextIO | None) -> _Writer | None:
         return None  # a stream in memory, or a closed one: writing there waits for nobody
 
 
-def say(text: str) -> None:
-    """Writes a line to stderr, if somebody takes it within a moment."""
-    stream = LosableStream(sys.stderr, waits=False)
-    stream.write(f"{text}\n")
-    stream.flush()
-    stream.drain()
-
-
 class PlainLines:
     """Writes one line per start, end and verdict, and progress at most every few seconds.
 
