@@ -42,7 +42,6 @@ STAGES: tuple[Stage, ...] = (collect, vision, encode, memory, controller, evalua
 STAGE_NAMES = tuple(stage.NAME for stage in STAGES)
 
 
-@dataclass(frozen=True)
 @dataclass
 class Runner:
     """Walks a configuration's tasks inside one run directory.
