@@ -23,6 +23,7 @@ import numpy as np
 
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import Disk
+from curriculum.records.ledger import Ledger
 from curriculum.stages import work
 from curriculum.stops import Barrier
 
@@ -83,6 +84,33 @@ def raise_at_save(argument: str) -> None:
     """Sends this process a signal ahead of a save of the search."""
     number, name = argument.split(",")
     at_search(int(number), lambda store: os.kill(os.getpid(), getattr(signal, name)))
+
+
+def signal_in_stage(argument: str) -> None:
+    """Sends this process a signal at the first barrier of a stage."""
+    stage, name = argument.split(",")
+    at_barrier_of(stage, lambda *args, **kwargs: os.kill(os.getpid(), getattr(signal, name)))
+
+
+def exit_in_stage(argument: str) -> None:
+    """Ends this process with 0 at the first barrier of a stage, as if all were well."""
+    at_barrier_of(argument, lambda *args, **kwargs: os._exit(0))
+
+
+def at_barrier_of(stage: str, act: Callable[..., None]) -> None:
+    """Acts at the first barrier of a stage."""
+    here = ""
+
+    def look(ledger: Ledger, event: str, /, **facts: Any) -> None:
+        nonlocal here
+        here = facts.get("stage", here) if event == "stage_started" else here
+
+    def reach(*args: Any, **kwargs: Any) -> None:
+        if here == stage:
+            act()
+
+    wrap(Ledger, "append", look)
+    wrap(Barrier, "reached", reach)
 
 
 def kill_in_save(argument: str) -> None:
@@ -209,6 +237,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "never ends": lambda: time.sleep(600),
     "raises": _raise,
     "exits": lambda: os._exit(0),
+    "gets a real-time signal": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 5),
 }
 
 for wish in filter(None, os.environ.get("MISCHIEF", "").split(";")):

@@ -39,6 +39,7 @@ def with_workers(place: Place, mischief: str, *sets: str) -> int:
         ("never ends", "worker_hung"),
         ("raises", "unit_failed"),
         ("exits", "worker_died"),
+        ("gets a real-time signal", "worker_died"),
     ],
 )
 def test_a_worker_goes_wrong(place: Place, whole: Place, how: str, event: str) -> None:
