@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from curriculum.envs.contract import MakeVectorEnv, check_vector_env
 from curriculum.errors import CurriculumError
 from diagnostics.vetting.findings import Finding
-from diagnostics.vetting.reporting import Part, raised
+from diagnostics.vetting.reporting import raised
 
 
 def simulation(name: str) -> Iterator[Finding]:
@@ -20,26 +20,23 @@ def simulation(name: str) -> Iterator[Finding]:
     yield _contract(f"simulation/{name}", lambda n: make_simulation(name, n, kind))
 
 
-def parts(env_id: str, file: str) -> list[Part]:
-    """Returns the parts of the review of a registered environment.
+def check(env_id: str, file: str) -> Iterator[Finding]:
+    """Holds a registered environment to the contract, and passes on what Gymnasium says of it.
+
+    What the environment raises, an exit included, is a finding, and the last one.
 
     Args:
         env_id: as it is registered.
         file: what registers it; its lines are named where it raises.
     """
-    return [
-        (f"the contract of {env_id}", lambda: _guarded(env_id, file, _played)),
-        (f"Gymnasium's check of {env_id}", lambda: _guarded(env_id, file, _by_gymnasium)),
-    ]
-
-
-def _guarded(env_id: str, file: str, act: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yields what is found; what the environment raises, an exit included, is the last of it."""
     try:
-        yield from act(env_id)
+        yield from _played(env_id)
+        yield from _by_gymnasium(env_id)
     except CurriculumError as e:
         yield Finding("error", env_id, f"cannot be used: {e}")
-    except BaseException as e:  # noqa: BLE001 - whatever a stranger's environment raises is the finding
+    except GeneratorExit:
+        raise
+    except BaseException as e:  # noqa: BLE001 - whatever a stranger's code raises is the finding
         yield raised(e, env_id, file, "it was played")
 
 
@@ -49,8 +46,8 @@ def _played(env_id: str) -> Iterator[Finding]:
     from curriculum.envs.registry import make_env
 
     env = _built(env_id)
-    if wrong := _is_none(env_id, env):
-        yield wrong
+    if unfit := _unfit(env_id, env):
+        yield unfit
         return
     kind = "pixels" if is_image(env.observation_space) else "state"
     yield from _closed(env_id, env)
@@ -68,7 +65,7 @@ def _by_gymnasium(env_id: str) -> Iterator[Finding]:
     from gymnasium.utils.env_checker import check_env
 
     env = _built(env_id)
-    if _is_none(env_id, env) is not None:
+    if _unfit(env_id, env):
         return
     said: dict[str, None] = {}
     with warnings.catch_warnings(record=True) as caught:
@@ -91,14 +88,19 @@ def _built(env_id: str) -> Any:
     return make() if make else gymnasium.make(env_id, disable_env_checker=True)
 
 
-def _is_none(env_id: str, env: Any) -> Finding | None:
-    """Returns the finding for what is no environment, None for one."""
+def _unfit(env_id: str, env: Any) -> Finding | None:
+    """Returns the finding for what is no environment or declares no spaces, else None."""
     import gymnasium
 
-    if isinstance(env, gymnasium.Env):
-        return None
-    what = f"what makes it returned {type(env).__name__}, expected a gymnasium.Env"
-    return Finding("error", env_id, what, "return the environment, a gymnasium.Env")
+    if not isinstance(env, gymnasium.Env):
+        what = f"what makes it returned {type(env).__name__}, expected a gymnasium.Env"
+        return Finding("error", env_id, what, "return the environment, a gymnasium.Env")
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, gymnasium.Space):
+            what = f"its {name} is {type(space).__name__}, expected a gymnasium.Space"
+            return Finding("error", env_id, what, f"set {name} in __init__ or in the class")
+    return None
 
 
 def _closed(env_id: str, env: Any) -> Iterator[Finding]:

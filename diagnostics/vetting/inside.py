@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diagnostics.probe_child import bound
-from diagnostics.vetting import environments, linting, plugins, rundirs
 from diagnostics.vetting.findings import Finding, Level
 from diagnostics.vetting.guard import ORDER
 from diagnostics.vetting.reporting import Part, Reporter
@@ -32,6 +31,7 @@ def main() -> None:
 
 def _installation(reporter: Reporter, order: Mapping[str, Any]) -> None:
     from curriculum.envs.simulation import SIMULATIONS
+    from diagnostics.vetting import environments
 
     def contract(name: str) -> Part:
         return f"simulation/{name}", lambda: environments.simulation(name)
@@ -68,16 +68,22 @@ def _requirement(line: str) -> Finding:
 
 
 def _configuration(reporter: Reporter, order: Mapping[str, Any]) -> None:
+    from diagnostics.vetting import rundirs
+
     path = Path(order["path"])
     reporter.review([(str(path), lambda: rundirs.configuration(path))], order["skip"])
 
 
 def _run_directory(reporter: Reporter, order: Mapping[str, Any]) -> None:
+    from diagnostics.vetting import rundirs
+
     reporter.review(rundirs.parts(Path(order["path"]), order["fix"]), order["skip"])
 
 
 def _plugin(reporter: Reporter, order: Mapping[str, Any]) -> None:
     """Imports a file, and tells which environments it registers and what it failed with."""
+    from diagnostics.vetting import plugins
+
     reporter.need("its import")
     plugins.overlay(order["fixed"])
     registered, error = plugins.imported(Path(order["path"]))
@@ -86,13 +92,19 @@ def _plugin(reporter: Reporter, order: Mapping[str, Any]) -> None:
 
 def _environment(reporter: Reporter, order: Mapping[str, Any]) -> None:
     """Imports a file again, and checks one environment that it registers."""
+    from diagnostics.vetting import environments, plugins
+
     file, env_id = Path(order["path"]), order["env_id"]
     reporter.need(f"the import for {env_id}")
     plugins.load(file)
-    reporter.review(environments.parts(env_id, str(file)), order["skip"])
+    reporter.need(f"the contract of {env_id}")
+    for finding in environments.check(env_id, str(file)):
+        reporter.find(finding)
 
 
 def _lint(reporter: Reporter, order: Mapping[str, Any]) -> None:
+    from diagnostics.vetting import linting
+
     reporter.need("its lint")
     path = Path(order["path"])
     reporter.tell(**(linting.mended(path) if order["fix"] else linting.complaints(path)))
