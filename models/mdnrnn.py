@@ -200,7 +200,7 @@ class MDNRNN:
             tensors_of(batch, self.latent_size, self.action_size, self._device),
             _scales(self._mean_squares),
         )
-        with torch.inference_mode():
+        with device_memory(), torch.inference_mode():
             for start in range(0, len(whole.mask), rows):
                 part = SequenceTensors(*(tensor[start : start + rows] for tensor in whole))
                 heads = self._read_sequence(part, scales, torch.float32)
@@ -218,7 +218,7 @@ class MDNRNN:
     def step(self, state: Float, latents: Float, actions: Float) -> Float:
         """Returns the state `[N, 2R]` after z_t `[N, Z]` and the encoded a_t `[N, A]`."""
         lstm = self._network.lstm
-        with torch.inference_mode():
+        with device_memory(), torch.inference_mode():
             inputs = self._to_device(np.concatenate([latents, actions], axis=1))
             h, c = self._to_device(state).split(self.hidden_size, dim=1)
             advanced = torch.lstm_cell(inputs, (h, c), *lstm.all_weights[0])
@@ -246,7 +246,7 @@ class MDNRNN:
         uniforms = rng.random(shape, dtype=np.float32)
         normals = rng.standard_normal(shape, dtype=np.float32)
         kept = self._kept(shape[:1], rng)
-        with torch.inference_mode():
+        with device_memory(), torch.inference_mode():
             hidden = self._to_device(state[:, : self.hidden_size])
             hidden = hidden if kept is None else hidden * kept
             scales = _scales(self._mean_squares)

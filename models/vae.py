@@ -244,7 +244,7 @@ class ConvVAE:
         self._check(observations)
         shape = (len(observations), self.latent_size)
         means, log_variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        with torch.inference_mode(), computing(self._device, self._dtype):
+        with device_memory(), torch.inference_mode(), computing(self._device, self._dtype):
             for chunk in _chunks(len(observations)):
                 images = self._images(observations[chunk]) - self._mean_frame
                 mean, log_variance = self._network.encode(images)
@@ -259,7 +259,7 @@ class ConvVAE:
                 f"ConvVAE.decode was given shape {latents.shape}, expected (N, {self.latent_size})"
             )
         frames = np.empty((len(latents), *self.frame_shape), np.uint8)
-        with torch.inference_mode(), computing(self._device, torch.float32):
+        with device_memory(), torch.inference_mode(), computing(self._device, torch.float32):
             for chunk in _chunks(len(latents)):
                 logits = self._network.decode(torch.tensor(latents[chunk], device=self._device))
                 pixels = _to_pixels(logits, self._mean_frame).mul(255.0).round().to(torch.uint8)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from curriculum.records.sequences import Latents, LatentWriter
+from curriculum.stages.healing import go_on_in_room, read_in_room
 from curriculum.stages.stage import StageContext, StageResult, require
 
 NAME = "encode"
@@ -24,14 +27,21 @@ def run(ctx: StageContext) -> StageResult:
     commit = ctx.store.latest()
     writer.cut(commit.appended if commit else {})
 
+    device = commit.meta.get("device", "") if commit else ""
+    go_on_in_room(vision, 1, device)
+
     def save(complete: bool = False) -> None:
         writer.sync()
-        ctx.store.save({}, {"rows": writer.num_rows}, complete=complete, appended=writer.lengths())
+        meta = {"rows": writer.num_rows, **({"device": device} if device else {})}
+        ctx.store.save({}, meta, complete=complete, appended=writer.lengths())
 
     for start in range(writer.num_rows, data.num_rows, ROWS_AT_ONCE):
         ctx.barrier.reached(save)
         rows = np.arange(start, min(start + ROWS_AT_ONCE, data.num_rows))
-        writer.append(*vision.posterior(data.observations(rows)))
+        frames = data.observations(rows)
+        found, moved = read_in_room(vision, partial(vision.posterior, frames), ctx.record)
+        device = moved or device
+        writer.append(*found)
         ctx.say(writer.num_rows, data.num_rows, "rows")
     save(complete=True)
     return StageResult(f"{writer.num_rows} rows", {"rows": float(writer.num_rows)})

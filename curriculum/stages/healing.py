@@ -185,6 +185,31 @@ def go_on_in_room(learner: object, parts: int, device: str) -> None:
         learner.parts = parts
 
 
+def read_in_room(
+    reader: object, act: Callable[[], _T], record: Callable[..., object]
+) -> tuple[_T, str]:
+    """Reads with V or M, on the CPU from where the GPU's memory does not suffice.
+
+    Args:
+        reader: V or M.
+        act: reads; may be called twice.
+        record: is told `moved_to_cpu`, with its facts.
+
+    Returns:
+        What `act` gave, and the device to commit: where `reader` had to move to, or "".
+    """
+    try:
+        return act(), ""
+    except OutOfDeviceMemory as e:
+        shortage = Shortage.of(e)
+    # Outside the handler, because the exception keeps what was on the device alive.
+    if not isinstance(reader, Descends) or reader.device == "cpu":
+        raise StageFailure(f"the device's memory does not suffice: {shortage.reason}")
+    reader.move_to("cpu")
+    record("moved_to_cpu", reason=shortage.reason)
+    return act(), "cpu"
+
+
 class Thrifty:
     """Makes a policy learner's updates in smaller parts, or on the CPU, until they fit into memory.
 
