@@ -132,7 +132,7 @@ def _told_of(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float
         left = [task for task in waiting if task.name not in told]
         if left and len(left) == len(waiting):
             # The first one was being built when its process ended.
-            told[left[0].name] = {"refused": end}
+            told[left[0].name] = {"stopped": end}
             left = left[1:]
         waiting = left
     return told
@@ -154,7 +154,7 @@ def _built(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float) 
             for task in tasks
         ],
     }
-    wall_s = WALL_LIMITS * limit_s * (1 + len(tasks))
+    wall_s = WALL_LIMITS * limit_s
     argv = [sys.executable, "-m", "curriculum.runs.preflight_child", "."]
     files, env = {ORDER: json.dumps(order)}, {"PYTHONPATH": import_path()}
     with closing(GuardedProcess(argv, wall_s, env, files)) as process:
@@ -169,5 +169,5 @@ def _end(process: GuardedProcess) -> str:
     words = process.tail("stderr").strip().splitlines()
     last = f": {words[-1][:200]}" if words else ""
     if process.stopped_by:
-        return f"building it was stopped ({process.stopped_by}){last}"
-    return f"the process that built it ended with {process.returncode}{last}"
+        return f"its process was stopped after {process.seconds:.0f} s ({process.stopped_by}){last}"
+    return f"its process ended with {process.returncode}{last}"

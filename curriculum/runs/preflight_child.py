@@ -26,10 +26,10 @@ from curriculum.envs.faults import fault_of
 from curriculum.errors import ComponentMissing, CurriculumError
 
 ORDER, TOLD = "order.json", "told.jsonl"
-CPU_LIMITS, WALL_LIMITS = 8, 10
-"""So many times the limit of a probe may be computed for a task, and may pass on the clock."""
+CPU_LIMITS, WALL_LIMITS = 8, 20
+"""So many times the limit of a probe a task may compute, and a process may last on the clock."""
 
-_TICK_S = 0.5
+_TICK_S = 0.1
 _STILL = 0.005
 """Share of a core below which a process stands still, however busy the machine is."""
 
@@ -65,25 +65,37 @@ class Watch:
         self._tell = tell
         self._limit_s = limit_s
         self._main = threading.get_ident()
-        self.enter("")
+        self._step = ""
+        self._others_s = 0.0
         threading.Thread(target=self._look, daemon=True).start()
 
     def enter(self, step: str) -> None:
         """Begins a step, which has the limits for itself."""
         self._step = step
-        self._began_cpu = self._last_cpu = _worked_s()
-        self._last_s = time.monotonic()
 
     def _look(self) -> None:
+        step, began_cpu, last_cpu, last_s = None, 0.0, 0.0, 0.0
         while True:
-            time.sleep(_TICK_S)
-            cpu, now = _worked_s(), time.monotonic()
-            if cpu - self._last_cpu > _STILL * self._limit_s:
-                self._last_cpu, self._last_s = cpu, now
-            if now - self._last_s > self._limit_s:
+            # What this thread itself has used is no work.
+            cpu, now = time.process_time() - time.thread_time() + self._others_s, time.monotonic()
+            if step != self._step:
+                step, began_cpu, last_cpu, last_s = self._step, cpu, cpu, now
+            if cpu - last_cpu > _STILL * self._limit_s:
+                last_cpu, last_s = cpu, now
+            elif now - last_s > self._limit_s and not self._others_worked():
                 self._end(f"nothing happened for {self._limit_s:g} s")
-            if cpu - self._began_cpu > CPU_LIMITS * self._limit_s:
+            if cpu - began_cpu > CPU_LIMITS * self._limit_s:
                 self._end(f"it computed for {CPU_LIMITS * self._limit_s:g} s")
+            time.sleep(_TICK_S)
+
+    def _others_worked(self) -> bool:
+        """Whether processes that were started here have worked since this was last asked."""
+        before, self._others_s = self._others_s, 0.0
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                times = child.cpu_times()
+                self._others_s += times.user + times.system
+        return self._others_s - before > _STILL * self._limit_s
 
     def _end(self, why: str) -> None:
         frame = sys._current_frames().get(self._main)
@@ -93,22 +105,12 @@ class Watch:
         os._exit(1)
 
 
-def _worked_s() -> float:
-    """Returns the seconds of the CPU that this process and its descendants have used."""
-    total = time.process_time()
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            times = child.cpu_times()
-            total += times.user + times.system
-    return total
-
-
 def main(directory: Path) -> None:
     """Builds what `order.json` asks for and tells what came of it."""
     directory = directory.resolve()
     order = json.loads((directory / ORDER).read_text(encoding="utf-8"))
     limit_s = order["limit_s"]
-    signal.alarm(int(WALL_LIMITS * limit_s * (1 + len(order["tasks"]))))
+    signal.alarm(int(WALL_LIMITS * limit_s) + 10)
     tell = Teller(directory)
     watch = Watch(tell, limit_s)
     os.chdir(order["cwd"])
