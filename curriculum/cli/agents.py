@@ -18,7 +18,7 @@ from curriculum.config.plugins import require_agreed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
 from curriculum.mode import LADDER, decide
-from curriculum.pretrained import MOMENTS, Bundle, find, learned_in, load
+from curriculum.pretrained import MOMENTS, Bundle, find, learned_in, load, require_held
 from curriculum.records.files import write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -136,6 +136,7 @@ def _unpack(bundle: Bundle, runner: Runner) -> None:
             f"this agent was learned in {bundle.mode} and plays no real environment: leave "
             f"--env-id away"
         )
+    require_held(bundle)
     ctx = runner.context_of(task, bundle.mode, 0, evaluation.NAME)
     try:
         vision = _loaded(ctx.new_vision(), bundle.vision)

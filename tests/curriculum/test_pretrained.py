@@ -13,7 +13,18 @@ import pytest
 
 from curriculum.config.schema import Config, CurriculumConfig, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
-from curriculum.pretrained import AGENT, CARD, LEDGER, NAMES, TASK, Bundle, find, load, write
+from curriculum.pretrained import (
+    AGENT,
+    CARD,
+    LEDGER,
+    NAMES,
+    TASK,
+    Bundle,
+    find,
+    load,
+    require_held,
+    write,
+)
 
 POLE = TaskConfig(name="pole", env_id="CartPole-v1", observation="state", target=5.0)
 
@@ -176,3 +187,28 @@ def test_nothing_foreign_is_written_over_and_unknown_names_are_explained(
     with pytest.raises(ConfigError, match="no pretrained agent 'chess': shipped are"):
         find("chess")
     assert find(str(tmp_path / "mine")) == tmp_path / "mine"
+
+
+@pytest.mark.faults(
+    "an agent whose task.yaml declares far more than its weights", expect="refused unbuilt, exit 5"
+)
+@pytest.mark.parametrize(
+    ("sections", "part"),
+    [
+        ({"controller": {"hidden_sizes": (4096,) * 8}}, "C"),
+        ({"controller": {"hidden_sizes": (512, 512)}}, "C"),
+        ({"mdnrnn": {"rnn_size": 4096}}, "M"),
+        ({"vae": {"channels": (1024,) * 5}}, "V"),
+        ({"vae": {"z_dim": 1024}}, "V"),
+    ],
+)
+def test_what_is_declared_is_held_against_the_weights_before_it_is_built(
+    sections: dict[str, dict], part: str
+) -> None:
+    agent = load(find("pong"))
+    require_held(agent)
+    task = agent.task
+    for name, keys in sections.items():
+        task = replace(task, **{name: replace(getattr(task, name), **keys)})
+    with pytest.raises(NoCheckpoint, match=f"declares {part} with at least [0-9,]+ numbers"):
+        require_held(replace(agent, config=replace(agent.config, tasks=(task,))))
