@@ -24,8 +24,7 @@ from curriculum.control.deployment import Deployment
 from curriculum.control.exploration import LastingNoise
 from curriculum.control.recall import Refresher
 from curriculum.control.rollouts import EarlierRollouts, Steps, not_finite
-from curriculum.control.surroundings import Surroundings
-from curriculum.control.tape import brought_back
+from curriculum.control.surroundings import Surroundings, brought_back
 from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
@@ -407,9 +406,8 @@ class Practice:
             self._refresher.load(meta.get("refresher", {}))
         for name, part in self._parts().items():
             part.load_state(commit.part(name))
-        self._features = brought_back(
-            self._course, commit, self._perception, self._statistics, self._ctx.record
-        )
+        course, record = self._course, self._ctx.record
+        self._features = brought_back(course, commit, self._perception, self._statistics, record)
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})

@@ -12,9 +12,11 @@ import numpy as np
 from curriculum.agent import DreamPerception, Perception, WorldModelPerception
 from curriculum.control.branches import Branches
 from curriculum.control.recall import Recall
-from curriculum.control.tape import Snapshot, Tape
+from curriculum.control.tape import Snapshot, Tape, Unrepeatable
 from curriculum.envs.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import Step, VectorEnv
+from curriculum.envs.learning import EpisodeStatistics
+from curriculum.records.commit import Commit
 from curriculum.seeds import env_seed
 from curriculum.stages.stage import StageContext
 from models.interfaces import Float, Memory, State, Vision
@@ -123,6 +125,39 @@ def dreamed_surroundings(ctx: StageContext, memory: Memory, starts: DreamStarts)
     )
     perception = DreamPerception(env, ctx.task.controller.features)
     return Surroundings(env, Snapshot(env, _seeds(ctx)), perception, dreaming=True)
+
+
+def brought_back(
+    course: Course,
+    commit: Commit,
+    perception: Perception,
+    statistics: EpisodeStatistics,
+    record: Callable[..., None],
+) -> Float:
+    """Brings environments back to where a commit left them.
+
+    Where they do not honour their seeds new episodes are begun, which is recorded.
+
+    Args:
+        course: of the environments.
+        commit: its arrays hold `tape/...` and `features`.
+        perception: of all environments; as in the commit.
+        statistics: of their episodes; as in the commit.
+        record: appends an event to the ledger.
+
+    Returns:
+        What C reads now, `[N, F]`.
+    """
+    try:
+        course.restore(commit.part("tape"))
+        return np.array(commit.arrays["features"], np.float32)
+    except Unrepeatable as e:
+        record("resume_inexact", differences=[f"{e}; so new episodes are begun"], **e.evidence)
+    observations = course.start()
+    slots = np.arange(len(observations))
+    statistics.load_state(EpisodeStatistics(len(slots)).state())
+    perception.begin(slots)
+    return perception.features(observations, slots)
 
 
 def _seeds(ctx: StageContext) -> Callable[[int, int], int]:

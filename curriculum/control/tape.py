@@ -14,12 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from curriculum.agent import Perception
 from curriculum.envs.interface import Step, VectorEnv
-from curriculum.envs.learning import EpisodeStatistics
 from curriculum.errors import StageFailure
-from curriculum.records.commit import Commit
-from models.interfaces import Float, State
+from models.interfaces import State
 
 
 class Unrepeatable(StageFailure):
@@ -154,45 +151,6 @@ class Tape:
     def _digest(self) -> np.ndarray:
         pixels = np.ascontiguousarray(self._observations)
         return np.frombuffer(hashlib.sha256(pixels.tobytes()).digest(), np.uint8).copy()
-
-
-class _Course(Protocol):
-    def start(self) -> np.ndarray: ...
-
-    def restore(self, state: Mapping[str, np.ndarray]) -> np.ndarray: ...
-
-
-def brought_back(
-    course: _Course,
-    commit: Commit,
-    perception: Perception,
-    statistics: EpisodeStatistics,
-    record: Callable[..., None],
-) -> Float:
-    """Brings environments back to where a commit left them.
-
-    Where they do not honour their seeds new episodes are begun, which is recorded.
-
-    Args:
-        course: of the environments.
-        commit: its arrays hold `tape/...` and `features`.
-        perception: of all environments; as in the commit.
-        statistics: of their episodes; as in the commit.
-        record: appends an event to the ledger.
-
-    Returns:
-        What C reads now, `[N, F]`.
-    """
-    try:
-        course.restore(commit.part("tape"))
-        return np.array(commit.arrays["features"], np.float32)
-    except Unrepeatable as e:
-        record("resume_inexact", differences=[f"{e}; so new episodes are begun"], **e.evidence)
-    observations = course.start()
-    slots = np.arange(len(observations))
-    statistics.load_state(EpisodeStatistics(len(slots)).state())
-    perception.begin(slots)
-    return perception.features(observations, slots)
 
 
 class Saved(VectorEnv, Protocol):
