@@ -82,7 +82,7 @@ def test_a_ledger_refuses_links(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere").read_bytes() == b'{"half'
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("x", path)])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
 def test_a_file_of_a_run_replaces_only_plain_files(tmp_path: Path, make) -> None:
     make(tmp_path / "report.md")
     with pytest.raises(RunIOError, match="in its place"):

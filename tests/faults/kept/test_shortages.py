@@ -75,7 +75,7 @@ def test_few_open_files(place: Place, whole: Place, files: int) -> None:
     if done.code == 7:
         assert "ulimit -n" in done.err
     if (place.run / "events.jsonl").exists():
-        assert [e["verdict"] for e in place.events("verdict")] != ["not_run"]
+        assert "not_run" not in [e["verdict"] for e in place.events("verdict")]
     done = place.begin()
     assert done.code == 3, done.err
     assert place.events("verdict")[-1]["verdict"] == "missed"
