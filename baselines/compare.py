@@ -19,6 +19,7 @@ from baselines.stats import (
     probability_of_improvement,
 )
 from curriculum.config.schema import TaskConfig
+from curriculum.records.facts import finite
 from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
 from curriculum.seeds import generator
@@ -98,13 +99,17 @@ def our_agent(summary: RunSummary, task: str) -> Agent | None:
     if not evaluations:
         return None
     place = (task, verdict.get("mode"))
-    scores = np.array(evaluations[-1].facts.get("scores") or [verdict["score"]], np.float64)
+    told = evaluations[-1].facts.get("scores")
+    scores = np.array([s for s in (told if isinstance(told, list) else ()) if finite(s)])
+    if not scores.size and not finite(verdict["score"]):
+        return None
+    scores = scores if scores.size else np.array([verdict["score"]])
     return Agent(
         name="ours",
         mode=plain(verdict.get("mode")),
         env_id=plain(verdict.get("env_id")),
         policy=plain(verdict.get("policy")),
-        groups=(scores,),
+        groups=(scores.astype(np.float64),),
         env_steps=float(verdict.get("env_steps") or 0),
         seconds=float(verdict.get("seconds") or 0),
         speed=_speed([s for s in summary.stages if (s.task, s.mode) == place]),

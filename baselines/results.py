@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from baselines.stats import bootstrap_interval, iqm, mean
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ConfigError
+from curriculum.records.facts import WrongFact, entry, finite
 from curriculum.records.files import read_json, write_json
 from curriculum.records.ledger import Ledger
 from curriculum.seeds import generator
@@ -37,7 +37,7 @@ class BaselineResult:
         machine: hardware and versions.
     """
 
-    algo: str
+    algo: Literal["random", "ppo"]
     task: str
     env_id: str
     playing: str
@@ -120,20 +120,14 @@ def load_results(directory: Path) -> list[BaselineResult]:
     return [_parse(path, read_json(path)) for path in paths]
 
 
-def _parse(path: Path, entry: Any) -> BaselineResult:
-    names = tuple(BaselineResult.__dataclass_fields__)
-    if not isinstance(entry, Mapping) or any(name not in entry for name in names):
+def _parse(path: Path, found: Any) -> BaselineResult:
+    try:
+        result = entry(BaselineResult, found)
+        if not result.scores or not all(map(finite, result.scores)):
+            raise WrongFact("`scores` holds no scores, expected a list of finite numbers")
+    except WrongFact as e:
+        names = ", ".join(BaselineResult.__dataclass_fields__)
         raise ConfigError(
-            f"{path} is no result of a baseline: expected the keys {', '.join(names)}"
-        )
-    known = {name: entry[name] for name in names}
-    scores = known.pop("scores")
-    if not isinstance(scores, list) or not scores or not all(map(_is_number, scores)):
-        raise ConfigError(
-            f"{path} holds no scores: expected a list of finite numbers under `scores`"
-        )
-    return BaselineResult(scores=tuple(float(s) for s in scores), **known)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+            f"{path} is no result of a baseline: {e}; expected the keys {names}"
+        ) from e
+    return result

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -26,8 +25,8 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.mode import LADDER
 from curriculum.records.commit import CommitStore
-from curriculum.records.files import write_bytes
-from curriculum.records.ledger import Event, effective_events
+from curriculum.records.files import read_plain, write_bytes
+from curriculum.records.ledger import Event, effective_events, parse_events
 from curriculum.records.rundir import RunDir
 from models.interfaces import State
 
@@ -333,7 +332,7 @@ def _check_head(head: Event, contents: Mapping[str, bytes]) -> None:
         raise _Unusable(f"{LEDGER} does not begin with what was exported")
     if head.get("format") != FORMAT:
         raise _Unusable(f"its format is {head.get('format')}, this program reads {FORMAT}")
-    if head.get("mode") not in _MODES or not isinstance(head.get("round"), int):
+    if head.get("mode") not in _MODES or type(head.get("round")) is not int:
         raise _Unusable(f"{LEDGER} does not say in which mode and round it was learned")
     files = head.get("files")
     for name in (AGENT, TASK):
@@ -342,23 +341,22 @@ def _check_head(head: Event, contents: Mapping[str, bytes]) -> None:
 
 
 def _events(data: bytes) -> list[Event]:
-    try:
-        events = [json.loads(line) for line in data.splitlines()]
-    except (ValueError, RecursionError) as e:
-        raise _Unusable(f"{LEDGER} is no JSON: {e}") from e
-    if not events or not all(isinstance(event, dict) for event in events):
+    events = list(parse_events(data))
+    bad = next((event for event in events if event["event"] == "unreadable_line"), None)
+    if bad is not None:
+        raise _Unusable(f"line {bad['line']} of {LEDGER} cannot be used: {bad['reason']}")
+    if not events:
         raise _Unusable(f"{LEDGER} holds no events")
     return events
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        found = path.stat()
+        return read_plain(path, _LIMIT)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise _Unusable(f"{path.name} is missing") from e
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _LIMIT:
-        raise _Unusable(f"{path.name} is no plain file of at most {_LIMIT} bytes")
-    return path.read_bytes()
+    except OSError as e:
+        raise _Unusable(f"{path.name} cannot be read: {e.strerror}") from e
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from curriculum.errors import RunIOError
-from curriculum.records.files import read_json, refused, write_json
+from curriculum.records.facts import WrongFact, entry
+from curriculum.records.files import open_plain, read_json, refused, write_json
+
+MAX_ROW_BYTES = 2**31
+"""No observation comes near."""
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What `<name>.json` holds: the dtype, or a list of names and dtypes, and a row's shape."""
+
+    dtype: str | list[tuple[str, str]]
+    row_shape: tuple[int, ...]
 
 
 class ColumnWriter:
@@ -59,7 +72,7 @@ class ColumnWriter:
             raise ValueError(f"rows of {self.path.name} are {rows.dtype}, expected {self.dtype}")
         data = np.ascontiguousarray(rows, self.dtype).data.cast("B") if rows.size else b""
         try:
-            with self.path.open("r+b") as file:
+            with os.fdopen(open_plain(self.path, os.O_RDWR), "r+b") as file:
                 # Not the file's end: a write that failed half-way may have left something there.
                 file.seek(self.length())
                 file.write(data)
@@ -80,7 +93,7 @@ class ColumnWriter:
             RunIOError: the disk refused.
         """
         try:
-            with self.path.open("r+b") as file:
+            with os.fdopen(open_plain(self.path, os.O_RDWR), "r+b") as file:
                 file.truncate(self.length())
                 os.fsync(file.fileno())
         except OSError as e:
@@ -116,7 +129,7 @@ class ColumnWriter:
                 f"or the configuration has changed; use another run directory"
             )
         try:
-            self.path.touch()
+            os.close(open_plain(self.path, os.O_WRONLY | os.O_CREAT))
         except OSError as e:
             raise refused(e, f"create {self.path.name}", self.path) from e
 
@@ -127,15 +140,30 @@ def open_column(path: Path) -> np.ndarray:
     Raises:
         RunIOError: there is no such column, or its files disagree.
     """
-    description = read_json(path.with_suffix(".json"))
-    if description is None or not path.exists():
+    described = path.with_suffix(".json")
+    description = read_json(described)
+    if (description is None and not described.exists()) or not path.exists():
         raise RunIOError(f"there is no column {path}: run the stage that writes it")
     try:
-        dtype = np.dtype(_dtype_from_json(description["dtype"]))
-        shape = tuple(description["row_shape"])
-        rows, rest = divmod(path.stat().st_size, dtype.itemsize * math.prod(shape))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as e:
-        raise RunIOError(f"{path.with_suffix('.json')} does not describe a column: {e}") from e
+        told = entry(_Description, description)
+        dtype = np.dtype(_dtype_from_json(told.dtype))
+        row_bytes = dtype.itemsize * math.prod(told.row_shape)
+        if (
+            dtype.hasobject
+            or not 0 < row_bytes < MAX_ROW_BYTES
+            or min(told.row_shape, default=1) < 1
+        ):
+            raise WrongFact(f"rows of {told.row_shape} times {told.dtype} cannot be")
+        with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+            rows, rest = divmod(os.fstat(file.fileno()).st_size, row_bytes)
+    except (WrongFact, TypeError, ValueError) as e:
+        raise RunIOError(
+            f"{described} does not describe a column: {e}; put it back, or remove "
+            f"{path.parent.parent} to have its stage done again"
+        ) from e
+    except OSError as e:
+        raise refused(e, f"read {path.name}", path) from e
+    shape = told.row_shape
     if rest:
         raise RunIOError(f"{path} ends within a row: its stage did not finish; resume the run")
     if rows == 0:

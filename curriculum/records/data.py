@@ -269,6 +269,11 @@ class _Part:
         self.directory = directory
         path = directory / "episodes.bin"
         self.table = np.array(open_column(path))
+        if not _is_table(self.table):
+            raise RunIOError(
+                f"{path} is no table of episodes, each of which begins where the last one ends; "
+                f"remove {directory.parent} to have its stage done again"
+            )
         rows = int((self.table["start"] + self.table["rows"])[-1]) if len(self.table) else 0
         self.observations = self._open("observations", rows)
         self.actions = self._open("actions", rows)
@@ -288,6 +293,14 @@ class _Part:
 def _read_table(path: Path, rows: int) -> np.ndarray:
     with path.open("rb") as file:
         return np.frombuffer(file.read(rows * EPISODE.itemsize), EPISODE)
+
+
+def _is_table(table: np.ndarray) -> bool:
+    if table.dtype != EPISODE:
+        return False
+    ends = np.cumsum(table["rows"])
+    starts = np.concatenate([[0], ends[:-1]]) if len(table) else ends
+    return bool(np.array_equal(table["start"], starts) and (table["rows"] > 1).all())
 
 
 def _with_zero_row(values: np.ndarray) -> np.ndarray:

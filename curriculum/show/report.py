@@ -272,6 +272,8 @@ def _degradations(summary: RunSummary) -> str:
     parts += ["Failed stages:\n", bullets(_failure(e) for e in summary.failures)]
     healed = [f"{name.replace('_', ' ')}: {times} times" for name, times in summary.trouble.items()]
     parts += ["Healed while it ran:\n", bullets(healed)]
+    if summary.unreadable:
+        parts += ["Lines of the ledger that cannot be read:\n", bullets(summary.unreadable)]
     if summary.notices:
         said = [plain(e.get("text")) for e in summary.notices]
         parts += ["Notices:\n", bullets(said)]

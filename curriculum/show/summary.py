@@ -8,7 +8,7 @@ from typing import Any
 
 from curriculum.mode import rank
 from curriculum.records.ledger import effective
-from curriculum.show.words import finite, plain
+from curriculum.show.words import finite, plain, short
 
 Event = Mapping[str, Any]
 Place = tuple[str, str, int, str]
@@ -84,6 +84,7 @@ class RunSummary:
             the last one per task.
         moves: what was different where the run was resumed, each line once.
         trouble: events that the run healed by itself, by name, with how often they came.
+        unreadable: what is wrong with lines of the ledger that were left out.
         probes: the last one per component.
         stages, checks: in order, each place once.
         verdicts: the last one per task in the best mode that has a score: none of a lesser mode
@@ -105,6 +106,7 @@ class RunSummary:
     refusals: tuple[dict[str, Any], ...]
     moves: tuple[str, ...]
     trouble: dict[str, int]
+    unreadable: tuple[str, ...]
     probes: dict[str, dict[str, Any]]
     stages: tuple[StageRow, ...]
     checks: tuple[CheckRow, ...]
@@ -157,6 +159,10 @@ def summarise(events: Iterable[Event]) -> RunSummary:
             )
         ),
         trouble={name: len(by_name[name]) for name in TROUBLE if name in by_name},
+        unreadable=tuple(
+            f"line {short(e.get('line'))}: {plain(e.get('reason')) or 'it is no event'}"
+            for e in by_name.get("unreadable_line", [])
+        ),
         probes=_last(by_name.get("probe", []), "component"),
         stages=_stages(told),
         checks=_checks(by_name.get("check", [])),

@@ -22,6 +22,7 @@ from curriculum.pool import Pool
 from curriculum.progress import Listener, Progress
 from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.data import Dataset
+from curriculum.records.facts import finite
 from curriculum.records.finished import StageResult
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -199,9 +200,11 @@ def reached(commit: Commit | None) -> dict[str, int] | None:
     if commit is None:
         return None
     words = {"updates": "step", "generation": "step", "checked": "generation"}
-    meta = {**commit.meta, **commit.meta.get("counters", {}), **commit.meta.get("practice", {})}
-    found = {words.get(name, name): meta[name] for name in _PROGRESS if name in meta}
-    return {name: int(value) for name, value in found.items()}
+    inner = (commit.meta.get(name) for name in ("counters", "practice"))
+    meta = dict(commit.meta)
+    for facts in inner:
+        meta |= facts if isinstance(facts, dict) else {}
+    return {words.get(name, name): int(meta[name]) for name in _PROGRESS if finite(meta.get(name))}
 
 
 def require(condition: bool, reason: str, **evidence: Any) -> None:
