@@ -75,7 +75,7 @@ def fact(kind: Any, value: Any, place: str) -> Any:
         good = _items(kind, value, place)
     else:
         good = _scalar(kind, value)
-    if good is None and kind not in (None, type(None)):
+    if good is None and (value is not None or kind not in (None, type(None))):
         raise WrongFact(_sentence(place, value, _name(kind)))
     return good
 
