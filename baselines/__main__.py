@@ -131,7 +131,7 @@ def measure_throughput(args: argparse.Namespace) -> ExitCode:
                 f"opencv-python-headless`"
             ) from e
         task = chosen(runner.config, [args.task] if args.task else [])[0]
-        found = throughput(agent_of(runner, task), args.repeats)
+        found = throughput(agent_of(runner, task, args.dream), args.repeats)
     show_figures(found.figures, (), args.out)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
     print(f"where ours spent its time: {shares}", file=sys.stderr if args.out == "-" else None)
@@ -209,6 +209,7 @@ def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--json", dest="out", metavar="FILE", help="also write the figures; - is stdout"
     )
+    parser.set_defaults(dream=True)  # C learns here, in dreams too
 
 
 def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
+from diagnostics.probing.result import NOT_PROBED
+
 USABLE_STATES = frozenset({"ok", "slow"})
+NO_DETAILS: Mapping[str, str] = MappingProxyType({})
 
 
 class Mode(StrEnum):
@@ -67,8 +71,20 @@ class Decision:
     reasons: tuple[str, ...]
     missing: tuple[str, ...] = ()
 
+    @property
+    def because(self) -> str:
+        """Why this mode was taken where it is not the best one."""
+        if self.requested != "auto":
+            return f"mode {self.requested} was asked for"
+        return "; ".join(self.reasons)
 
-def decide(states: Mapping[str, str], needs: TaskNeeds, requested: str = "auto") -> Decision:
+
+def decide(
+    states: Mapping[str, str],
+    needs: TaskNeeds,
+    requested: str = "auto",
+    details: Mapping[str, str] = NO_DETAILS,
+) -> Decision:
     """Chooses a task's mode.
 
     Args:
@@ -76,6 +92,7 @@ def decide(states: Mapping[str, str], needs: TaskNeeds, requested: str = "auto")
             `crashed`, `lied`); a component that is absent counts as `missing`.
         needs: what the task needs in each mode.
         requested: `auto`, or the name of a mode to force.
+        details: component name to what its probe said; goes into the reasons.
 
     Returns:
         With `auto`, the best mode whose components are all usable. With a forced mode, that mode
@@ -89,7 +106,7 @@ def decide(states: Mapping[str, str], needs: TaskNeeds, requested: str = "auto")
         simulatable = mode is not Mode.SIMULATION or needs.simulated
         if not lacking and simulatable:
             return Decision(mode, requested, tuple(reasons), missing)
-        reasons.append(_reason(mode, states, lacking, simulatable))
+        reasons.append(_reason(mode, states, details, lacking, simulatable))
         missing = missing or lacking
     return Decision(None, requested, tuple(reasons), missing)
 
@@ -133,9 +150,25 @@ def _lacking(states: Mapping[str, str], needs: TaskNeeds, mode: Mode) -> tuple[s
 
 
 def _reason(
-    mode: Mode, states: Mapping[str, str], lacking: tuple[str, ...], simulatable: bool
+    mode: Mode,
+    states: Mapping[str, str],
+    details: Mapping[str, str],
+    lacking: tuple[str, ...],
+    simulatable: bool,
 ) -> str:
     if not simulatable:
         return f"{mode} is not possible: this environment has no numpy re-creation"
-    found = ", ".join(f"{c} is {states.get(c, 'missing')}" for c in lacking)
-    return f"{mode} is not possible: {found}"
+    causes = root_causes(lacking, details)
+    return f"{mode} is not possible: {', '.join(told(c, states, details) for c in causes)}"
+
+
+def root_causes(lacking: tuple[str, ...], details: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the unusable components that were probed; the others only rest on these."""
+    probed = tuple(c for c in lacking if not details.get(c, "").startswith(NOT_PROBED))
+    return probed or lacking
+
+
+def told(component: str, states: Mapping[str, str], details: Mapping[str, str]) -> str:
+    """Returns how a component was found, e.g. `torch is broken (OSError: no such file)`."""
+    detail = details.get(component, "")
+    return f"{component} is {states.get(component, 'missing')}" + (f" ({detail})" if detail else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def needs_of(task: TaskConfig) -> TaskNeeds:
         world_model=world_model,
         simulated=bool(task.env.simulation),
     )
+
+
+def needs_to_play(task: TaskConfig, dreaming: bool = False) -> TaskNeeds:
+    """Names the components that playing a learned agent needs: M only if C reads it, or dreams."""
+    needs = needs_of(task)
+    if dreaming or "h" in task.controller.features:
+        return needs
+    return replace(needs, world_model=tuple(c for c in needs.world_model if c != "mdnrnn"))
 
 
 def _environment_components(env_id: str) -> tuple[str, ...]:

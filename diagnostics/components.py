@@ -36,7 +36,7 @@ class Component:
     cacheable: bool = True
 
 
-_REINSTALL = "pip install --force-reinstall --no-deps ."
+_REINSTALL = "pip install --force-reinstall --no-deps world-models-curriculum"
 
 TORCH = Component(
     "torch",
@@ -50,7 +50,7 @@ TORCH = Component(
         """),
     (),
     "FULL: the world model",
-    "pip install -c constraints.txt torch",
+    'pip install "torch==2.13.0"',
     ("torch",),
 )
 TORCH_CUDA = Component(
@@ -67,7 +67,7 @@ TORCH_CUDA = Component(
         """),
     ("torch",),
     "speed (optional)",
-    "needs an NVIDIA GPU and its driver, then a CUDA build: pip install -c constraints.txt torch",
+    'needs an NVIDIA GPU and its driver, then a CUDA build: pip install "torch==2.13.0"',
     ("torch",),
 )
 GYMNASIUM = Component(
@@ -145,7 +145,7 @@ PYGAME = Component(
         """),
     ("gymnasium", "box2d"),
     "real CarRacing, videos",
-    "pip install pygame-ce==2.5.8",
+    'pip install "pygame-ce==2.5.8"',
     ("pygame-ce", "pygame", "gymnasium"),
 )
 CMA = Component(
@@ -166,7 +166,7 @@ CMA = Component(
         """),
     (),
     "pycma; numpy ES takes over",
-    "pip install cma==4.5.0",
+    'pip install "cma==4.5.0"',
     ("cma", "numpy"),
 )
 STABLE_BASELINES3 = Component(
@@ -183,7 +183,7 @@ STABLE_BASELINES3 = Component(
         """),
     ("torch", "gymnasium"),
     "the PPO baseline",
-    "pip install stable-baselines3==2.9.2",
+    'pip install "stable-baselines3==2.9.2"',
     ("stable-baselines3", "torch", "gymnasium"),
 )
 TENSORBOARD = Component(
@@ -202,7 +202,7 @@ TENSORBOARD = Component(
         """),
     (),
     "TensorBoard logs (optional)",
-    "pip install tensorboard==2.21.0",
+    'pip install "tensorboard==2.21.0"',
     ("tensorboard", "protobuf"),
 )
 VAE = Component(

@@ -27,7 +27,10 @@ Announce = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Replacement:
-    """A recorded degradation: what is missing, what stands in, and what that costs."""
+    """A recorded degradation: what is missing, what stands in, and what that costs.
+
+    The reason is empty where the mode is the reason; why that was chosen, its decision knows.
+    """
 
     component: str
     reason: str

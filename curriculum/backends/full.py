@@ -9,15 +9,14 @@ import numpy as np
 
 from curriculum.backends import parts
 from curriculum.backends.backend import Backend
+from curriculum.backends.unread import NOT_READ, UnreadMemory
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.mode import Mode
 from models.controller import TorchController
 from models.interfaces import Controller, Memory, PolicyLearner, Vision
-from models.mdnrnn import MDNRNN
 from models.neural.device import one_thread
 from models.ppo import PPO
-from models.vae import ConvVAE
 
 
 def build(states: Mapping[str, str], device: str) -> Backend:
@@ -27,6 +26,8 @@ def build(states: Mapping[str, str], device: str) -> Backend:
     def make_vision(task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:
         if spec.observation == "state":
             return parts.numpy_vision(task, spec, seed)
+        from models.vae import ConvVAE  # a task of states can do without
+
         height, width, channels = spec.shape
         vae = task.vae
         return ConvVAE(
@@ -46,6 +47,10 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         )
 
     def make_memory(task: TaskConfig, latent_size: int, action_size: int, seed: int) -> Memory:
+        if states.get("mdnrnn") == NOT_READ:
+            return UnreadMemory(latent_size, action_size)
+        from models.mdnrnn import MDNRNN  # an agent whose C does not read M can do without
+
         rnn = task.mdnrnn
         return MDNRNN(
             latent_size,

@@ -15,8 +15,8 @@ def build(states: Mapping[str, str], device: str) -> Backend:
     replacement = parts.solver_replacement(states)
     replacements = [
         Replacement(
-            component="torch",
-            reason=f"torch is {states.get('torch', 'missing')}, or the mode was forced",
+            component="world model",
+            reason="",
             replacement="motion-weighted PCA, echo-state network, numpy controller",
             consequence="a weaker world model: pixel tasks will not come near their targets",
         )

@@ -49,7 +49,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         replacements=(
             Replacement(
                 component="environment",
-                reason="the real environment cannot be used, or the mode was forced",
+                reason="",
                 replacement="a numpy re-creation of the game, numpy V, M, C and ES",
                 consequence="scores are of the simulation and say nothing about the real game",
             ),

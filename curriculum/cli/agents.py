@@ -7,30 +7,33 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
 
+from curriculum.backends.backend import load_backend
+from curriculum.backends.unread import NOT_READ
+from curriculum.cli.probing import learned_config, tell
 from curriculum.config.loading import dump
 from curriculum.config.plugins import require_agreed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
 from curriculum.mode import LADDER, decide
-from curriculum.pretrained import MOMENTS, Bundle, find, learned_in, load, require_held
+from curriculum.pretrained import MOMENTS, TASK, Bundle, find, learned_in, load, require_held
 from curriculum.records.files import write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from curriculum.runs.machine import machine_from, probe_names
+from curriculum.runs.machine import machine_from, mending, probe_names
 from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import make_display
 from curriculum.stages import evaluate as evaluation
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, signals_to
-from curriculum.tasks import load_config, needs_of
+from curriculum.tasks import needs_to_play
 from diagnostics.cache import probe_all
-from diagnostics.components import COMPONENTS
 from models.interfaces import Memory, State, Vision
 
 _Model = TypeVar("_Model", Vision, Memory)
@@ -51,31 +54,37 @@ def opened(args: argparse.Namespace) -> Iterator[Runner]:
         raise ConfigError("give either a run directory, or --pretrained with a name or a directory")
     if args.run:
         rundir = RunDir.open(Path(args.run))
-        config = load_config(rundir.config_path)
+        config = learned_config(rundir.config_path, args)
         require_agreed(config, args.plugins, rundir.given)
         with _running(config, rundir, args) as runner:
             yield runner
         return
-    bundle = load(find(args.pretrained))
+    directory = find(args.pretrained)
+    bundle = load(directory)
+    bundle = replace(bundle, config=learned_config(directory / TASK, args))
     with TemporaryDirectory(prefix="pretrained-") as directory:
         rundir = RunDir.create(Path(directory) / "run", dump(bundle.config))
         # Episodes are played on the CPU wherever the agent was learned.
         curriculum = replace(bundle.config.curriculum, device="cpu")
         with _running(replace(bundle.config, curriculum=curriculum), rundir, args) as runner:
-            _unpack(bundle, runner)
+            _unpack(bundle, runner, args.dream)
             yield runner
 
 
-def agent_of(runner: Runner, task: TaskConfig) -> StageContext:
+def agent_of(runner: Runner, task: TaskConfig, dreaming: bool = False) -> StageContext:
     """Returns the context to play the agent that was learned last in the best mode that has one.
+
+    Args:
+        runner: of the run.
+        task: of the run.
+        dreaming: whether M is needed even where C does not read it.
 
     Raises:
         NoCheckpoint: nothing was learned.
         ComponentMissing: this machine lacks what the agent needs.
     """
     mode, last = learned_in(runner.rundir, runner.config, task.name)
-    _require(runner, task, mode)
-    return runner.context_of(task, mode, last, evaluation.NAME)
+    return _context(runner, task, mode, last, dreaming)
 
 
 @contextmanager
@@ -83,7 +92,12 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
     env_id = getattr(args, "env_id", None)
     if env_id:
         config = replace(config, tasks=tuple(replace(t, env_id=env_id) for t in config.tasks))
-    probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
+    quiet = getattr(args, "quiet", False)
+    probes = probe_all(
+        config.curriculum.timeout_seconds,
+        names=probe_names(config, partial(needs_to_play, dreaming=args.dream)),
+        notice=None if quiet else tell,
+    )
     machine = machine_from(config, probes)
     workers = getattr(args, "workers", None)
     if workers is not None:
@@ -111,25 +125,31 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
             runner.close()
 
 
-def _require(runner: Runner, task: TaskConfig, mode: str) -> None:
-    decision = decide(runner.machine.states, needs_of(task), mode)
-    if decision.mode is not None:
-        return
-    fixes = {component.name: component.fix for component in COMPONENTS}
-    missing = "".join(
-        f"\n  {name} is {runner.machine.states.get(name, 'missing')}: {fixes.get(name, '')}"
-        for name in decision.missing
-    )
-    raise ComponentMissing(
-        f"the agent of {task.name} was learned in mode {mode} and plays in no other, which this "
-        f"machine cannot have:{missing or f' {decision.reasons}'}"
-    )
+def _context(
+    runner: Runner, task: TaskConfig, mode: str, number: int, dreaming: bool
+) -> StageContext:
+    """Returns the context of an agent that can be played here; M stays away if nothing reads it."""
+    _require(runner, task, mode, dreaming)
+    ctx = runner.context_of(task, mode, number, evaluation.NAME)
+    if "mdnrnn" in needs_to_play(task, dreaming).world_model:
+        return ctx
+    states = {**ctx.states, "mdnrnn": NOT_READ}
+    return replace(ctx, states=states, backend=load_backend(mode, states, runner.machine.device))
 
 
-def _unpack(bundle: Bundle, runner: Runner) -> None:
+def _require(runner: Runner, task: TaskConfig, mode: str, dreaming: bool) -> None:
+    machine, needs = runner.machine, needs_to_play(task, dreaming)
+    decision = decide(machine.states, needs, mode, machine.details)
+    if decision.mode is None:
+        raise ComponentMissing(
+            f"the agent of {task.name} was learned in mode {mode} and plays in no other: "
+            f"{'; '.join(decision.reasons)}{mending(runner.config, machine, decision.missing)}"
+        )
+
+
+def _unpack(bundle: Bundle, runner: Runner, dreaming: bool) -> None:
     """Leaves the bundle in the runner's directory as the finished stages of round 0 would."""
     (task,) = runner.config.tasks
-    _require(runner, task, bundle.mode)
     other = task.env_id != bundle.task.env_id
     if other and bundle.mode == LADDER[-1].value:
         raise ConfigError(
@@ -137,7 +157,7 @@ def _unpack(bundle: Bundle, runner: Runner) -> None:
             f"--env-id away"
         )
     require_held(bundle)
-    ctx = runner.context_of(task, bundle.mode, 0, evaluation.NAME)
+    ctx = _context(runner, task, bundle.mode, 0, dreaming)
     try:
         vision = _loaded(ctx.new_vision(), bundle.vision)
         memory = _loaded(ctx.new_memory(), bundle.memory)

@@ -61,6 +61,14 @@ def duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
+def seconds(text: str) -> float:
+    """Reads a number of seconds; which ones are allowed, the configuration says."""
+    try:
+        return float(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from e
+
+
 def positive(text: str) -> int:
     """Reads a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -95,6 +103,26 @@ def _command(commands, name: str, module: str, help: str, **more) -> argparse.Ar
 def _add_display(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="show only the final table")
+
+
+def _add_probe_timeout(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--probe-timeout",
+        type=seconds,
+        metavar="S",
+        help="limit of one component probe, 5 to 60 (same as --set curriculum.timeout_seconds=S)",
+    )
+
+
+def _add_set(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="K=V",
+        help="set a key over those it was learned with, e.g. --set evaluate.confidence=0.9",
+    )
 
 
 def _add_run(commands) -> None:
@@ -141,6 +169,7 @@ def _add_run(commands) -> None:
     )
     _add_step_down(where)
     _add_plugins(where)
+    _add_probe_timeout(where)
     numbers = run.add_argument_group("configuration")
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
     numbers.add_argument(
@@ -182,6 +211,7 @@ def _add_resume(commands) -> None:
     resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
     _add_step_down(resume)
     _add_plugins(resume)
+    _add_probe_timeout(resume)
     _add_display(resume)
 
 
@@ -253,6 +283,9 @@ def _add_playing(commands) -> None:
     evaluate.add_argument(
         "--env-id", metavar="ID", help="play here instead; it must look and act alike"
     )
+    evaluate.set_defaults(dream=False)
+    _add_probe_timeout(evaluate)
+    _add_set(evaluate)
     _add_display(evaluate)
 
     play = _command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
@@ -263,6 +296,8 @@ def _add_playing(commands) -> None:
     play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
     play.add_argument("--gif", metavar="F", help="write the episode to this file")
     play.add_argument("--seed", type=natural, default=1, metavar="N", help="of the episode")
+    _add_probe_timeout(play)
+    _add_set(play)
 
     export = _command(
         commands, "export", "export_commands", "write a run's agent as a directory to hand on"
@@ -275,6 +310,8 @@ def _add_playing(commands) -> None:
     export.add_argument(
         "--why", default="", metavar="TEXT", help="why this run and seed, for the card"
     )
+    _add_probe_timeout(export)
+    _add_set(export)
 
 
 def _add_agent(parser: argparse.ArgumentParser) -> None:

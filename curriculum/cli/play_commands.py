@@ -56,7 +56,7 @@ def play(args: argparse.Namespace) -> ExitCode:
         from curriculum.show.videos import play_dream, play_episode
 
         task = chosen(runner.config, [args.task] if args.task else [])[0]
-        ctx = agent_of(runner, task)
+        ctx = agent_of(runner, task, args.dream)
         film = play_dream if args.dream else play_episode
         seed = env_seed(args.seed, task.name, "play")
         played = film(ctx, seed, gif=gif)

@@ -11,6 +11,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from curriculum.cli.arguments import SHORTCUTS
+from curriculum.cli.probing import probe_limit
 from curriculum.config.loading import changes, dump
 from curriculum.config.plugins import code_of, flag, refuse_inside_run, require_agreed, run_of
 from curriculum.config.schema import Config
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> ExitCode:
 def resume(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum resume`."""
     with RunDir.open(Path(args.run)) as rundir:
-        config = load_config(rundir.config_path)
+        config = load_config(rundir.config_path, sets=probe_limit(args))
         require_agreed(config, args.plugins, rundir.given)
         from curriculum.cli.walk import walk
 
@@ -72,7 +73,7 @@ def _machine(args: argparse.Namespace, config: Config, directory: Path) -> Machi
     watcher.tell("limits", **_limits(config))
     if watcher.orders.began:
         return Machine(**watcher.orders.began["machine"])
-    machine = probe(config, directory, may_step_down=args.step_down)
+    machine = probe(config, directory, args.quiet, may_step_down=args.step_down)
     facts = {"config": dump(config), "machine": asdict(machine), "tasks": begun_in(directory)}
     watcher.tell("began", run_dir=str(directory.absolute()), plugins=flag(config), **facts)
     return machine
@@ -126,7 +127,7 @@ def _sets(args: argparse.Namespace) -> list[str]:
         value = getattr(args, option)
         if value is not None:
             sets.append(f"{key}={json.dumps(value)}")
-    return sets + args.sets
+    return [*sets, *probe_limit(args), *args.sets]
 
 
 def _require_agreed(config: Config, path: Path, args: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from curriculum.cli.probing import tell
 from curriculum.config.loading import config_hash
 from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
@@ -49,12 +50,19 @@ _WHERE = frozenset({"stage_started", "stage_skipped", "stage_done", "verdict"})
 """Events that say where a run is."""
 
 
-def probe(config: Config, directory: Path | None = None, *, may_step_down: bool = False) -> Machine:
+def probe(
+    config: Config,
+    directory: Path | None = None,
+    quiet: bool = False,
+    *,
+    may_step_down: bool = False,
+) -> Machine:
     """Probes what the configuration could use and refuses what this machine cannot do.
 
     Args:
         config: of the run.
         directory: of the run, if it is not where the configuration says.
+        quiet: say nothing of what is being probed.
         may_step_down: whether a run that is there may go on in a lesser mode.
 
     Raises:
@@ -62,11 +70,15 @@ def probe(config: Config, directory: Path | None = None, *, may_step_down: bool 
         ConfigError: a task cannot be learned, or the run would not fit into memory.
         RunIOError: it would not fit onto the disk.
     """
-    probes = probe_all(config.curriculum.timeout_seconds, names=probe_names(config))
+    probes = probe_all(
+        config.curriculum.timeout_seconds,
+        names=probe_names(config),
+        notice=None if quiet else tell,
+    )
     machine = machine_from(config, probes)
-    refuse_impossible(config, machine.states)
+    refuse_impossible(config, machine)
     there = directory or Path(config.run_dir) / config.name
-    starts = starts_in(there, config, machine.states, may_step_down)
+    starts = starts_in(there, config, machine.states, may_step_down, machine.details)
     modes = {
         name: str(start.decision.mode)
         for name, start in starts.items()
@@ -95,7 +107,7 @@ def dry_run(
         "stages": list(stages),
         "tasks": [],
     }
-    starts = starts_in(directory, config, machine.states, args.step_down)
+    starts = starts_in(directory, config, machine.states, args.step_down, machine.details)
     for task in config.tasks:
         decision = starts[task.name].decision
         plan["tasks"].append(

@@ -47,6 +47,7 @@ def take_up(
     told = {(e["component"], e["reason"]) for e in ledger.events(BROKEN)}
     for component, reason in orders.broken.items():
         machine.states[component] = CRASHED
+        machine.details[component] = reason
         if (component, reason) not in told:
             ledger.append(BROKEN, component=component, reason=reason)
     for task in config.tasks:

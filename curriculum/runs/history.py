@@ -14,7 +14,18 @@ from typing import Any
 
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing
-from curriculum.mode import LADDER, Decision, Mode, decide, lowered, rank, step_down
+from curriculum.mode import (
+    LADDER,
+    NO_DETAILS,
+    Decision,
+    Mode,
+    decide,
+    lowered,
+    rank,
+    root_causes,
+    step_down,
+    told,
+)
 from curriculum.records.facts import WrongFact, entry
 from curriculum.records.finished import Finished, Used
 from curriculum.records.ledger import Event, Ledger
@@ -61,12 +72,18 @@ class History:
     rundir: RunDir
     ledger: Ledger
 
-    def starts(self, states: Mapping[str, str], may_step_down: bool = False) -> dict[str, Start]:
+    def starts(
+        self,
+        states: Mapping[str, str],
+        may_step_down: bool = False,
+        details: Mapping[str, str] = NO_DETAILS,
+    ) -> dict[str, Start]:
         """Returns how each task is gone on with, or begun.
 
         Args:
             states: component name to probe state.
             may_step_down: whether a task may go on in a lesser mode than it was begun in.
+            details: component name to what its probe said.
 
         Raises:
             ComponentMissing: a mode that a task was begun in cannot be had now; a sentence names
@@ -75,10 +92,10 @@ class History:
         found, lost = {}, []
         for task in self.config.tasks:
             kept, needs = self.kept(task), needs_of(task)
-            decision = kept or decide(states, needs, self.config.curriculum.mode)
+            decision = kept or decide(states, needs, self.config.curriculum.mode, details)
             given_up = ""
             if kept is not None and kept.mode is not None:
-                lacking = _lacking(decide(states, needs, str(kept.mode)), states)
+                lacking = _lacking(decide(states, needs, str(kept.mode)), states, details)
                 if lacking:
                     lost.append(f"{task.name} was begun in {kept.mode}: {lacking}")
                     given_up = f"{lacking} when the run was resumed with --step-down"
@@ -153,7 +170,11 @@ class History:
 
 
 def starts_in(
-    directory: Path, config: Config, states: Mapping[str, str], may_step_down: bool = False
+    directory: Path,
+    config: Config,
+    states: Mapping[str, str],
+    may_step_down: bool = False,
+    details: Mapping[str, str] = NO_DETAILS,
 ) -> dict[str, Start]:
     """Returns how each task of a run directory, which need not be there yet, is gone on with.
 
@@ -163,7 +184,8 @@ def starts_in(
         rundir = RunDir.open(directory)
     else:
         rundir = RunDir(directory, {})
-    return History(config, rundir, Ledger(rundir.ledger_path)).starts(states, may_step_down)
+    history = History(config, rundir, Ledger(rundir.ledger_path))
+    return history.starts(states, may_step_down, details)
 
 
 def begun_in(directory: Path) -> list[str]:
@@ -186,11 +208,11 @@ def _waiting(rundir: RunDir, lost: Sequence[str]) -> str:
     )
 
 
-def _lacking(decision: Decision, states: Mapping[str, str]) -> str:
+def _lacking(decision: Decision, states: Mapping[str, str], details: Mapping[str, str]) -> str:
     """Says what a mode that cannot be had lacks; empty if it can be had."""
     if decision.mode is not None:
         return ""
-    found = (f"{name} is {states.get(name, 'missing')}" for name in decision.missing)
+    found = (told(name, states, details) for name in root_causes(decision.missing, details))
     return ", ".join(found) or "; ".join(decision.reasons)
 
 

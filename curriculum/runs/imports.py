@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from curriculum.backends.backend import Announce, Backend, load_backend
@@ -20,7 +20,7 @@ from curriculum.tasks import needs_of
 
 @dataclass
 class Machine:
-    """What this machine can do: probe states, and where torch computes.
+    """What this machine can do: probe states, what the probes said, and where torch computes.
 
     A component that fails after its probe is broken in `states` from then on.
     """
@@ -28,6 +28,7 @@ class Machine:
     states: dict[str, str]
     device: str = "cpu"
     workers: int = 0
+    details: dict[str, str] = field(default_factory=dict)
 
 
 def import_backend(
@@ -58,6 +59,7 @@ def import_backend(
             watcher.tell("broken", **facts)
             ledger.append("component_broken", task=task.name, mode=mode, **facts)
             machine.states[name] = "broken"
+            machine.details[name] = str(e)
             if name in needs_of(task).of(Mode(mode)):
                 raise
     what = f"the backend of {mode} cannot be imported"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
-from curriculum.config.schema import Config
+from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing
-from curriculum.mode import decide
+from curriculum.mode import TaskNeeds, decide, root_causes, told
 from curriculum.runs.imports import Machine
 from curriculum.tasks import needs_of
 from diagnostics.components import COMPONENTS
 from diagnostics.cores import available_cores, visible_cores
-from diagnostics.probe import ProbeResult
+from diagnostics.probing.advice import advice
+from diagnostics.probing.result import ProbeResult
 
 PACKAGES = (
     "torch",
@@ -30,17 +31,22 @@ PACKAGES = (
 )
 
 
-def probe_names(config: Config) -> list[str]:
-    """Names the components that the tasks of a configuration could use."""
+def probe_names(config: Config, needs: Callable[[TaskConfig], TaskNeeds] = needs_of) -> list[str]:
+    """Names the components that the tasks of a configuration could use.
+
+    Args:
+        config: its mode tells what does not matter.
+        needs: what a task needs: to learn it, unless told otherwise.
+    """
     names = {"cma", "disk", "memory"}
     forced = config.curriculum.mode
     for task in config.tasks:
-        needs = needs_of(task)
-        names.update(needs.base)
+        wanted = needs(task)
+        names.update(wanted.base)
         if forced != "SIMULATION":
-            names.update(needs.environment)
+            names.update(wanted.environment)
         if forced in ("auto", "FULL"):
-            names.update(needs.world_model)
+            names.update(wanted.world_model)
     if forced in ("auto", "FULL") and config.curriculum.device != "cpu":
         names.add("torch-cuda")
     if forced == "SIMULATION":
@@ -55,33 +61,44 @@ def machine_from(config: Config, probes: Mapping[str, ProbeResult]) -> Machine:
         ComponentMissing: `curriculum.device` is cuda and no GPU works.
     """
     states = {name: str(result.state) for name, result in probes.items()}
+    details = {name: result.detail for name, result in probes.items() if not result.usable}
     cuda = states.get("torch-cuda") in ("ok", "slow")
     device = config.curriculum.device
     if device == "cuda" and not cuda:
+        state = states.get("torch-cuda", "missing")
         raise ComponentMissing(
-            "curriculum.device is cuda, but the probe of torch-cuda says "
-            f"{states.get('torch-cuda', 'missing')}: use --device auto, or mend the driver"
+            f"curriculum.device is cuda, but {told('torch-cuda', states, details)}: use --device "
+            f"auto, or: {advice('torch-cuda', state, config.curriculum.timeout_seconds)}"
         )
     if device == "auto":
         device = "cuda" if cuda else "cpu"
     workers = config.curriculum.workers
     if workers < 0:
         workers = available_cores() if available_cores() > 1 else 0
-    return Machine(states=states, device=device, workers=workers)
+    return Machine(states=states, device=device, workers=workers, details=details)
 
 
-def refuse_impossible(config: Config, states: Mapping[str, str]) -> None:
+def mending(config: Config, machine: Machine, components: Iterable[str]) -> str:
+    """Returns a line for each thing to do about unusable components, and for which ones it is."""
+    lines: dict[str, list[str]] = {}
+    for name in root_causes(tuple(components), machine.details):
+        state = machine.states.get(name, "missing")
+        text = advice(name, state, config.curriculum.timeout_seconds)
+        lines.setdefault(text, []).append(name)
+    return "".join(f"\n    {', '.join(names)}: {text}" for text, names in lines.items())
+
+
+def refuse_impossible(config: Config, machine: Machine) -> None:
     """Raises ComponentMissing if a forced mode cannot be had, with what to install."""
     forced = config.curriculum.mode
     if forced == "auto":
         return
-    fixes = {component.name: component.fix for component in COMPONENTS}
     lines = []
     for task in config.tasks:
-        decision = decide(states, needs_of(task), forced)
+        decision = decide(machine.states, needs_of(task), forced, machine.details)
         if decision.mode is None:
-            lines.append(f"  {task.name}: {'; '.join(decision.reasons)}")
-            lines += [f"    {name}: {fixes[name]}" for name in decision.missing if name in fixes]
+            mend = mending(config, machine, decision.missing)
+            lines.append(f"  {task.name}: {'; '.join(decision.reasons)}{mend}")
     if lines:
         raise ComponentMissing(
             f"mode {forced} was forced but cannot be had:\n"

@@ -23,7 +23,7 @@ from curriculum.backends.components import ImportFailed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ComponentMissing, StageFailure
-from curriculum.mode import Decision, Mode, step_down
+from curriculum.mode import Decision, Mode, decide, step_down
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Unwatched, Watcher, silent
 from curriculum.records.finished import Finished, StageResult, Used
@@ -95,7 +95,8 @@ class Runner:
         """
         verdicts: list[Verdict] = []
         self._told = {place_of(event) for event in self.ledger.events("stage_done")}
-        starts = self._history.starts(self.machine.states, self.may_step_down)
+        machine = self.machine
+        starts = self._history.starts(machine.states, self.may_step_down, machine.details)
         self._begun = {name for name, start in starts.items() if start.kept is not None}
         # What an earlier process of this very command began may still step down.
         self._begun &= set(self.watcher.orders.began.get("tasks", self._begun))
@@ -163,7 +164,11 @@ class Runner:
             self.after_task(ctx)
 
     def _load(self, task: TaskConfig, decision: Decision) -> Backend:
-        mode = str(decision.mode)
+        mode, machine = str(decision.mode), self.machine
+        # What broke under an earlier task is out for this one as well.
+        now = decide(machine.states, needs_of(task), mode, machine.details)
+        if now.mode is None:
+            raise StageFailure("; ".join(now.reasons))
         try:
             backend = self.barrier.breaking_off(partial(self._import, task, mode), _save_nothing)
         except (ImportFailed, StageFailure) as e:
@@ -177,7 +182,8 @@ class Runner:
         if needs_gradients(task, backend):
             replacements.append(SEARCHED)
         for replacement in replacements:
-            self.ledger.append("replacement", task=task.name, mode=mode, **asdict(replacement))
+            facts = asdict(replacement) | {"reason": replacement.reason or decision.because}
+            self.ledger.append("replacement", task=task.name, mode=mode, **facts)
         return backend
 
     def _import(self, task: TaskConfig, mode: str) -> Backend:
