@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, ExitCode
 
 if TYPE_CHECKING:
     from baselines.results import BaselineResult
-    from curriculum.config.schema import TaskConfig
+    from curriculum.config.schema import Config, TaskConfig
     from curriculum.envs.interface import VectorEnv
     from curriculum.records.ledger import Ledger
 
@@ -56,6 +57,7 @@ def play_random(args: argparse.Namespace) -> ExitCode:
     from baselines.results import open_ledger
 
     task, workers = _task(args)
+    _probe(task, args)
     ledger = open_ledger(args.out, "random", task.name, args.seed)
     result = random_agent.play_random(
         task,
@@ -73,6 +75,7 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
     from baselines.results import open_ledger
 
     task, workers = _task(args)
+    _probe(task, args, "torch", "stable_baselines3")
     try:
         from baselines.ppo import Plan
         from baselines.ppo import train_ppo as train
@@ -210,6 +213,7 @@ def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "--json", dest="out", metavar="FILE", help="also write the figures; - is stdout"
     )
     parser.set_defaults(dream=True)  # C learns here, in dreams too
+    _add_probing(parser)
 
 
 def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -250,6 +254,16 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/baselines"), metavar="DIR", help="parent directory"
     )
+    _add_probing(parser)
+
+
+def _add_probing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--probe-timeout", type=float, metavar="S", help="limit of one component probe, 5 to 60"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
+    )
 
 
 def _positive(text: str) -> int:
@@ -270,17 +284,52 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
     """Returns the task, and how many processes may hold its environments."""
-    from curriculum.config.schema import CurriculumConfig
-    from curriculum.tasks import builtin_tasks, load_config
-
-    config = load_config(args.config) if args.config else None
-    walk = config.curriculum if config else CurriculumConfig()
-    tasks = {task.name: task for task in (config.tasks if config else builtin_tasks())}
+    config = _config(args)
+    tasks = {task.name: task for task in config.tasks}
     if args.task not in tasks:
         close = difflib.get_close_matches(args.task.lower(), tasks, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"there is no task {args.task!r}: there are {', '.join(tasks)}{meant}")
-    return tasks[args.task], walk.env_workers
+    return tasks[args.task], config.curriculum.env_workers
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """Reads the file that is named, or none, with what the command line lays over it."""
+    from curriculum.cli.probing import probe_limit
+    from curriculum.tasks import load_config
+
+    sets = [*probe_limit(args), *args.sets]
+    if args.config:
+        return load_config(args.config, sets)
+    with TemporaryDirectory(prefix="baselines-") as directory:
+        nothing = Path(directory) / "defaults.yaml"
+        nothing.write_text("{}\n", encoding="utf-8")
+        return load_config(nothing, sets)
+
+
+def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
+    """Refuses a machine on which the baseline could not play, or would hang while it tries.
+
+    Raises:
+        ComponentMissing: with what was found and what mends it.
+    """
+    from curriculum.cli.probing import tell
+    from curriculum.mode import TaskNeeds, decide
+    from curriculum.runs.machine import machine_from, mending
+    from curriculum.tasks import needs_of
+    from diagnostics.cache import probe_all
+
+    config = _config(args)
+    timeout_s = config.curriculum.timeout_seconds
+    needs = TaskNeeds((*needs_of(task).environment, *more), (), base=())
+    machine = machine_from(config, probe_all(timeout_s, names=needs.environment, notice=tell))
+    decision = decide(machine.states, needs, "GYM_ONLY", machine.details)
+    if decision.mode is None:
+        found = decision.reasons[0].partition(": ")[2]
+        raise ComponentMissing(
+            f"this baseline cannot play {task.env_id}: {found}"
+            f"{mending(machine, decision.missing, timeout_s)}"
+        )
 
 
 def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> VectorEnv:

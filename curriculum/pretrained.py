@@ -120,7 +120,13 @@ def chosen(config: Config, names: Sequence[str]) -> list[TaskConfig]:
     return [tasks[name] for name in names] if names else list(tasks.values())
 
 
-def export(rundir: RunDir, task: str, directory: Path, describe: Describe) -> Bundle:
+def export(
+    rundir: RunDir,
+    task: str,
+    directory: Path,
+    describe: Describe,
+    config: Config | None = None,
+) -> Bundle:
     """Writes a run's agent as a bundle; the same run gives the same bytes.
 
     Args:
@@ -128,6 +134,7 @@ def export(rundir: RunDir, task: str, directory: Path, describe: Describe) -> Bu
         task: name of the run's task.
         directory: created if need be; a bundle in it is replaced.
         describe: writes the card.
+        config: what the agent is played with from now on; the run's own if None.
 
     Raises:
         ConfigError: no such task, or it needs code that a bundle cannot carry, or `directory` holds
@@ -135,14 +142,14 @@ def export(rundir: RunDir, task: str, directory: Path, describe: Describe) -> Bu
         NoCheckpoint: nothing was learned, or nothing of it verifies, or it is not finite.
         RunIOError: the disk refused.
     """
-    bundle = gather(rundir, task)
+    bundle = gather(rundir, task, config)
     write(bundle, directory, describe)
     return bundle
 
 
-def gather(rundir: RunDir, task: str) -> Bundle:
+def gather(rundir: RunDir, task: str, config: Config | None = None) -> Bundle:
     """Reads a run's agent; raises as `export` does."""
-    config = rundir.config()
+    config = rundir.config() if config is None else config
     (found,) = chosen(config, [task])
     mode, last = learned_in(rundir, config, task)
     stages = ("vision", "memory", "controller")

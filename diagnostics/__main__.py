@@ -69,10 +69,14 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="probe every component and name the mode of each task",
         description="Imports and uses every component in guarded subprocesses, side by side, then "
         "names the mode each task gets and why. Exits 0 only when FULL is possible, else 4. "
-        "Results are remembered: successes for a week, failures for ten minutes.",
+        "Results are remembered: successes for a week, failures for ten minutes, time-outs never.",
     )
     parser.add_argument(
-        "--timeout", type=_timeout, default=15.0, metavar="S", help="seconds per probe, 5-60 (15)"
+        *("--timeout", "--probe-timeout"),
+        type=_timeout,
+        default=15.0,
+        metavar="S",
+        help="seconds of its own per probe, 5-60 (15); a busy machine gives it up to 8 times that",
     )
     parser.add_argument("--fresh", action="store_true", help="probe again, whatever is remembered")
     parser.add_argument("--json", metavar="FILE", help="also write the findings; - is stdout")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from curriculum.mode import LADDER, Decision, TaskNeeds, decide
 from curriculum.tasks import BUILTIN, needs_of
 from diagnostics.cache import BY_NAME, ProbeCache, default_path, probe_all
 from diagnostics.json_report import write_json
-from diagnostics.probe import OnChange, ProbeResult
+from diagnostics.probing.advice import advice
+from diagnostics.probing.result import OnChange, ProbeResult
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,20 +49,23 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json == "-", highlight=False, soft_wrap=False)
     cache = ProbeCache(default_path(), notice=lambda text: console.print(text, markup=False))
     probed: list[str] = []
-    with _progress(console, names, probed) as on_change:
-        results = probe_all(args.timeout, args.fresh, names, cache=cache, on_change=on_change)
+    with _progress(console, names, probed) as (on_change, notice):
+        results = probe_all(
+            args.timeout, args.fresh, names, cache=cache, on_change=on_change, notice=notice
+        )
     states = {name: str(result.state) for name, result in results.items()}
-    decisions = {name: decide(states, needs) for name, needs in tasks.items()}
+    details = {name: result.detail for name, result in results.items() if not result.usable}
+    decisions = {name: decide(states, needs, details=details) for name, needs in tasks.items()}
     code = _exit_code(results, decisions)
     console.print(_component_table(results), "")
     remembered = [n for n, r in results.items() if r.probed and n not in probed]
     if remembered:
         console.print(f"{len(remembered)} of {len(names)} are remembered; --fresh probes again.")
-    _show_unusable(console, [r for r in results.values() if not r.usable])
+    _show_unusable(console, [r for r in results.values() if not r.usable], args.timeout)
     if decisions:
         console.print("", _task_table(decisions))
     if args.json:
-        write_json(args.json, _report(results, decisions, code))
+        write_json(args.json, _report(results, decisions, code, args.timeout))
     return code
 
 
@@ -97,8 +102,13 @@ def _exit_code(results: Mapping[str, ProbeResult], decisions: Mapping[str, Decis
 
 
 @contextmanager
-def _progress(console: Console, names: Sequence[str], probed: list[str]) -> Iterator[OnChange]:
+def _progress(
+    console: Console, names: Sequence[str], probed: list[str]
+) -> Iterator[tuple[OnChange, Callable[[str], None]]]:
     """Shows which probes run: one live line on a terminal, one plain line per result otherwise.
+
+    What is about to be probed, and why it takes longer, is said in lines of their own, on stderr
+    where there is no terminal to share.
 
     Args:
         console: where to show it.
@@ -119,12 +129,18 @@ def _progress(console: Console, names: Sequence[str], probed: list[str]) -> Iter
         elif result is not None and name in probed:
             console.print(f"{name}: {result.state} after {result.seconds:.1f} s", markup=False)
 
+    def notice(text: str) -> None:
+        if live:
+            console.print(text, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
     status = console.status("probing")
     if not live:
-        yield on_change
+        yield on_change, notice
         return
     with status:
-        yield on_change
+        yield on_change, notice
 
 
 def _component_table(results: Mapping[str, ProbeResult]) -> Table:
@@ -149,7 +165,7 @@ def _component_table(results: Mapping[str, ProbeResult]) -> Table:
     return table
 
 
-def _show_unusable(console: Console, unusable: Sequence[ProbeResult]) -> None:
+def _show_unusable(console: Console, unusable: Sequence[ProbeResult], timeout_s: float) -> None:
     """Names the reason of each failure, and each fix once, whole, so that it can be copied."""
     from rich.text import Text
 
@@ -161,7 +177,8 @@ def _show_unusable(console: Console, unusable: Sequence[ProbeResult]) -> None:
             continue
         line = Text.assemble((result.name, "bold"), f": {result.state}: {result.detail}")
         console.print(line, soft_wrap=True)
-        fixes.setdefault(BY_NAME[result.name].fix, []).append(result.name)
+        fix = advice(result.name, result.state, timeout_s)
+        fixes.setdefault(fix, []).append(result.name)
     for detail, names in spared.items():
         console.print(Text.assemble((", ".join(names), "bold"), f": {detail}"), soft_wrap=True)
     if fixes:
@@ -187,7 +204,10 @@ def _task_table(decisions: Mapping[str, Decision]) -> Table:
 
 
 def _report(
-    results: Mapping[str, ProbeResult], decisions: Mapping[str, Decision], code: int
+    results: Mapping[str, ProbeResult],
+    decisions: Mapping[str, Decision],
+    code: int,
+    timeout_s: float,
 ) -> dict[str, Any]:
     components = [
         {
@@ -195,7 +215,7 @@ def _report(
             "title": BY_NAME[name].title,
             "usable": result.usable,
             "lost_without": BY_NAME[name].lost_without,
-            "fix": None if result.usable else BY_NAME[name].fix,
+            "fix": None if result.usable else advice(name, result.state, timeout_s),
         }
         for name, result in results.items()
     ]

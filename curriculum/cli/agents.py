@@ -139,11 +139,12 @@ def _context(
 
 def _require(runner: Runner, task: TaskConfig, mode: str, dreaming: bool) -> None:
     machine, needs = runner.machine, needs_to_play(task, dreaming)
+    timeout_s = runner.config.curriculum.timeout_seconds
     decision = decide(machine.states, needs, mode, machine.details)
     if decision.mode is None:
         raise ComponentMissing(
             f"the agent of {task.name} was learned in mode {mode} and plays in no other: "
-            f"{'; '.join(decision.reasons)}{mending(runner.config, machine, decision.missing)}"
+            f"{'; '.join(decision.reasons)}{mending(machine, decision.missing, timeout_s)}"
         )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from curriculum.cli.card import card
+from curriculum.cli.probing import learned_config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.pretrained import NAMES, chosen, export
 from curriculum.records.rundir import RunDir
@@ -16,11 +17,12 @@ from curriculum.records.rundir import RunDir
 def export_agent(args: argparse.Namespace) -> ExitCode:
     """Writes an agent with its card, and says where."""
     rundir = RunDir.open(Path(args.run))
-    tasks = [task.name for task in chosen(rundir.config(), [args.task] if args.task else [])]
+    config = learned_config(rundir.config_path, args)
+    tasks = [task.name for task in chosen(config, [args.task] if args.task else [])]
     if len(tasks) != 1:
         raise ConfigError(f"this run has several tasks, {', '.join(tasks)}: choose with --task")
     directory = Path(args.to).absolute()
-    bundle = export(rundir, tasks[0], directory, partial(card, why=args.why))
+    bundle = export(rundir, tasks[0], directory, partial(card, why=args.why), config)
     size = sum((directory / name).stat().st_size for name in NAMES)
     print(
         f"{args.to}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "

@@ -78,12 +78,12 @@ def machine_from(config: Config, probes: Mapping[str, ProbeResult]) -> Machine:
     return Machine(states=states, device=device, workers=workers, details=details)
 
 
-def mending(config: Config, machine: Machine, components: Iterable[str]) -> str:
+def mending(machine: Machine, components: Iterable[str], timeout_s: float) -> str:
     """Returns a line for each thing to do about unusable components, and for which ones it is."""
     lines: dict[str, list[str]] = {}
     for name in root_causes(tuple(components), machine.details):
         state = machine.states.get(name, "missing")
-        text = advice(name, state, config.curriculum.timeout_seconds)
+        text = advice(name, state, timeout_s)
         lines.setdefault(text, []).append(name)
     return "".join(f"\n    {', '.join(names)}: {text}" for text, names in lines.items())
 
@@ -97,7 +97,7 @@ def refuse_impossible(config: Config, machine: Machine) -> None:
     for task in config.tasks:
         decision = decide(machine.states, needs_of(task), forced, machine.details)
         if decision.mode is None:
-            mend = mending(config, machine, decision.missing)
+            mend = mending(machine, decision.missing, config.curriculum.timeout_seconds)
             lines.append(f"  {task.name}: {'; '.join(decision.reasons)}{mend}")
     if lines:
         raise ComponentMissing(

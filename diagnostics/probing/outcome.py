@@ -51,8 +51,8 @@ def read_answer(process: GuardedProcess, step: int) -> Answer | None:
     version = data.get("version")
     return Answer(
         state=ProbeState(data["state"]),
-        version=version if isinstance(version, str) else None,
-        detail=str(data.get("detail", "")),
+        version=_one_line(version) if isinstance(version, str) else None,
+        detail=_one_line(str(data.get("detail", ""))),
         cpu_s=_seconds(data.get("cpu_s")) or 0.0,
         waited_s=_seconds(data.get("waited_s")),
     )
@@ -87,7 +87,7 @@ def classify(
     prefix = "worked, but " if worked else ""
 
     def result(state: ProbeState, detail: str, number: str | None = None) -> ProbeResult:
-        return ProbeResult(name, state, version, seconds, detail, number)
+        return ProbeResult(name, state, version, seconds, _one_line(detail), number)
 
     if process.flooded:
         limit = OUTPUT_LIMIT_BYTES // 2**20
@@ -112,6 +112,11 @@ def _own_seconds(answer: Answer, before: Answer | None, seconds: float) -> float
         earlier = before.waited_s if before is not None and before.waited_s is not None else 0.0
         return seconds - (answer.waited_s - earlier)
     return answer.cpu_s - (before.cpu_s if before is not None else 0.0) if busy() else seconds
+
+
+def _one_line(text: str) -> str:
+    """Returns a component's own words without what would steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _seconds(value: Any) -> float | None:
