@@ -136,7 +136,7 @@ def main(directory: Path, limit_s: float, hard_s: float, parent: int, steps: int
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
         step, code = running
-        write_record(directory, int(step), describe(error, str(code)))
+        write_record(directory, int(step), {"last": True, **describe(error, str(code))})
         sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = record_failure

@@ -83,7 +83,7 @@ class Batch:
         """Takes the next answer, if there is one that lets the process go on."""
         step = len(self._answers)
         answer = read_answer(self.process, step) if step < len(self.components) else None
-        if answer is None or not answer.settled:
+        if answer is None or answer.last:
             return False
         now = time.monotonic()
         self._answers.append(answer)

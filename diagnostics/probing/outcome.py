@@ -24,6 +24,7 @@ class Answer:
         state, version, detail: what it found.
         cpu_s: seconds of CPU that the process had used by then.
         waited_s: seconds that it had been kept waiting for a core by then, None if unknown.
+        last: whether the component failed in a way that ends the interpreter.
     """
 
     state: ProbeState
@@ -31,11 +32,7 @@ class Answer:
     detail: str
     cpu_s: float
     waited_s: float | None
-
-    @property
-    def settled(self) -> bool:
-        """Whether the interpreter can be used on: the component worked, or said it is not here."""
-        return self.state in (ProbeState.OK, ProbeState.MISSING)
+    last: bool = False
 
 
 def read_answer(process: GuardedProcess, step: int) -> Answer | None:
@@ -55,6 +52,7 @@ def read_answer(process: GuardedProcess, step: int) -> Answer | None:
         detail=_one_line(str(data.get("detail", ""))),
         cpu_s=_seconds(data.get("cpu_s")) or 0.0,
         waited_s=_seconds(data.get("waited_s")),
+        last=bool(data.get("last")),
     )
 
 
