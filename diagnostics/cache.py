@@ -195,9 +195,12 @@ def _shadows() -> list[Any]:
     if here not in path:
         return []
     elsewhere = [p for p in path if p != here]
-    others = {name for p in elsewhere for name in _importable(p)} | sys.stdlib_module_names
-    mine = _importable(here)
-    return [_stamp(mine[name]) for name in sorted(mine.keys() & others)]
+
+    def hides(name: str) -> bool:
+        there = (p / entry for p in elsewhere for entry in (name, f"{name}.py"))
+        return name in sys.stdlib_module_names or any(p.exists() for p in there)
+
+    return [_stamp(file) for name, file in sorted(_importable(here).items()) if hides(name)]
 
 
 def _importable(folder: Path) -> dict[str, Path]:

@@ -182,6 +182,51 @@ def test_the_key_follows_environment_and_import_path(monkeypatch: pytest.MonkeyP
     assert len(keys) == 3
 
 
+@pytest.mark.faults("probed with one limit, asked with another", expect="remembered")
+def test_a_success_counts_whatever_the_limit_and_wherever_it_is_asked(
+    probes: Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, limit_s in enumerate((15.0, 5.0, 60.0)):
+        place = tmp_path / f"place{number}"
+        place.mkdir()
+        (place / "notes.py").touch()
+        monkeypatch.chdir(place)
+        with monkeypatch.context() as patch:
+            # As `python -m` does.
+            patch.syspath_prepend(place)
+            assert probes("cma", timeout_s=limit_s) == ["ok"]
+        assert probes.started == (["cma"] if number == 0 else [])
+
+
+@pytest.mark.parametrize("name", ["cma.py", "random.py", "numpy/__init__.py"])
+def test_the_key_follows_what_the_directory_puts_in_place_of_others(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = cache_key(BY_NAME["cma"])
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert cache_key(BY_NAME["cma"]) != before
+
+
+@pytest.mark.faults("a component hangs once", expect="probed again the next time")
+def test_a_time_out_is_not_remembered(probes: Probes, torch_folder: Path) -> None:
+    (torch_folder / "torch.py").write_text("import time; time.sleep(60)\n")
+    assert probes("torch", timeout_s=2.0) == ["timeout"]
+    assert probes("torch", timeout_s=2.0) == ["timeout"]
+    assert probes.started == ["torch"]
+
+
+def test_what_is_probed_is_said_at_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    names = ["cma", "disk"]
+    for _ in range(2):
+        cache = ProbeCache(tmp_path / "probes.json")
+        probe_all(names=names, cache=cache, notice=told.append)
+    assert told == ["probing cma, disk", "probing disk"]
+
+
 def test_the_key_of_our_own_part_follows_its_file_not_its_byte_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,25 @@ def test_stepping_down_is_strict_recorded_and_ends(found, task, requested, reaso
     assert step_down(decision, task, found, reason) == decision
 
 
+def test_a_reason_names_the_cause_and_what_it_said() -> None:
+    needs = TaskNeeds(("gymnasium",), ("torch", "vae", "mdnrnn"))
+    found = {"torch": "broken", "vae": "broken", "mdnrnn": "broken"}
+    found |= dict.fromkeys(("gymnasium", "controller_cpu"), "ok")
+    details = {"torch": "OSError: no libtorch.so"}
+    details |= dict.fromkeys(("vae", "mdnrnn"), "not probed: torch is broken")
+    decision = decide(found, needs, details=details)
+    said = "FULL is not possible: torch is broken (OSError: no libtorch.so)"
+    assert decision.reasons == (said,)
+    assert decision.missing == ("torch", "vae", "mdnrnn")
+    assert decision.because == said
+    found["torch"] = "slow"
+    details = {"vae": "died of SIGSEGV", "mdnrnn": ""}
+    found |= {"vae": "crashed", "mdnrnn": "ok"}
+    reason = decide(found, needs, details=details).because
+    assert reason == "FULL is not possible: vae is crashed (died of SIGSEGV)"
+    assert decide(found, needs, "GYM_ONLY", details).because == "mode GYM_ONLY was asked for"
+
+
 def test_a_forced_mode_that_fails_in_the_run_is_not_replaced() -> None:
     from curriculum.mode import Decision, Mode, TaskNeeds, step_down
 
