@@ -150,7 +150,8 @@ def run_ablations(args: argparse.Namespace) -> ExitCode:
 
     given = (args.config, args.task, args.names, args.seeds, args.steps, args.episodes, args.out)
     plan = plan_of(*given)
-    code = ablate(plan, run_curriculum)
+    limit = ["--probe-timeout", str(args.probe_timeout)] if args.probe_timeout else []
+    code = ablate(plan, lambda arguments: run_curriculum([*arguments, *limit]))
     if code != ExitCode.OK:
         print("stopped: the same command goes on", file=sys.stderr)
         return code
@@ -242,6 +243,7 @@ def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--out", type=Path, default=Path("runs/ablations"), metavar="DIR", help="parent directory"
     )
+    _add_probe_timeout(parser)
 
 
 def _add_playing(parser: argparse.ArgumentParser) -> None:
@@ -257,10 +259,14 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     _add_probing(parser)
 
 
-def _add_probing(parser: argparse.ArgumentParser) -> None:
+def _add_probe_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe-timeout", type=float, metavar="S", help="limit of one component probe, 5 to 60"
     )
+
+
+def _add_probing(parser: argparse.ArgumentParser) -> None:
+    _add_probe_timeout(parser)
     parser.add_argument(
         "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
     )
