@@ -78,11 +78,11 @@ def test_a_part_that_an_agent_does_not_read_is_not_demanded(curriculum, tmp_path
     }
     options = ("--pretrained", "lunarlander", "--probe-timeout", "60")
     shown = ("--episodes", "1", "--greedy", "--json", "--workers", "0")
-    done = curriculum("evaluate", *options, *shown, env=env, timeout=300)
+    done = curriculum("evaluate", *options, *shown, env=env)
     assert done.code in (0, 3), done.err
     assert json.loads(done.out)["lunarlander"]["mode"] == "FULL"
     assert "mdnrnn" not in done.err
-    dreamt = curriculum("play", *options, "--dream", env=env, timeout=300)
+    dreamt = curriculum("play", *options, "--dream", env=env)
     assert dreamt.code == 4
     assert "mdnrnn is broken" in dreamt.err or "mdnrnn is missing" in dreamt.err
     assert "world-models-curriculum" in dreamt.err

@@ -84,7 +84,8 @@ def test_the_report_names_the_reason_and_the_whole_fix(fresh_cache: Path, tmp_pa
     )
     assert done.returncode == 4
     assert "gymnasium: broken: OSError: [/bold] is no markup" in done.stdout
-    assert 'pip install "gymnasium[box2d]==1.4.0"    # gymnasium' in done.stdout
+    fix = 'pip install --force-reinstall "gymnasium[box2d]==1.4.0"    # gymnasium'
+    assert fix in done.stdout
     report = json.loads(file.read_text())
     assert (report["exit_code"], report["tasks"]) == (4, [])
     assert [c["state"] for c in report["components"]] == ["broken", "broken"]
