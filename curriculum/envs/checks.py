@@ -19,6 +19,7 @@ from curriculum.errors import EnvironmentFault
 
 _WAY_OUT = "correct the environment, or what it declares"
 _PLAIN_NUMBERS = frozenset({float, int, np.float64, np.float32})
+_PLAIN_FLAGS = frozenset({bool, np.bool_})
 
 
 class Checked:
@@ -72,11 +73,22 @@ class Checked:
         """
         total = 0.0
         for _ in range(frames):
-            observation, reward, terminated, truncated = self._step(action)
-            total += reward
+            self._steps += 1
+            try:
+                returned = self._env.step(action)
+            except Exception as e:
+                raise self.fault(e) from e
+            if not (self._step_known and self._usual(returned)):
+                returned = self._looked_at(returned)
+            observation, reward, terminated, truncated, _ = returned
+            total += float(reward)
             if terminated or truncated:
                 break
-        return observation, total, terminated, truncated
+        return observation, total, bool(terminated), bool(truncated)
+
+    def fault(self, error: Exception) -> Exception:
+        """Returns what is to be raised in place of what the environment raised just now."""
+        return fault_of(f"environment {self._env_id}", error, self._where())
 
     def call(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Returns what a part of the environment returns.
@@ -87,35 +99,49 @@ class Checked:
         try:
             return act(*args, **kwargs)
         except Exception as e:
-            raise fault_of(f"environment {self._env_id}", e, self._where()) from e
+            raise self.fault(e) from e
 
-    def _step(self, action: Any) -> tuple[Any, float, bool, bool]:
-        self._steps += 1
-        returned = self.call(self._env.step, action)
+    def _usual(self, returned: Any) -> bool:
+        """Whether a step returned what nearly every one does, at a glance."""
+        if type(returned) is not tuple or len(returned) != 5:
+            return False
+        observation, reward, terminated, truncated, info = returned
+        return (
+            self._plain(observation)
+            and type(reward) in _PLAIN_NUMBERS
+            and math.isfinite(reward)
+            and type(terminated) in _PLAIN_FLAGS
+            and type(truncated) in _PLAIN_FLAGS
+            and type(info) is dict
+        )
+
+    def _plain(self, observation: Any) -> bool:
+        return (
+            self._box
+            and type(observation) is np.ndarray
+            and observation.shape == self._shape
+            and observation.dtype == self._dtype
+        )
+
+    def _looked_at(self, returned: Any) -> tuple[Any, float, bool, bool, Any]:
+        """Returns what a step returned with its numbers as ours, or says what is wrong with it."""
         if not (type(returned) is tuple and len(returned) == 5):
             raise self._fault(
-                f"{_kind(returned)}",
-                "a tuple (observation, reward, terminated, truncated, info)",
+                _kind(returned), "a tuple (observation, reward, terminated, truncated, info)"
             )
         observation, reward, terminated, truncated, info = returned
         self._require_info(info)
         self._require_observation(observation, whole=not self._step_known)
         self._step_known = True
         flags = self._flag("terminated", terminated), self._flag("truncated", truncated)
-        return observation, self._reward(reward), *flags
+        return observation, self._reward(reward), *flags, info
 
     def _require_info(self, info: Any) -> None:
         if type(info) is not dict and not isinstance(info, Mapping):
             raise self._fault(f"{_kind(info)} as info", "a dictionary")
 
     def _require_observation(self, value: Any, whole: bool) -> None:
-        usual = (
-            self._box
-            and type(value) is np.ndarray
-            and value.shape == self._shape
-            and value.dtype == self._dtype
-        )
-        if usual and not whole:
+        if not whole and self._plain(value):
             return
         wrong = mismatch(self._space, value, whole=whole)
         if wrong:
@@ -130,7 +156,7 @@ class Checked:
         return number
 
     def _flag(self, name: str, value: Any) -> bool:
-        if value is True or value is False or type(value) is np.bool_:
+        if type(value) in _PLAIN_FLAGS:
             return bool(value)
         if not _is_scalar(value, "biu") or value not in (0, 1):
             raise self._fault(f"{_kind(value)} as {name}", "True or False")

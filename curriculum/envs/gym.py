@@ -229,15 +229,19 @@ class GymSingle:
         self._checked = Checked(view.spec.env_id, env)
 
     def reset(self, seed: int) -> np.ndarray:
-        native = self._checked.reset(seed)
-        return self._checked.call(self._view.see, self._env, native)
+        return self._seen(self._checked.reset(seed))
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
         native, reward, terminated, truncated = self._checked.hold(
             self._view.native_action(action), self._view.spec.frames_per_step
         )
-        seen = self._checked.call(self._view.see, self._env, native)
-        return seen, reward, terminated, truncated
+        return self._seen(native), reward, terminated, truncated
+
+    def _seen(self, native: Any) -> np.ndarray:
+        try:
+            return self._view.see(self._env, native)
+        except Exception as e:
+            raise self._checked.fault(e) from e
 
     def close(self) -> None:
         self._env.close()
