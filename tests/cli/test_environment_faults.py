@@ -244,7 +244,7 @@ def test_a_factory_that_computes_for_ever_is_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("raise RuntimeError('no licence')", "RuntimeError: no licence, as it was imported, at"),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_plugin_that_cannot_be_imported_is_refused(tmp_path: Path, code: str, 
     (tmp_path / "odd_plugin.py").write_text(code, encoding="utf-8")
     with pytest.raises(ConfigError, match=said) as refused:
         look(odd, modes(odd))
-    assert "odd_plugin.py, line 1" in str(refused.value)
+    assert "odd_plugin.py:1" in str(refused.value)
 
 
 def test_only_missing_packages_have_their_own_code(
