@@ -278,7 +278,8 @@ def test_actions_never_leave_the_declared_box(low: float, high: float, dtype: An
     box = spaces.Box(low, high, (2, 1), dtype)
     register_env("Odd-v0", lambda **kw: Says(action_space=box))
     env = make_env("Odd-v0", "state", 1)
-    single = env._singles[0]._env
+    assert isinstance(env, GymVectorEnv)
+    single = env._singles[0]._env  # type: ignore[attr-defined]
     env.reset([0])
     for encoded in (-2.0, -1.0, -0.3, 0.5, 1.0, 2.0):
         taken = env.send(env.spec.action.decode(np.full((1, 2), encoded, np.float32)))
