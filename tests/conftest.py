@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -87,13 +88,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Starts the loops, and prints the matrix where faults were asked for by their marker."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         for _ in range(config.getoption("busy")):
-            config.add_cleanup(_busy_loop().kill)
+            config.add_cleanup(_busy_loop())
     if "faults" in str(config.getoption("markexpr", "")).split():
         config.pluginmanager.register(FaultMatrix(), "fault-matrix")
 
 
-def _busy_loop() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-S", "-c", BUSY], start_new_session=True)
+def _busy_loop() -> Callable[[], None]:
+    """Starts a loop; returns what ends it."""
+    loop = subprocess.Popen([sys.executable, "-S", "-c", BUSY], start_new_session=True)
+
+    def end() -> None:
+        loop.kill()
+        loop.wait()
+
+    return end
 
 
 def _texts(item: pytest.Item, mark: pytest.Mark) -> tuple[str, str]:

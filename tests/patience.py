@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-HANG_S = 1800.0
+HANG_S = 3000.0
 """A command that has not ended after so long will not end."""
 
-_EVENTUALLY_S = 300.0
+_EVENTUALLY_S = 600.0
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -45,14 +45,13 @@ class Done:
 Command = Callable[..., Done]
 
 
-@pytest.fixture
-def curriculum(tmp_path: Path) -> Command:
-    """Runs `python -m curriculum …` in an empty directory, as a user would."""
+def commands_in(directory: Path) -> Command:
+    """Returns what runs `python -m curriculum …` in a directory, as a user would."""
 
     def run(*args: str, env: Mapping[str, str] | None = None) -> Done:
         done = subprocess.run(
             [sys.executable, "-m", "curriculum", *args],
-            cwd=tmp_path,
+            cwd=directory,
             env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(env or {})},
             capture_output=True,
             text=True,
@@ -62,6 +61,12 @@ def curriculum(tmp_path: Path) -> Command:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def curriculum(tmp_path: Path) -> Command:
+    """Runs commands in an empty directory."""
+    return commands_in(tmp_path)
 
 
 @pytest.fixture

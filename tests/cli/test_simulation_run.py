@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT
+from tests.cli.conftest import ROOT, TINY, commands_in
 from tests.patience import HANG_S, eventually
 
 STAGES = ["collect", "vision", "encode", "memory", "controller", "evaluate"]
@@ -24,11 +24,20 @@ def events(run: Path, name: str) -> list[dict]:
     return [e for e in map(json.loads, lines) if e["event"] == name]
 
 
-@pytest.fixture
-def finished(curriculum, tiny: Path) -> Path:
-    done = curriculum("run", "tiny.yaml", "--tasks", "lunarlander", "--set", "seed=5")
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; not to be changed."""
+    place = tmp_path_factory.mktemp("original")
+    (place / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    run = commands_in(place)
+    done = run("run", "tiny.yaml", "--tasks", "lunarlander", "--set", "seed=5")
     assert done.code == 3, done.err
-    return tiny.parent / "runs" / "tiny"
+    return place / "runs" / "tiny"
+
+
+@pytest.fixture
+def finished(original: Path, tiny: Path) -> Path:
+    return shutil.copytree(original, tiny.parent / "runs" / "tiny")
 
 
 def test_a_run_leaves_everything_that_the_readme_names(finished: Path) -> None:
