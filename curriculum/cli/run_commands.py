@@ -40,9 +40,12 @@ def run(args: argparse.Namespace) -> ExitCode:
     machine = _machine(args, config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
-    _import_plugins(args, config)
     source = RunDir.open(Path(args.fork)) if args.fork else None
-    with _rundir(directory, config) as rundir:
+    there = directory.absolute()
+    # It may change the working directory.
+    _import_plugins(args, config)
+    with _rundir(there, config) as rundir:
+        rundir.given = directory
         if source is not None:
             _fork(source, rundir, config)
         return walk(args, config, machine, rundir, stages)
