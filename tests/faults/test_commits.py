@@ -249,7 +249,7 @@ def resealed(commit: Path, **changes: Any) -> None:
         ({"number": 7}, "was written as number 7"),
         ({"files": {}}, "does not list state.safetensors"),
         ({"files": {"state.safetensors": 5}}, "does not list state.safetensors"),
-        ({"appended": None}, "has no appended"),
+        ({"appended": None}, "`appended` is None, expected an object"),
     ],
 )
 def test_a_manifest_from_elsewhere(
