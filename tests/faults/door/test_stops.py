@@ -37,7 +37,7 @@ class Endless(gymnasium.Env):
         self.steps += 1
         if self.steps > 50:
             {longer}
-        return np.zeros(2, np.float32), 0.0, False, False, {}
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), 0.0, False, False, {}
 
 
 register_env("Endless-v0", Endless)

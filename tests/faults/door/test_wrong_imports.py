@@ -37,7 +37,7 @@ def stepped_down(place: Place, component: str) -> dict[str, Any]:
 
 @pytest.mark.faults(
     "torch {how} when the run imports it, though its probe worked",
-    expect="tried again where the process died, then GYM_ONLY and why; exit 3, no traceback",
+    expect="tried again where its process died, then GYM_ONLY with the reason; exit 3",
 )
 @pytest.mark.parametrize("how", WRONG)
 def test_a_wrong_torch(place: Place, surroundings: Surroundings, how: str) -> None:
