@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError
+from curriculum.progress import say
 from curriculum.tasks import load_config
 
 FREE = ("curriculum", "evaluate", "env", "seed")
@@ -19,7 +19,7 @@ FREE_OF_TASK = ("evaluate", "env", "env_id", "target", "simulation_target")
 
 def tell(text: str) -> None:
     """Says on stderr what is being probed: stdout may be somebody's JSON."""
-    print(text, file=sys.stderr, flush=True)
+    say(text)
 
 
 def probe_limit(args: argparse.Namespace) -> list[str]:
