@@ -11,7 +11,7 @@ import pytest
 
 from diagnostics import cores
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COUNTING = re.compile(r"\b(cpu_count|process_cpu_count|sched_getaffinity|cpu_affinity)\b")
 
 
