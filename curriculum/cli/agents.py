@@ -55,7 +55,7 @@ def opened(args: argparse.Namespace) -> Iterator[Runner]:
     if args.run:
         rundir = RunDir.open(Path(args.run))
         config = learned_config(rundir.config_path, args)
-        require_agreed(config, args.plugins, rundir.given)
+        require_agreed(config, getattr(args, "plugins", ()), rundir.given)
         with _running(config, rundir, args) as runner:
             yield runner
         return

@@ -29,7 +29,7 @@ from curriculum.envs.interface import Step
 from curriculum.envs.learning import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
 from curriculum.records.commit import Commit
-from curriculum.stages.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, RATE_FACTOR, Thrifty
+from curriculum.stages.healing import Thrifty
 from curriculum.stages.stage import StageContext
 from models.interfaces import (
     Controller,
@@ -305,25 +305,12 @@ class Practice:
 
     def _heal(self, reason: str, shown: str) -> None:
         """Notes that an update was left out; `shown` names what made it, if C did not."""
-        before = self.counters
-        if shown:
-            reason = f"the {shown} that C was shown are not finite"
-        if before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS:
-            advice = f"look at what gives the {shown}" if shown else "lower ppo.learning_rate"
-            raise StageFailure(
-                f"learning C went wrong {before.rollbacks + 1} times: {reason}; {advice}",
-                {"updates": before.updates, "reason": reason},
-            )
-        self.counters = replace(
-            before,
-            rate_factor=before.rate_factor * (1.0 if shown else RATE_FACTOR),
-            rollbacks=before.rollbacks + 1,
-            in_a_row=before.in_a_row + 1,
-        )
+        reason = f"the {shown} that C was shown are not finite" if shown else reason
+        self.counters = self.counters.left_out(reason, foreign=bool(shown))
         self._record(
             "rolled_back",
             part="C",
-            at=before.updates,
+            at=self.counters.updates,
             reason=reason,
             learning_rate=self._rate(),
             in_a_row=self.counters.in_a_row,
@@ -357,8 +344,8 @@ class Practice:
 
     def _report(self, metrics: Metrics) -> None:
         counters, ctx = self.counters, self._ctx
-        rate = (self._used - self._first_steps) / max(time.monotonic() - self._began, 1e-9)
-        facts = {"rate": rate}
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        facts = {"rate": (self._used - self._first_steps) / seconds}
         score = "dream_score" if self._dreaming else "score"
         if counters.recent:
             facts[score] = counters.score
@@ -388,16 +375,15 @@ class Practice:
         states = {name: part.state() for name, part in self._parts().items()}
         states["tape"] = self._course.state()
         arrays = {f"{part}/{k}": v for part, state in states.items() for k, v in state.items()}
-        arrays["features"] = self._features
-        arrays["averaged"] = self._averaged
+        arrays |= {"features": self._features, "averaged": self._averaged}
         arrays["parameters"] = self._deployment.parameters
         return arrays
 
     def _meta(self) -> dict[str, Any]:
         counters = {**asdict(self.counters), "recent": list(self.counters.recent)}
-        meta = {"practice": counters, "deployment": self._deployment.meta()}
-        meta["thrifty"] = self._thrifty.meta()
-        return meta if self._refresher is None else {**meta, "refresher": self._refresher.meta()}
+        parts = {"deployment": self._deployment, "thrifty": self._thrifty}
+        parts |= {"refresher": self._refresher} if self._refresher else {}
+        return {"practice": counters, **{name: part.meta() for name, part in parts.items()}}
 
     def _load(self, commit: Commit) -> None:
         arrays, meta = commit.arrays, commit.meta
@@ -406,8 +392,8 @@ class Practice:
             self._refresher.load(meta.get("refresher", {}))
         for name, part in self._parts().items():
             part.load_state(commit.part(name))
-        course, record = self._course, self._ctx.record
-        self._features = brought_back(course, commit, self._perception, self._statistics, record)
+        back = (self._course, commit, self._perception, self._statistics, self._ctx.record)
+        self._features = brought_back(*back)
         self._averaged = np.array(arrays["averaged"], np.float32)
         saved = dict(meta["practice"])
         self.counters = Counters(**{**saved, "recent": tuple(saved["recent"])})

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from curriculum.config.schema import TaskConfig
+from curriculum.control.counters import Counters
+from curriculum.control.rollouts import not_finite
 from curriculum.errors import StageFailure
 from curriculum.stages import controller as stage
 from curriculum.stages.healing import MAX_IN_A_ROW
 from curriculum.stages.stage import StageContext
-from models.interfaces import NonFiniteLoss, Prediction, SequenceBatch
+from models.interfaces import NonFiniteLoss, Prediction, Rollout, SequenceBatch
 from tests.control.practising import learned, pole, told
 
 torch = pytest.importorskip("torch")
@@ -307,3 +309,34 @@ def test_what_m_imagines_is_m_s(
     (event,) = ctx.ledger.events("rolled_back")
     assert (event["part"], event["learning_rate"]) == ("M", RATE / 2)
     assert ctx.completed(stage.NAME).meta["practice"]["rate_factor"] == 1.0
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_only_what_c_did_costs_its_rate(foreign: bool) -> None:
+    counters = Counters()
+    for number in range(1, MAX_IN_A_ROW + 1):
+        counters = counters.left_out("it was NaN", foreign=foreign)
+        assert counters.rate_factor == (1.0 if foreign else 0.5**number)
+        assert (counters.rollbacks, counters.in_a_row) == (number, number)
+    way_out = "look at what gives them" if foreign else "lower ppo.learning_rate"
+    with pytest.raises(StageFailure, match=f"it was NaN; {way_out}"):
+        counters.left_out("it was NaN", foreign=foreign)
+
+
+def test_what_c_was_shown_is_to_blame_where_it_is_not_finite() -> None:
+    features = np.zeros((2, 1, 3), np.float32)
+    rollout = Rollout(
+        features=features,
+        actions=np.zeros((2, 1), np.int64),
+        rewards=np.zeros((2, 1), np.float32),
+        terminated=np.zeros((2, 1), bool),
+        truncated=np.zeros((2, 1), bool),
+        last_features=features[0],
+        cut_at=np.zeros((0, 2), np.int64),
+        cut_features=features[0, :0],
+    )
+    assert not_finite(rollout) == ""
+    bad = features.copy()
+    bad[1, 0, 2] = np.nan
+    assert not_finite(replace(rollout, features=bad)) == "features"
+    assert not_finite(replace(rollout, rewards=np.full((2, 1), np.inf, np.float32))) == "rewards"

@@ -1,6 +1,6 @@
 """The engine of a real LunarLander run is killed at random times; its door brings it to its end.
 
-Minutes, therefore only with `ENGINE_KILLS=20 python -m pytest tests/faults/door/test_many_kills.py`.
+Minutes, therefore only with `ENGINE_KILLS=20 python -m pytest tests/faults/door`.
 """
 
 from __future__ import annotations
