@@ -99,7 +99,7 @@ def exit_in_stage(argument: str) -> None:
 
 def at_barrier_of(stage: str, act: Callable[..., None]) -> None:
     """Acts at the first barrier of a stage."""
-    here = ""
+    here, due = "", nth(1, act)
 
     def look(ledger: Ledger, event: str, /, **facts: Any) -> None:
         nonlocal here
@@ -107,7 +107,7 @@ def at_barrier_of(stage: str, act: Callable[..., None]) -> None:
 
     def reach(*args: Any, **kwargs: Any) -> None:
         if here == stage:
-            act()
+            due()
 
     wrap(Ledger, "append", look)
     wrap(Barrier, "reached", reach)
