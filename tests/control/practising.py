@@ -104,17 +104,18 @@ class Killed(Exception):
 
 
 def life(ticks: int | None, killed: bool) -> Barrier:
-    """A barrier that stops the run after so many looks at the clock, or kills it.
+    """A barrier that stops the run after so many ticks of its clock, or kills it.
 
-    Each step of the environments takes one look. Who can be killed commits every 12 looks.
+    Each step of the environments takes about one tick, in three looks at the clock: at the barrier
+    two, and one where the step begins that may be broken off. Who can be killed commits every 12.
     """
     looks = itertools.count()
 
     def clock() -> float:
-        now = next(looks)
+        now = next(looks) / 3
         if killed and ticks is not None and now > ticks:
             raise Killed
-        return float(now)
+        return now
 
     return Barrier(12 if killed else 1e9, 1e12 if killed or ticks is None else ticks, clock)
 
