@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,10 @@ STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 
 SAYING_S = 0.5
 """How long a reader of stderr is waited for."""
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,20 @@ class Unwatched:
         """Is heard by nobody."""
 
 
+def printable(text: str) -> str:
+    """Returns text with its lines, but with every control character written as its escape.
+
+    What a YAML, a ledger or a message quotes may hold anything; a terminal would obey it.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def say(text: str) -> None:
-    """Writes a line to stderr, if somebody takes it within a moment: a stop waits for no reader."""
+    """Writes a line to stderr, as it can be printed, if somebody takes it within a moment.
+
+    A stop waits for no reader.
+    """
+    text = printable(text)
     try:
         fd = sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):

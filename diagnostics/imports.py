@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from curriculum.errors import ExitCode
-from curriculum.pool.deadline import starved_seconds
 from diagnostics.json_report import write_json
+from diagnostics.probing.usage import starved_s
 from diagnostics.processes import GuardedProcess, import_path
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _launch(start: Start, *options: str) -> Launch:
     waited_s = 0.0
     try:
         while not process.poll():
-            waited_s = max(waited_s, starved_seconds(process.pid))
+            waited_s = max(waited_s, starved_s(process.pid))
             time.sleep(0.002)
         trace = process.tail("stderr", TRACE_BYTES)
         fault = ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, RunIOError
-from curriculum.show.words import printable
+from curriculum.progress import printable
 from curriculum.tasks import builtin_tasks, load_config
 
 

@@ -18,7 +18,7 @@ from curriculum.config.loading import config_hash
 from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
-from curriculum.progress import Watcher, say
+from curriculum.progress import Watcher, printable, say
 from curriculum.records.ledger import Ledger
 from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
@@ -41,7 +41,6 @@ from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.lines import LosableStream
 from curriculum.show.report import write_report
-from curriculum.show.words import printable
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, resume_command, signals_to
 from diagnostics.cache import probe_all

@@ -9,9 +9,10 @@ from typing import Any
 
 from curriculum.door.faults import Death
 from curriculum.door.process import EngineProcess
-from curriculum.door.watch import Stillness, waited_s
+from curriculum.door.watch import Stillness
 from curriculum.errors import ExitCode
 from curriculum.stops import signal_name
+from diagnostics.probing.usage import starved_s
 
 GRACE_S = 2.2
 """Seconds from a signal to the engine's end or to its beginning to commit."""
@@ -81,7 +82,7 @@ class EngineWatch:
         """Passes signals on, once the engine can take them; called from signal handlers too."""
         while self._ready and self._passed_on < len(self._asked):
             if not self._passed_on:
-                self._starved_before = waited_s(self.engine.pid)
+                self._starved_before = starved_s(self.engine.pid)
             self._passed_on += 1
             self.engine.signal(self._asked[self._passed_on - 1][0])
 
@@ -132,7 +133,7 @@ class EngineWatch:
     def _grace(self) -> float:
         if self._stopping:
             return COMMIT_S
-        starved = waited_s(self.engine.pid) - self._starved_before if self._passed_on else 0.0
+        starved = starved_s(self.engine.pid) - self._starved_before if self._passed_on else 0.0
         return GRACE_S + min(max(starved, 0.0), MOST_STARVED_S)
 
     def _what_is_wrong(self) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from diagnostics.probing.usage import starved_s
+
 STILL_SHARE = 0.05
 """A process that uses less of one core than this, for as long as it may, stands still."""
 
@@ -51,15 +53,7 @@ def read(pid: int) -> Reading | None:
         entry = _stat(relative)
         if entry is not None:
             family[relative] = entry[1]
-    return Reading(family, waited_s(pid), state in "DTt")
-
-
-def waited_s(pid: int) -> float:
-    """Returns how long a process's main thread was ready to run and had to wait; 0 if unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+    return Reading(family, starved_s(pid), state in "DTt")
 
 
 def descendants(pid: int) -> Iterator[int]:

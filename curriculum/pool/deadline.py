@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from pathlib import Path
+
+from diagnostics.probing.usage import starved_s
 
 PATIENCE = 20
 """A deadline is over after so many times its seconds, however busy the machine is."""
@@ -30,7 +31,7 @@ class Deadline:
         self.seconds = seconds
         self._pid = pid
         self._begun = time.monotonic()
-        self._starved = starved_seconds(pid)
+        self._starved = starved_s(pid)
 
     def left(self) -> float:
         """Returns the seconds that it has at least; 0 when the deadline is missed."""
@@ -39,7 +40,7 @@ class Deadline:
             return self.seconds - passed
         if passed >= PATIENCE * self.seconds:
             return 0.0
-        waited = max(0.0, starved_seconds(self._pid) - self._starved)
+        waited = max(0.0, starved_s(self._pid) - self._starved)
         return max(0.0, self.seconds - passed + waited)
 
 
@@ -48,11 +49,3 @@ def wait(process: subprocess.Popen[bytes], deadline: Deadline) -> None:
     while process.poll() is None and (left := deadline.left()) > 0:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(min(left, _TICK_S))
-
-
-def starved_seconds(pid: int) -> float:
-    """Returns how long a process was ready to run and waited for a processor; 0 if unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0  # it is gone, or the system does not count

@@ -15,9 +15,6 @@ NOTHING = "–"
 _TOO_LARGE = 2**63
 """No count comes near, and larger whole numbers do not fit into a float."""
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -32,14 +29,6 @@ def plain(value: Any, limit: int = 2000) -> str:
     text = _INVISIBLE.sub(" ", text).encode(errors="replace").decode()
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def printable(text: str) -> str:
-    """Returns text with its lines, but with every control character written as its escape.
-
-    What a YAML, a ledger or a message quotes may hold anything; a terminal would obey it.
-    """
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def finite(value: Any) -> float | None:

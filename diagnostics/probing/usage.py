@@ -90,6 +90,11 @@ def stat_fields(directory: Path) -> list[str]:
     return text[text.rindex(")") + 1 :].split()
 
 
+def starved_s(pid: int) -> float:
+    """Returns how long a process's main thread was ready to run and had no core; 0 if unknown."""
+    return _waited_s(PROC / str(pid)) or 0.0
+
+
 def _waited_s(thread: Path) -> float | None:
     try:
         return int((thread / "schedstat").read_text(encoding="utf-8").split()[1]) / 1e9

@@ -8,9 +8,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from curriculum.config.plugins import code_of, refuse_inside_run
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, CurriculumError, RunIOError
-from curriculum.records.commit import CommitStore
+from curriculum.records.commit import LEFT_COMMIT, CommitStore
 from curriculum.records.data import Dataset
 from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
@@ -128,11 +129,15 @@ def _run_configuration(path: Path) -> Iterator[Finding]:
     yield from configuration(path)
     if isinstance(config, Finding):
         return
-    named = [*config.curriculum.plugins, *(t.env_id for t in config.tasks if ":" in t.env_id)]
-    if named:
-        text = f"names code that is run where the run is gone on with: {', '.join(named)}"
-        advice = "go on only if you know this code: name it yourself with --plugins"
-        yield Finding("warning", str(path), text, advice)
+    for name in code_of(config):
+        try:
+            refuse_inside_run(name)
+        except ConfigError as e:
+            yield Finding("error", str(path), str(e), "do not go on with this run")
+        else:
+            text = f"wants {name} to be imported where the run is gone on with"
+            advice = f"go on only if you know this code: name it yourself with --plugins {name}"
+            yield Finding("warning", str(path), text, advice)
 
 
 def _ledger(path: Path) -> Iterator[Finding]:
@@ -154,7 +159,8 @@ def _commits(stage: Path, fix: bool) -> Iterator[Finding]:
     else:
         state = "complete" if newest.complete else "in progress"
         yield Finding("ok", str(stage), f"commit {newest.number:06d} verifies, {state}")
-    for leftover in sorted((stage / "commits").glob("*.tmp-*")):
+    left = (p for p in (stage / "commits").iterdir() if LEFT_COMMIT.fullmatch(p.name))
+    for leftover in sorted(left):
         if fix:
             shutil.rmtree(leftover)
             yield Finding("fixed", str(leftover), "a leftover of a killed writer was removed")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from curriculum.pool import deadline
-from curriculum.pool.deadline import PATIENCE, Deadline, starved_seconds, wait
+from curriculum.pool.deadline import PATIENCE, Deadline, wait
+from diagnostics.probing.usage import starved_s
 from tests.patience import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +37,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, waiting: float) -> None:
         self.now, self._waiting = 1000.0, waiting
         monkeypatch.setattr(deadline.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(deadline, "starved_seconds", lambda pid: self.now * self._waiting)
+        monkeypatch.setattr(deadline, "starved_s", lambda pid: self.now * self._waiting)
 
 
 @pytest.mark.parametrize("waiting", [0.0, 0.5, 0.9])
@@ -64,8 +65,8 @@ def test_there_is_an_end_to_all_patience(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_process_that_is_kept_from_the_processor_is_seen_to_wait() -> None:
     here = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\n"
     with running(here + LOOP), running(here + "os.nice(19)\n" + LOOP) as starved:
-        before = starved_seconds(starved.pid)
-        assert eventually(lambda: starved_seconds(starved.pid) > before + 0.3)
+        before = starved_s(starved.pid)
+        assert eventually(lambda: starved_s(starved.pid) > before + 0.3)
 
 
 @pytest.mark.parametrize("code", ["import time; time.sleep(600)", LOOP])
@@ -79,4 +80,4 @@ def test_who_ends_is_not_waited_for() -> None:
     with running("pass") as process:
         wait(process, Deadline(process.pid, 3000.0))
         assert process.returncode == 0
-    assert starved_seconds(process.pid) == 0.0
+    assert starved_s(process.pid) == 0.0

@@ -79,7 +79,7 @@ def test_what_is_always_too_slow_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_waiting_for_a_processor_is_not_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "starved_seconds", lambda pid: 1000.0)
+    monkeypatch.setattr(imports, "starved_s", lambda pid: 1000.0)
     finding = measure(start("import time; time.sleep(0.1)", limit_s=0.05), repeats=1)
     assert finding.passed and finding.own_s == 0.0 and finding.seconds > 0.1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curriculum.show.words import printable
+from curriculum.progress import printable
 from tests.faults.conftest import TINY, Place
 
 WANDERER = "import os\nos.chdir('/')\n"
