@@ -7,6 +7,7 @@ beside twelve busy loops: no test may depend on how busy the machine is.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,12 @@ from hypothesis import HealthCheck, settings
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: torch's threads would spin against each other's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+for _number in (signal.SIGINT, signal.SIGHUP):
+    # A script's `&` and nohup have them ignored, which the commands under test would respect.
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        _default = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(_number, _default)
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]

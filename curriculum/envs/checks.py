@@ -76,7 +76,7 @@ class Checked:
             self._steps += 1
             try:
                 returned = self._env.step(action)
-            except Exception as e:
+            except (Exception, SystemExit) as e:
                 raise self.fault(e) from e
             if not (self._step_known and self._usual(returned)):
                 returned = self._looked_at(returned)
@@ -86,7 +86,7 @@ class Checked:
                 break
         return observation, total, bool(terminated), bool(truncated)
 
-    def fault(self, error: Exception) -> Exception:
+    def fault(self, error: BaseException) -> BaseException:
         """Returns what is to be raised in place of what the environment raised just now."""
         return fault_of(f"environment {self._env_id}", error, self._where())
 
@@ -94,11 +94,11 @@ class Checked:
         """Returns what a part of the environment returns.
 
         Raises:
-            EnvironmentFault: it raised.
+            EnvironmentFault: it raised, or wished this process to end.
         """
         try:
             return act(*args, **kwargs)
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             raise self.fault(e) from e
 
     def _usual(self, returned: Any) -> bool:

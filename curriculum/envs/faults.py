@@ -16,7 +16,7 @@ _SHORTAGES = frozenset(
 _OURS = Path(__file__).resolve().parents[1]
 
 
-def fault_of(what: str, error: Exception, where: str = "") -> Exception:
+def fault_of(what: str, error: BaseException, where: str = "") -> BaseException:
     """Returns what is to be raised in place of what foreign code raised.
 
     Args:

@@ -240,7 +240,7 @@ class GymSingle:
     def _seen(self, native: Any) -> np.ndarray:
         try:
             return self._view.see(self._env, native)
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             raise self._checked.fault(e) from e
 
     def close(self) -> None:

@@ -314,7 +314,7 @@ def _one(env_id: str, kwargs: Mapping[str, Any], notice: Notice | None) -> gymna
                 f"environment {env_id} could not be built with {dict(kwargs) or 'no arguments'}: "
                 f"{e}; correct its id or its env.kwargs"
             ) from e
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             raise fault_of(f"environment {env_id}", e, "as it was built") from e
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         # Gymnasium colours what it says; the rest are the birth cries of compiled packages.

@@ -116,7 +116,7 @@ def main(directory: Path) -> None:
     os.chdir(order["cwd"])
     try:
         import_plugins(order["plugins"])
-    except Exception as e:  # noqa: BLE001 - whatever a plugin raises is told
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a plugin raises is told
         tell(task="", refused=str(fault_of("a plugin", e, "as it was imported")))
         return
     for given in order["tasks"]:
