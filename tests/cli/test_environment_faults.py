@@ -53,6 +53,13 @@ class Falls(Line):
         return super().step(action)
 
 
+class Leaving(Line):
+    def step(self, action):
+        if self.t == 4:
+            sys.exit(0)
+        return super().step(action)
+
+
 class Short(Line):
     def seen(self):
         return np.array([self.x], np.float32)
@@ -85,6 +92,7 @@ def computes(**kwargs):
 
 register_env("Line-v0", lambda **kwargs: Line())
 register_env("Falls-v0", lambda **kwargs: Falls())
+register_env("Leaving-v0", lambda **kwargs: Leaving())
 register_env("Short-v0", lambda **kwargs: Short())
 register_env("Hidden-v0", lambda **kwargs: Hidden())
 register_env("Binary-v0", lambda **kwargs: Binary())
@@ -159,6 +167,14 @@ def test_the_users_error_ends_its_task_alone(curriculum, tmp_path: Path, workers
     report = (tmp_path / "runs/odd/report.md").read_text(encoding="utf-8")
     assert "an environment or plugin of yours raised" in report
     assert "the walker fell" in report and "odd\\_plugin.py" in report.replace("odd_", "odd\\_")
+
+
+@pytest.mark.faults("an environment calls sys.exit in step", expect="its fault; not run, exit 8")
+def test_a_wish_to_end_is_a_fault(curriculum, tmp_path: Path) -> None:
+    write(tmp_path, "Leaving-v0")
+    done = curriculum("run", "odd.yaml")
+    assert done.code == 8, done.err
+    assert "raised SystemExit: 0, in step 5 of episode 1" in done.err
 
 
 @pytest.mark.faults("an environment raises again when replayed", expect="its error, at once")
