@@ -246,7 +246,7 @@ def test_a_factory_that_does_not_come_back_is_bounded(tmp_path: Path) -> None:
     assert "exits was not built: its process ended with 0" in text
     assert "hangs was not built: nothing happened for 5 s, at" in text and "odd_plugin" in text
     assert "aborts was not built: its process ended with -6" in text
-    assert "leaves: SystemExit: 0" in text
+    assert "raised SystemExit: 0, as it was built" in text
     assert "line:" not in text
 
 

@@ -111,7 +111,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "another format": (lambda d: told(d, format=2), "its format is 2, this program reads 1"),
     "no format": (lambda d: told(d, event="run_started"), "does not begin with what was exported"),
     "an unknown mode": (lambda d: told(d, mode="BEST"), "in which mode and round"),
-    "a ledger of garbage": (lambda d: (d / LEDGER).write_bytes(b"\x80\x04.\n"), "line 1 of ledger.jsonl"),
+    "a ledger of garbage": (
+        lambda d: (d / LEDGER).write_bytes(b"\x80\x04.\n"),
+        "line 1 of ledger.jsonl",
+    ),
     "an empty ledger": (lambda d: (d / LEDGER).write_bytes(b""), "holds no events"),
     "a pipe that never ends": (lambda d: pipe(d / AGENT), "a pipe is in its place"),
 }

@@ -119,8 +119,8 @@ class Place:
         """Runs `run tiny.yaml` to its end; `sets` are configuration keys."""
         return self("run", "tiny.yaml", *(f"--set={key}" for key in sets), **how)
 
-    def resume(self, **how: Any) -> Done:
-        return self("resume", str(self.run), **how)
+    def resume(self, *args: str, **how: Any) -> Done:
+        return self("resume", str(self.run), *args, **how)
 
     def events(self, *names: str) -> list[dict[str, Any]]:
         """Returns the ledger's events of these names; every line of it has to be whole."""

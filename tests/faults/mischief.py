@@ -193,6 +193,7 @@ def jumping_clock(argument: str) -> None:
         return real() + (86_400.0 if calls % 3 == 1 else -86_400.0)
 
     time.time = jumping
+    Ledger.__init__.__defaults__ = (jumping,)  # it was bound as the class was made
 
 
 def bad_fitness(how: str) -> None:

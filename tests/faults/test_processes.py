@@ -160,7 +160,8 @@ def test_workers_of_a_killed_run(place: Place, whole: Place) -> None:
     mischief = f"commit_always;kill_at_save=3;bad_worker=raises,{place.path}/mark,once"
     assert with_workers(place, mischief) == -signal.SIGKILL
     assert eventually(lambda: not place.processes())
-    assert place.resume(env={"PYTHONPATH": str(ROOT)}).code == 3
+    plugins = "--plugins=tests.faults.mischief"
+    assert place.resume(plugins, env={"PYTHONPATH": str(ROOT)}).code == 3
     assert place.learned()[0] == whole.learned()[0]
 
 
