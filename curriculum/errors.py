@@ -85,6 +85,20 @@ class RunIOError(CurriculumError):
     exit_code = ExitCode.IO
 
 
+class Shortage(RunIOError):
+    """The machine was short of something for a moment: files, memory, processes or space.
+
+    Args:
+        reason: One sentence for a person.
+        evidence: JSON-compatible facts for the ledger.
+    """
+
+    def __init__(self, reason: str, evidence: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.evidence = {**(evidence or {}), "shortage": True}
+
+
 class Stopped(CurriculumError):
     """The run stopped early by request, after a commit; `exit_code` says which request."""
 

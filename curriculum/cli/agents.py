@@ -23,6 +23,7 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
 from curriculum.mode import LADDER, decide
 from curriculum.pretrained import MOMENTS, TASK, Bundle, find, learned_in, load, require_held
+from curriculum.progress import Unwatched
 from curriculum.records.files import write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -105,7 +106,8 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
     if machine.workers == 0:
         # torch is not loaded yet; with a worker's one thread it adds in a worker's order.
         os.environ["OMP_NUM_THREADS"] = "1"
-    barrier = Barrier(commit_seconds=float("inf"), watcher=args.watcher)
+    watcher = getattr(args, "watcher", Unwatched())
+    barrier = Barrier(commit_seconds=float("inf"), watcher=watcher)
     display = make_display(
         config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
     )
@@ -117,7 +119,7 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
             machine,
             barrier,
             display.on_progress,
-            watcher=args.watcher,
+            watcher=watcher,
         )
         try:
             yield runner

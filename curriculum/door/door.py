@@ -8,6 +8,7 @@ on, starts the engine again from the last commit, and takes only a signed result
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -83,7 +84,7 @@ class Door:
         try:
             engine = EngineProcess(self._argv, self._orders())
         except OSError as e:
-            say(f"error: no process can be started: {e}; free memory or processes")
+            say(f"error: no process can be started: {e}; {_way_out(e)}, then resume")
             return int(ExitCode.IO)
         watch = self._watch = EngineWatch(engine, self._asked, self._end)
         try:
@@ -193,3 +194,9 @@ def _show_cursor() -> None:
     with suppress(AttributeError, OSError, ValueError):  # there is no terminal
         if sys.stdout.isatty():
             os.write(sys.stdout.fileno(), _SHOW_CURSOR)
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (`ulimit -n`)"
+    return "end other programs: memory or processes are short"

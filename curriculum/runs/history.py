@@ -217,7 +217,9 @@ def _lacking(decision: Decision, states: Mapping[str, str], details: Mapping[str
 
 
 def _was_short(event: Event) -> bool:
-    return _SHORTAGE.search(str(event.get("reason"))) is not None
+    evidence = event.get("evidence")
+    told = isinstance(evidence, dict) and bool(evidence.get("shortage"))
+    return told or _SHORTAGE.search(str(event.get("reason"))) is not None
 
 
 def _text(mode: Mode | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from curriculum.backends.backend import Announce, Backend, load_backend
 from curriculum.backends.components import ImportFailed, components_of, import_component
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import CurriculumError, RunIOError, StageFailure
+from curriculum.errors import CurriculumError, Shortage, StageFailure
 from curriculum.mode import USABLE_STATES, Mode
 from curriculum.progress import Watcher
 from curriculum.records.files import shortage
@@ -45,7 +45,7 @@ def import_backend(
     Raises:
         ImportFailed: the mode cannot do without what is broken.
         StageFailure: something of ours cannot be imported.
-        RunIOError: the machine was short of something for a moment.
+        Shortage: the machine was short of something for a moment.
     """
     watcher.tell("at", event="", task=task.name, mode=mode, round=None, stage=None)
     for name in components_of(task, mode):
@@ -80,7 +80,7 @@ def guarded(work: Callable[[], Any], what: str) -> Any:
 
     Raises:
         StageFailure: with the traceback as evidence.
-        RunIOError: the machine was short of something; that is no failure of the stage.
+        Shortage: the machine was short of something; that is no failure of the stage.
     """
     try:
         return work()
@@ -99,12 +99,12 @@ def refuse_shortage(error: BaseException, what: str) -> None:
     """Ends the run where it can be resumed if the machine is short of something for a moment.
 
     Raises:
-        RunIOError: it is.
+        Shortage: it is.
     """
     short = shortage(error)
     if short is None and isinstance(error, StageFailure) and "memory" in error.evidence:
         short = "memory is short"
     if short is not None:
-        raise RunIOError(
-            f"{what}: {error}: {short}; then resume: what is committed stays"
-        ) from error
+        evidence = error.evidence if isinstance(error, StageFailure) else {}
+        reason = f"{what}: {error}: {short}; then resume: what is committed stays"
+        raise Shortage(reason, evidence) from error

@@ -22,7 +22,7 @@ from curriculum.backends.backend import (
 from curriculum.backends.components import ImportFailed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import ComponentMissing, StageFailure
+from curriculum.errors import ComponentMissing, Shortage, StageFailure
 from curriculum.mode import Decision, Mode, decide, step_down
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Unwatched, Watcher, silent
@@ -269,7 +269,12 @@ class Runner:
         self._told.add(place_of(event))
 
     def _retried(self, stage: Stage, ctx: StageContext) -> StageResult:
-        """Runs a stage; attempts that failed before the process was killed are not given again."""
+        """Runs a stage; attempts that failed before the process was killed are not given again.
+
+        Raises:
+            StageFailure: of the last attempt.
+            Shortage: the machine was short of something at the last attempt; it does not count.
+        """
         retries = self.config.curriculum.max_retries
         before = self._history.failures(_here(ctx))
         if len(before) > retries:
@@ -279,7 +284,7 @@ class Runner:
             self.barrier.start_stage(self.config.curriculum.stage_deadline_seconds)
             try:
                 return guarded(lambda: _run_verified(stage, ctx), f"stage {stage.NAME} failed")
-            except StageFailure as e:
+            except (StageFailure, Shortage) as e:
                 ctx.record(
                     "stage_failed",
                     attempt=attempt,

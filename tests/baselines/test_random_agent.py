@@ -70,7 +70,7 @@ def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "random-lunarlander-seed0" / "result.json"
     broken = {**json.loads(path.read_text()), "scores": ["high"]}
     path.write_text(json.dumps(broken))
-    with pytest.raises(ConfigError, match="finite numbers"):
+    with pytest.raises(ConfigError, match="'high', expected a number"):
         load_results(tmp_path)
 
 

@@ -169,14 +169,14 @@ evaluate: {episodes: 3}
 """
 
 
-def run_walk(place: Place, mode: str, trouble: str, *sets: str) -> None:
+def run_walk(place: Place, mode: str, trouble: str, *sets: str, code: int = 3) -> None:
     """Runs the configuration above in a mode, with something in it that will go wrong."""
     for module in ("gymnasium", "torch") if mode == "FULL" else ("gymnasium",):
         pytest.importorskip(module)
     (place.path / "trouble.py").write_text(PLUGIN, encoding="utf-8")
     (place.path / "tiny.yaml").write_text(WALK % mode, encoding="utf-8")
     done = place.begin(*sets, env={"TROUBLE": trouble})
-    assert done.code == 3, done.err
+    assert done.code == code, done.err
     assert "Traceback" not in done.err
 
 
@@ -312,20 +312,22 @@ def test_no_memory_on_the_host(place: Place, healthy: float, stage: str) -> None
 @gym
 @pytest.mark.faults(
     "the host has no memory left in stage vision, always",
-    expect="retried once, then not_run with what is left of the memory, exit 3",
+    expect="retried once, then exit 7 with what is left of the memory; resumed, it tries again",
 )
 def test_never_any_memory_on_the_host(place: Place) -> None:
-    run_walk(place, "GYM_ONLY", "memory=vision,always")
+    run_walk(place, "GYM_ONLY", "memory=vision,always", code=7)
     failures = place.events("stage_failed")
     assert [(e["stage"], e["left"]) for e in failures] == [("vision", 1), ("vision", 0)]
     assert failures[0]["evidence"]["memory"]["available"] > 0
-    assert verdict(place)["verdict"] == "not_run"
+    assert not place.events("verdict", "stepped_down")
+    run_walk(place, "GYM_ONLY", "nothing")
+    assert verdict(place)["verdict"] == "missed"
 
 
 @gym
 @pytest.mark.faults(
     "the environment gives a NaN {what} while {stage} plays",
-    expect="the stage fails with the reason, is retried, then not_run, exit 3; no NaN in a commit",
+    expect="told as the environment's fault, with the step; not run, exit 8; no NaN in a commit",
 )
 @pytest.mark.parametrize(
     ("what", "stage", "first"),
@@ -339,8 +341,9 @@ def test_never_any_memory_on_the_host(place: Place) -> None:
 def test_an_environment_that_gives_no_numbers(
     place: Place, what: str, stage: str, first: int
 ) -> None:
-    run_walk(place, "GYM_ONLY", f"{what}={first}")
-    failures = place.events("stage_failed")
-    assert [(e["stage"], e["left"]) for e in failures] == [(stage, 1), (stage, 0)]
-    assert what in failures[0]["reason"] and "finite" in failures[0]["reason"]
+    run_walk(place, "GYM_ONLY", f"{what}={first}", code=8)
+    (fault,) = place.events("environment_fault")
+    assert what in fault["reason"] and "finite" in fault["reason"]
+    assert place.events("stage_started")[-1]["stage"] == stage
+    assert not place.events("stage_failed", "stepped_down")
     assert verdict(place)["verdict"] == "not_run"

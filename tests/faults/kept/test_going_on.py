@@ -37,7 +37,7 @@ def test_the_command_to_go_on_names_the_plugins(place: Place) -> None:
     mischief = "commit_always;raise_at_save=2,SIGTERM"
     done = place("run", "tiny.yaml", plugin, mischief=mischief)
     assert done.code == 143, done.err
-    assert f"resume {Path('runs/tiny')} --plugins harmless_plugin" in done.err
+    assert f"{Path('runs/tiny')} --plugins harmless_plugin" in done.err
     assert place("resume", "runs/tiny", "--plugins", "harmless_plugin").code == 3
     assert "--plugins harmless_plugin" in (place.run / "report.md").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from curriculum.errors import RunIOError, StageFailure
 from curriculum.records.files import SHORTAGES, shortage
 from curriculum.records.ledger import Ledger
 from curriculum.runs.history import History
-from curriculum.runs.runner import _guarded
+from curriculum.runs.imports import guarded
 from tests.faults.conftest import Place
 
 
@@ -28,17 +28,17 @@ def raising(error: BaseException) -> Any:
 @pytest.mark.parametrize("number", SHORTAGES)
 def test_what_the_system_is_short_of_is_no_failure(number: int) -> None:
     with pytest.raises(RunIOError, match="then resume"):
-        _guarded(raising(OSError(number, os.strerror(number))), "stage memory failed")
+        guarded(raising(OSError(number, os.strerror(number))), "stage memory failed")
 
 
 def test_memory_and_threads_are_short_too() -> None:
     for error in (MemoryError("9 GiB"), RuntimeError("can't start new thread")):
         assert shortage(error) is not None
         with pytest.raises(RunIOError):
-            _guarded(raising(error), "stage memory failed")
+            guarded(raising(error), "stage memory failed")
     failure = StageFailure("memory is short", {"memory": {}})
     with pytest.raises(RunIOError, match="memory is short"):
-        _guarded(raising(failure), "stage memory failed")
+        guarded(raising(failure), "stage memory failed")
 
 
 def test_a_cause_counts_and_another_error_does_not() -> None:
@@ -48,7 +48,7 @@ def test_a_cause_counts_and_another_error_does_not() -> None:
         assert "ulimit -n" in str(shortage(e))
     assert shortage(OSError(errno.ENOENT, "nothing there")) is None
     with pytest.raises(StageFailure):
-        _guarded(raising(OSError(errno.ENOENT, "nothing there")), "stage memory failed")
+        guarded(raising(OSError(errno.ENOENT, "nothing there")), "stage memory failed")
 
 
 def test_failures_that_earlier_versions_recorded_do_not_count(tmp_path: Path) -> None:
