@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.components import COMPONENTS, Component
+from diagnostics.cores import available_cores
 from diagnostics.probe import run_probes
 from diagnostics.probe_child import imported_names
 from diagnostics.probing.result import OnChange, ProbeResult, ProbeState
+from diagnostics.probing.usage import describe_load, load
 
 SCHEMA = 1
 SUCCESS_AGE_S = 7 * 24 * 3600.0
@@ -154,7 +156,7 @@ def probe_all(
             on_change(name, result)
     pending = [c for c in wanted if c.name not in known]
     if notice is not None and pending:
-        notice(f"probing {', '.join(c.name for c in pending)}")
+        notice(f"probing {', '.join(c.name for c in pending)}{_busy_word()}")
     found = run_probes(pending, timeout_s, known=known, on_change=on_change, notice=notice)
     results = known | found
     learnt = [c for c in pending if c.cacheable and not _blocked(c, results)]
@@ -163,6 +165,13 @@ def probe_all(
     if learnt:
         store.save()
     return {c.name: results[c.name] for c in wanted}
+
+
+def _busy_word() -> str:
+    """Says that the machine is busy, if it is, and what that changes."""
+    if load() <= 2 * available_cores():
+        return ""
+    return f"; this machine is busy ({describe_load()}), so that what has to wait is given longer"
 
 
 def cache_key(component: Component) -> str:

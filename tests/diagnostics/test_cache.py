@@ -218,13 +218,16 @@ def test_a_time_out_is_not_remembered(probes: Probes, torch_folder: Path) -> Non
     assert probes.started == ["torch"]
 
 
-def test_what_is_probed_is_said_at_once(tmp_path: Path) -> None:
+def test_what_is_probed_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     names = ["cma", "disk"]
-    for _ in range(2):
+    for load in (0.0, 99.0):
+        monkeypatch.setattr("diagnostics.cache.load", lambda now=load: now)
+        monkeypatch.setattr("diagnostics.cache.describe_load", lambda: "load 99 on 2 cores")
         cache = ProbeCache(tmp_path / "probes.json")
         probe_all(names=names, cache=cache, notice=told.append)
-    assert told == ["probing cma, disk", "probing disk"]
+    assert told[0] == "probing cma, disk"
+    assert told[1].startswith("probing disk; this machine is busy (load 99 on 2 cores)")
 
 
 def test_the_key_of_our_own_part_follows_its_file_not_its_byte_code(
