@@ -1,9 +1,30 @@
-"""`python -m curriculum`."""
+"""`python -m curriculum`: what works for long, or imports much, works in an engine under a door."""
 
 from __future__ import annotations
 
 import sys
 
-from curriculum.door.door import main
+from curriculum.cli import main as command
+from curriculum.cli.arguments import build_parser
+
+AGAIN = ("run", "resume")
+"""Commands whose engine is started again when it dies."""
+
+ONCE = ("evaluate", "play")
+"""Commands with one engine: they have nothing to go on with."""
+
+
+def main() -> int:
+    """Runs the command that was typed and returns its exit code (README lists them)."""
+    command.replace_what_cannot_be_encoded()
+    arguments = sys.argv[1:]
+    args = build_parser().parse_args(arguments)
+    again = args.command in AGAIN and not getattr(args, "dry_run", False)
+    if not (again or args.command in ONCE):
+        return command.main(arguments)
+    from curriculum.door.door import Door
+
+    return Door(arguments, again=again).run()
+
 
 sys.exit(main())

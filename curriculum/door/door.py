@@ -20,8 +20,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from curriculum.cli import main as command
-from curriculum.cli.arguments import build_parser
 from curriculum.door.engine_watch import EngineWatch
 from curriculum.door.faults import Death, Faults
 from curriculum.door.process import EngineProcess, adopt_orphans
@@ -29,25 +27,11 @@ from curriculum.errors import ExitCode
 from curriculum.progress import Orders, say
 from curriculum.stops import heeded, resume_command
 
-AGAIN = ("run", "resume")
-ONCE = ("evaluate", "play")
 TICK_S = 0.2
 COMMIT_SECONDS = 10.0
 """Time between the commits of an engine whose forerunner died."""
 
 _SHOW_CURSOR = b"\x1b[?25h"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code (README lists them)."""
-    command.replace_what_cannot_be_encoded()
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(arguments)
-    if args.command in AGAIN and not getattr(args, "dry_run", False):
-        return Door(arguments, again=True).run()
-    if args.command in ONCE:
-        return Door(arguments, again=False).run()
-    return command.main(arguments)
 
 
 class Door:
