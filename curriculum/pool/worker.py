@@ -93,8 +93,11 @@ def _listen(connection: socket.socket, inbox: queue.SimpleQueue[bytes]) -> None:
 
 
 def _post(connection: socket.socket, message: bytes) -> None:
-    connection.sendall(LENGTH.pack(len(message)))
-    connection.sendall(message)
+    try:
+        connection.sendall(LENGTH.pack(len(message)))
+        connection.sendall(message)
+    except ConnectionError:
+        os._exit(0)  # the parent has gone, and `_listen` is about to see it
 
 
 def dumps(value: Any) -> bytes:
