@@ -24,6 +24,7 @@ from curriculum.backends.parts import real_env
 from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.envs.faults import fault_of
 from curriculum.errors import ComponentMissing, CurriculumError
+from diagnostics.probing.usage import starved_s
 
 ORDER, TOLD = "order.json", "told.jsonl"
 CPU_LIMITS, WALL_LIMITS = 8, 20
@@ -74,14 +75,16 @@ class Watch:
         self._step = step
 
     def _look(self) -> None:
-        step, began_cpu, last_cpu, last_s = None, 0.0, 0.0, 0.0
+        step, began_cpu, last_work, last_s = None, 0.0, 0.0, 0.0
         while True:
             # What this thread itself has used is no work.
             cpu, now = time.process_time() - time.thread_time() + self._others_s, time.monotonic()
+            # Whoever has to wait for a core would work.
+            work = cpu + starved_s(os.getpid())
             if step != self._step:
-                step, began_cpu, last_cpu, last_s = self._step, cpu, cpu, now
-            if cpu - last_cpu > _STILL * self._limit_s:
-                last_cpu, last_s = cpu, now
+                step, began_cpu, last_work, last_s = self._step, cpu, work, now
+            if work - last_work > _STILL * self._limit_s:
+                last_work, last_s = work, now
             elif now - last_s > self._limit_s and not self._others_worked():
                 self._end(f"nothing happened for {self._limit_s:g} s")
             if cpu - began_cpu > CPU_LIMITS * self._limit_s:
