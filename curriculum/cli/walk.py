@@ -174,17 +174,27 @@ def walk(
             raise
         finally:
             runner.close()
-        code = exit_code(verdicts, stages)
-        if code == ExitCode.TARGET_MISSED and _lost_what_was_forced(config, ledger, verdicts):
-            code = ExitCode.COMPONENT_MISSING
+        code = _exit_code(config, ledger, verdicts, stages)
         ledger.append("run_finished", exit_code=int(code))
         write_report(rundir.path, ledger.events())
     watcher.tell("over")
     _print_result(args, rundir, verdicts, code)
+    _say_faults(verdicts)
+    return code
+
+
+def _exit_code(
+    config: Config, ledger: Ledger, verdicts: list[Verdict], stages: tuple[str, ...]
+) -> ExitCode:
+    code = exit_code(verdicts, stages)
+    lost = code == ExitCode.TARGET_MISSED and _lost_what_was_forced(config, ledger, verdicts)
+    return ExitCode.COMPONENT_MISSING if lost else code
+
+
+def _say_faults(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
         if verdict.fault:
             say(f"error: {verdict.task}: {verdict.fault}")
-    return code
 
 
 def _lost_what_was_forced(config: Config, ledger: Ledger, verdicts: list[Verdict]) -> bool:

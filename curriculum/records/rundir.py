@@ -179,18 +179,6 @@ class RunDir:
         return self.path / "events.jsonl"
 
     @property
-    def summary_path(self) -> Path:
-        return self.path / "pipeline_summary.csv"
-
-    @property
-    def evaluation_path(self) -> Path:
-        return self.path / "evaluation_results.json"
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report.md"
-
-    @property
     def media_dir(self) -> Path:
         return self.path / "media"
 
