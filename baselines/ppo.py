@@ -20,12 +20,12 @@ from baselines.random_agent import MakeEnv
 from baselines.recipes import Recipe, recipe_for
 from baselines.results import BaselineResult, describe, finish
 from baselines.vec_env import FrameStack, TrainingVecEnv
+from curriculum.agent.episodes import Episode, run_episodes
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.envs.learning import Ended
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import Ledger
-from curriculum.rollout import Episode, run_episodes
 from curriculum.seeds import env_seed
 
 EVALUATION_ENVS = 8

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from baselines.results import BaselineResult, describe, finish
+from curriculum.agent.episodes import RandomPolicy, run_episodes
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import VectorEnv
 from curriculum.records.ledger import Ledger
-from curriculum.rollout import RandomPolicy, run_episodes
 from curriculum.seeds import env_seed, generator
 
 MakeEnv = Callable[[int], VectorEnv]

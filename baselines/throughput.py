@@ -17,10 +17,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from baselines.ppo import Plan, build
 from baselines.recipes import Recipe, recipe_for
-from curriculum.control.deployment import Deployment
-from curriculum.control.practice import Practice
-from curriculum.control.surroundings import real_surroundings
+from curriculum.agent.collector import real_surroundings
 from curriculum.errors import ConfigError
+from curriculum.learning.ppo_loop import Practice
+from curriculum.learning.selection import Deployment
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext
 from diagnostics.bench.measuring import Case, Figure, measure

@@ -13,12 +13,13 @@ from typing import Any, TextIO, cast
 
 import numpy as np
 
+from curriculum.agent.episodes import Episode
+from curriculum.agent.work import EpisodesUnit
 from curriculum.cli.agents import agent_of, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
 from curriculum.pretrained import chosen
 from curriculum.records.files import output_path
-from curriculum.rollout import Episode
 from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
 from curriculum.show.lines import LosableStream
@@ -26,7 +27,6 @@ from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.stages.stage import StageContext
-from curriculum.stages.work import EpisodesUnit
 
 POLICIES = ("greedy", "sampled")
 STREAM = "pretrained"
@@ -53,7 +53,7 @@ def play(args: argparse.Namespace) -> ExitCode:
     """Plays one episode, prints its score, and writes it as a GIF where asked."""
     gif = output_path(Path(args.gif)) if args.gif else None
     with opened(args) as runner:
-        from curriculum.show.videos import play_dream, play_episode
+        from curriculum.insight.films import play_dream, play_episode
 
         task = chosen(runner.config, [args.task] if args.task else [])[0]
         ctx = agent_of(runner, task, args.dream)
@@ -122,7 +122,7 @@ def _played(
         stop_if_asked()
 
     results = ctx.pool.map(
-        "curriculum.stages.work:play_episodes", units, on_result=on_result, on_wait=stop_if_asked
+        "curriculum.agent.work:play_episodes", units, on_result=on_result, on_wait=stop_if_asked
     )
     flat = [episode for unit in results for episode in unit]
     each = len(seeds)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum.agent.episodes import Policy
 from curriculum.envs.aliases import atari_game, resolve
 from curriculum.envs.area import resize_area
 from curriculum.errors import ConfigError
-from curriculum.rollout import Policy
 from models.interfaces import Float, Frames
 
 if TYPE_CHECKING:

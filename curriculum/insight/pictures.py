@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curriculum.show.drawing import Draw, Picture, enlarge, strip
+from curriculum.insight.drawing import Draw, Picture, enlarge, strip
 from models.interfaces import Float, Frames, Memory, Vision
 
 MOVED = 0.02

@@ -330,7 +330,7 @@ class Runner:
 
         return Pool(
             self.machine.workers,
-            initializer="curriculum.stages.work:build",
+            initializer="curriculum.agent.work:build",
             deadline_s=self.config.curriculum.unit_deadline_seconds,
             on_event=on_event,
             breakable=self.barrier.breakable,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from curriculum.agent.work import CollectUnit, Recording
 from curriculum.records.data import EpisodeWriter
 from curriculum.stages.stage import StageContext, StageResult, require
-from curriculum.stages.work import CollectUnit, Recording
 
 NAME = "collect"
 
@@ -39,7 +39,7 @@ def run(ctx: StageContext) -> StageResult:
 
     units = _units(ctx, start, count)
     ctx.pool.map(
-        "curriculum.stages.work:collect_episodes",
+        "curriculum.agent.work:collect_episodes",
         units,
         on_result=on_result,
         on_wait=lambda: ctx.barrier.may_stop(lambda: _save(ctx, writer)),

@@ -1,7 +1,7 @@
 """Stage controller: C learns, by gradients or by search, in the dream or in the real environment.
 
 Whatever it learns in, what it deploys is chosen by checks on fresh real episodes
-(`curriculum.control.deployment`).
+(`curriculum.learning.selection`).
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from curriculum.control.deployment import Deployment
-from curriculum.control.dreams import dream_starts
-from curriculum.control.practice import Practice
-from curriculum.control.search import Search, SearchSpace
-from curriculum.control.surroundings import (
+from curriculum.agent.collector import (
     Surroundings,
     dreamed_surroundings,
     real_surroundings,
 )
-from curriculum.envs.dream import DreamStarts
+from curriculum.agent.work import Fitness, FitnessUnit
+from curriculum.dreams.dream import DreamStarts
+from curriculum.dreams.starts import dream_starts
+from curriculum.learning.ppo_loop import Practice
+from curriculum.learning.search import Search, SearchSpace
+from curriculum.learning.selection import Deployment
 from curriculum.records.resources import out_of_memory
 from curriculum.records.sequences import Latents
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from curriculum.stages.work import Fitness, FitnessUnit
 from models.interfaces import Controller, Memory, Metrics, PolicyLearner
 
 NAME = "controller"
@@ -178,7 +178,7 @@ def _dreamed(ctx: StageContext, deployment: Deployment) -> float:
     """
     seeds = tuple(ctx.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
     unit = FitnessUnit(deployment.parameters[None], seeds, max_steps=0, dream=True)
-    played: list[Fitness] = ctx.pool.map("curriculum.stages.work:measure_fitness", [unit])
+    played: list[Fitness] = ctx.pool.map("curriculum.agent.work:measure_fitness", [unit])
     return float(played[0].scores.mean())
 
 

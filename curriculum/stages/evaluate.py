@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.rollout import Episode
+from curriculum.agent.episodes import Episode
+from curriculum.agent.work import EpisodesUnit
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from curriculum.stages.work import EpisodesUnit
 
 NAME = "evaluate"
 
@@ -104,7 +104,7 @@ def play(
         on_more(played)
 
     ctx.pool.map(
-        "curriculum.stages.work:play_episodes",
+        "curriculum.agent.work:play_episodes",
         units,
         on_result=on_result,
         on_wait=lambda: on_more(played),

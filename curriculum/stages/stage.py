@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from curriculum.agent import num_features
+from curriculum.agent.perception import num_features
+from curriculum.agent.work import WorkSpec
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
@@ -27,7 +28,6 @@ from curriculum.records.finished import StageResult
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.seeds import env_seed, generator
-from curriculum.stages.work import WorkSpec
 from curriculum.stops import Barrier
 from models.interfaces import Memory, Metrics, Vision
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.learning.healing import Progress
+from curriculum.learning.windows import Shuffle, learn, planned_updates
 from curriculum.records.data import Dataset
-from curriculum.stages.healing import Progress
 from curriculum.stages.insights import vision_insights
-from curriculum.stages.learning import Shuffle, learn, planned_updates
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Metrics, Vision
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.agent import work
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import Disk
 from curriculum.records.ledger import Ledger
-from curriculum.stages import work
 from curriculum.stops import Barrier
 
 

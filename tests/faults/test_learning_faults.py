@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.learning.healing import MAX_IN_A_ROW
+from curriculum.learning.windows import METRICS_EVERY
 from curriculum.records.commit import CommitStore
-from curriculum.stages.healing import MAX_IN_A_ROW
-from curriculum.stages.learning import METRICS_EVERY
 from tests.faults.conftest import Place, make_place
 
 gym = pytest.mark.gym
@@ -28,7 +28,7 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 from curriculum.envs.registry import register_env
-from curriculum.stages import work
+from curriculum.agent import work
 from models.echo import EchoMemory
 from models.normaliser import StateVision
 

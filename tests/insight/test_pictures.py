@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from curriculum.insight.drawing import GAP, LABEL_WIDTH, SCALE
 from curriculum.insight.pictures import COLUMNS, memory_picture, motion_weights, vision_picture
-from curriculum.show.drawing import GAP, LABEL_WIDTH, SCALE
 from models.interfaces import Memory, Prediction, Vision
 
 SIDE = 16

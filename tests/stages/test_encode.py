@@ -16,7 +16,7 @@ from curriculum.stages import encode
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier
 from models.interfaces import OutOfDeviceMemory
-from tests.control.practising import context, pole
+from tests.learning.practising import context, pole
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -91,8 +91,8 @@ def test_environments_that_ignore_their_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from curriculum.control.tape import Tape
-    from tests.control.practising import learned, pole
+    from curriculum.agent.tape import Tape
+    from tests.learning.practising import learned, pole
 
     noise = np.random.default_rng(0)
     seed = Tape._seed

@@ -1,0 +1,266 @@
+"""Episodes from start to end: the one loop in which policies meet environments.
+
+Episodes are numbered; each has its own seed and its own random stream, so a result depends on the
+list of episodes and never on what else ran. Rows of finished episodes are left out of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from curriculum.agent.perception import Perception
+from curriculum.envs.interface import ActionSpec, Step, VectorEnv
+from models.interfaces import Controller, Float
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished episode: its seed, its true undiscounted score, its steps, and how it ended."""
+
+    seed: int
+    score: float
+    steps: int
+    terminated: bool
+
+
+class Policy(Protocol):
+    """Chooses actions for the live slots of a batch."""
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        """New episodes (their numbers in the list) start in these slots."""
+        ...
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Returns actions `[L]` or `[L, A]` for observations `[L, ...]` of the live slots `[L]`."""
+        ...
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        """Is told the actions really taken, which another policy may have replaced."""
+        ...
+
+
+Recorder = Callable[[np.ndarray, np.ndarray, np.ndarray, Step], None]
+"""Is told each step: live slots `[L]`, observations `[N, ...]` before, actions `[L, ...]`, it."""
+
+
+class RandomPolicy:
+    """Uniform actions, each kept with some probability; one random stream per episode.
+
+    Args:
+        action: the action space.
+        keep: probability that the last action is repeated.
+        streams: one generator per episode of the list.
+    """
+
+    def __init__(
+        self, action: ActionSpec, keep: float, streams: Sequence[np.random.Generator]
+    ) -> None:
+        self._action = action
+        self._keep = keep
+        self._streams = streams
+        self._episode: dict[int, int] = {}
+        self._last: dict[int, np.ndarray] = {}
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        for slot, episode in zip(slots.tolist(), episodes.tolist(), strict=True):
+            self._episode[slot] = episode
+            self._last.pop(slot, None)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        return np.stack([self._one(slot) for slot in slots.tolist()])
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        """Keeps repeating its own action, whatever was taken."""
+
+    def _one(self, slot: int) -> np.ndarray:
+        rng = self._streams[self._episode[slot]]
+        if slot not in self._last or rng.random() >= self._keep:
+            self._last[slot] = self._action.sample(rng)
+        return self._last[slot]
+
+
+class ControllerPolicy:
+    """One controller for all slots, greedy or sampled.
+
+    Args:
+        perception: what makes features.
+        controller: C.
+        rng: where sampled actions are drawn from; None is greedy.
+    """
+
+    def __init__(
+        self,
+        perception: Perception,
+        controller: Controller,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._perception = perception
+        self._controller = controller
+        self._rng = rng
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        self._perception.begin(slots)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        features = self._perception.features(observations, slots)
+        if self._rng is None:
+            return self._controller.act(features)
+        return self._controller.sample(features, self._rng)
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        self._perception.acted(actions, slots)
+
+
+class Population(Protocol):
+    """Candidates that act side by side."""
+
+    def act(self, features: Float) -> np.ndarray: ...
+
+
+class PopulationPolicy:
+    """One candidate per group of consecutive slots; all act greedily.
+
+    Args:
+        perception: what makes features.
+        population: acts on `[Pop, n, F]`.
+        candidates: Pop.
+        rollouts: n, slots per candidate.
+        features: F.
+    """
+
+    def __init__(
+        self,
+        perception: Perception,
+        population: Population,
+        candidates: int,
+        rollouts: int,
+        features: int,
+    ) -> None:
+        self._perception = perception
+        self._population = population
+        self._rollouts = rollouts
+        self._features = np.zeros((candidates, rollouts, features), np.float32)
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        self._perception.begin(slots)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        rows = self._perception.features(observations, slots)
+        where = (slots // self._rollouts, slots % self._rollouts)
+        self._features[where] = rows
+        return self._population.act(self._features)[where]
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        self._perception.acted(actions, slots)
+
+
+class ExploringPolicy:
+    """A policy with a share of its actions replaced by those of another, which keeps exploring.
+
+    Args:
+        policy: the policy followed otherwise.
+        other: where the replacements come from.
+        fraction: probability of a replacement, per step and slot.
+        streams: one generator per episode of the list.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        other: Policy,
+        fraction: float,
+        streams: Sequence[np.random.Generator],
+    ) -> None:
+        self._policies = (policy, other)
+        self._fraction = fraction
+        self._streams = streams
+        self._episode: dict[int, int] = {}
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        self._episode.update(zip(slots.tolist(), episodes.tolist(), strict=True))
+        for policy in self._policies:
+            policy.begin(slots, episodes)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        chosen, other = (policy.act(observations, slots) for policy in self._policies)
+        draws = [self._streams[self._episode[slot]].random() for slot in slots.tolist()]
+        replaced = np.asarray(draws) < self._fraction
+        return np.where(replaced.reshape(-1, *[1] * (chosen.ndim - 1)), other, chosen)
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        for policy in self._policies:
+            policy.acted(actions, slots)
+
+
+def run_episodes(
+    env: VectorEnv,
+    policy: Policy,
+    seeds: Sequence[int],
+    *,
+    max_steps: int = 0,
+    recorder: Recorder | None = None,
+) -> list[Episode]:
+    """Plays one episode per seed and returns them in the order of the seeds.
+
+    Args:
+        env: a batch of environments; if there are fewer seeds than environments, the rest stay
+            parked, and if there are more, a slot takes the next seed when its episode ends.
+        policy: chooses the actions.
+        seeds: one per episode.
+        max_steps: steps after which an episode is cut; 0 is no cut.
+        recorder: is told every step.
+    """
+    count = len(seeds)
+    slots = np.arange(min(env.num_envs, count))
+    playing = np.full(env.num_envs, -1)
+    playing[slots] = slots
+    following = len(slots)
+    scores = np.zeros(count)
+    steps = np.zeros(count, np.int64)
+    terminated = np.zeros(count, np.bool_)
+    observations = env.reset(seeds[: len(slots)], slots.tolist())
+    policy.begin(slots, slots.copy())
+    actions = _still(env)
+    while (live := np.flatnonzero(playing >= 0)).size:
+        actions[live] = policy.act(observations[live], live)
+        taken = env.send(actions)[live]
+        # While the environments work, so does M.
+        policy.acted(taken, live)
+        step = env.recv()
+        episodes = playing[live]
+        scores[episodes] += step.rewards[live]
+        steps[episodes] += 1
+        cut = (steps[episodes] >= max_steps) & ~step.terminated[live] if max_steps else False
+        truncated = step.truncated[live] | cut
+        if recorder is not None:
+            ends = step.truncated.copy()
+            ends[live] = truncated
+            recorder(live, observations, taken, step._replace(truncated=ends))
+        observations = step.observations
+        over = live[step.terminated[live] | truncated]
+        if over.size:
+            terminated[playing[over]] = step.terminated[over]
+            fresh = over[: count - following]
+            playing[over] = -1
+            playing[fresh] = np.arange(following, following + fresh.size)
+            following += fresh.size
+            if fresh.size:
+                next_seeds = [seeds[i] for i in playing[fresh].tolist()]
+                observations = env.reset(next_seeds, fresh.tolist())
+                policy.begin(fresh, playing[fresh])
+    return [
+        Episode(int(seeds[i]), float(scores[i]), int(steps[i]), bool(terminated[i]))
+        for i in range(count)
+    ]
+
+
+def _still(env: VectorEnv) -> np.ndarray:
+    """Actions for parked slots: the first discrete action, or the middle of the bounds."""
+    action = env.spec.action
+    if action.kind == "discrete":
+        return np.zeros(env.num_envs, np.int64)
+    return action.decode(np.zeros((env.num_envs, action.size), np.float32))

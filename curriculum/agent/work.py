@@ -1,0 +1,300 @@
+"""What worker processes do: whole episodes, described by plain data and named by seeds.
+
+A unit of work is the same whoever executes it, so results are equal in one process, in many, and
+after a retry. Units are cut by configuration, never by the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from curriculum.agent.episodes import (
+    ControllerPolicy,
+    Episode,
+    ExploringPolicy,
+    Policy,
+    PopulationPolicy,
+    RandomPolicy,
+    run_episodes,
+)
+from curriculum.agent.perception import (
+    DreamPerception,
+    Perception,
+    WorldModelPerception,
+    num_features,
+)
+from curriculum.backends.backend import Backend, import_plugins, load_backend
+from curriculum.config.schema import TaskConfig
+from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.envs.interface import Step, VectorEnv
+from curriculum.seeds import generator
+from models.controller_cpu import PopulationController
+from models.interfaces import Controller, Memory, State, Vision
+
+
+@dataclass(frozen=True)
+class WorkSpec:
+    """What a worker needs to rebuild a task's agent.
+
+    Attributes:
+        task, mode, states, plugins, seed: as in the run.
+        vision, memory: learned states of V and M; None where the work does without.
+        starts: where dreams begin; None where nothing is dreamed.
+    """
+
+    task: TaskConfig
+    mode: str
+    states: Mapping[str, str]
+    plugins: tuple[str, ...] = ()
+    seed: int = 0
+    vision: State | None = None
+    memory: State | None = None
+    starts: DreamStarts | None = None
+
+
+@dataclass(frozen=True)
+class EpisodesUnit:
+    """Full episodes of one controller: its parameters `[P]`, a seed per episode."""
+
+    parameters: np.ndarray
+    seeds: tuple[int, ...]
+    sampled: bool = False
+    max_steps: int = 0
+
+
+@dataclass(frozen=True)
+class FitnessUnit:
+    """Episodes of several candidates: parameters `[n, P]`, the same seeds for each.
+
+    Attributes:
+        dream: whether they are played in M; then a seed stands for a dream.
+    """
+
+    parameters: np.ndarray
+    seeds: tuple[int, ...]
+    max_steps: int
+    dream: bool
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Scores and steps of a FitnessUnit, `[n, K]` each."""
+
+    scores: np.ndarray
+    steps: np.ndarray
+
+
+@dataclass(frozen=True)
+class CollectUnit:
+    """Episodes to be recorded, by a random policy, or by a controller that keeps exploring.
+
+    Attributes:
+        path: place in the run that names the random streams of the policies.
+        first: number of the first episode.
+        seeds: one per episode.
+        parameters: of the controller; None plays at random.
+    """
+
+    path: tuple[int | str, ...]
+    first: int
+    seeds: tuple[int, ...]
+    parameters: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded episode: observations `[T+1, ...]`, actions `[T, ...]`, rewards `[T]`."""
+
+    seed: int
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+
+
+@dataclass
+class Workbench:
+    """A worker's tools, each built when first used."""
+
+    spec: WorkSpec
+    _envs: dict[int, VectorEnv] = field(default_factory=dict)
+    _dreams: dict[int, DreamVectorEnv] = field(default_factory=dict)
+
+    @cached_property
+    def backend(self) -> Backend:
+        import_plugins(self.spec.plugins)
+        return load_backend(self.spec.mode, self.spec.states)
+
+    def env(self, num_envs: int) -> VectorEnv:
+        """Returns a batch of environments, kept for later units of the same size."""
+        if num_envs not in self._envs:
+            self._envs[num_envs] = self.backend.make_env(self.spec.task, num_envs, _unheard)
+        return self._envs[num_envs]
+
+    def dream(self, num_envs: int) -> DreamVectorEnv:
+        """Returns a batch of dreams."""
+        if num_envs not in self._dreams:
+            assert self.spec.starts is not None, "a dream needs starts"
+            self._dreams[num_envs] = DreamVectorEnv(
+                self.memory,
+                self.spec.starts,
+                self.env(1).spec.action,
+                num_envs,
+                temperature=self.spec.task.dream.temperature,
+                max_steps=self.spec.task.dream.max_steps,
+            )
+        return self._dreams[num_envs]
+
+    @cached_property
+    def vision(self) -> Vision:
+        vision = self.backend.make_vision(self.spec.task, self.env(1).spec, 0)
+        assert self.spec.vision is not None, "this work needs V"
+        vision.load_state(self.spec.vision)
+        return vision
+
+    @cached_property
+    def memory(self) -> Memory:
+        action_size = self.env(1).spec.action.size
+        memory = self.backend.make_memory(self.spec.task, self.vision.latent_size, action_size, 0)
+        assert self.spec.memory is not None, "this work needs M"
+        memory.load_state(self.spec.memory)
+        return memory
+
+    @property
+    def features(self) -> int:
+        names = self.spec.task.controller.features
+        return num_features(names, self.vision.latent_size, self.memory.hidden_size)
+
+    def perception(self, env: VectorEnv) -> Perception:
+        """Returns what an agent perceives in real or simulated environments."""
+        names = self.spec.task.controller.features
+        action = env.spec.action
+        return WorldModelPerception(self.vision, self.memory, action, names, env.num_envs)
+
+    def controller(self, parameters: np.ndarray, env: VectorEnv) -> Controller:
+        """Returns C with the given parameters."""
+        made = self.backend.make_controller(self.spec.task, env.spec.action, self.features)
+        made.set_parameters(parameters)
+        return made
+
+    def close(self) -> None:
+        """Closes every environment."""
+        for env in (*self._envs.values(), *self._dreams.values()):
+            env.close()
+
+
+def build(spec: WorkSpec) -> Workbench:
+    """Builds a worker's context; named `curriculum.agent.work:build` to the pool."""
+    return Workbench(spec)
+
+
+def _unheard(text: str) -> None:
+    """Notices were shown when the main process built the same environment."""
+
+
+def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
+    """Plays one controller's episodes; named `curriculum.agent.work:play_episodes` to the pool.
+
+    Each environment has two or more to play, so that few wait for the longest one.
+    """
+    env = bench.env(min(bench.spec.task.env.num_envs, -(-len(unit.seeds) // 2)))
+    rng = generator(bench.spec.seed, "actions", *unit.seeds) if unit.sampled else None
+    policy = ControllerPolicy(bench.perception(env), bench.controller(unit.parameters, env), rng)
+    return run_episodes(env, policy, unit.seeds, max_steps=unit.max_steps)
+
+
+def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
+    """Plays every candidate's episodes; `curriculum.agent.work:measure_fitness` to the pool."""
+    candidates, rollouts = len(unit.parameters), len(unit.seeds)
+    task = bench.spec.task
+    env: VectorEnv
+    if unit.dream:
+        env = dream = bench.dream(candidates * rollouts)
+        perception: Perception = DreamPerception(dream, task.controller.features)
+    else:
+        env = bench.env(candidates * rollouts)
+        perception = bench.perception(env)
+    action = env.spec.action
+    population = PopulationController(
+        bench.features,
+        action.kind,
+        action.size,
+        task.controller.hidden_sizes,
+        action_low=action.low,
+        action_high=action.high,
+        parameters=unit.parameters,
+    )
+    policy = PopulationPolicy(perception, population, candidates, rollouts, bench.features)
+    played = run_episodes(env, policy, unit.seeds * candidates, max_steps=unit.max_steps)
+    shape = (candidates, rollouts)
+    return Fitness(
+        np.array([e.score for e in played]).reshape(shape),
+        np.array([e.steps for e in played]).reshape(shape),
+    )
+
+
+def collect_episodes(bench: Workbench, unit: CollectUnit) -> list[Recording]:
+    """Plays and records episodes; named `curriculum.agent.work:collect_episodes` to the pool."""
+    collect = bench.spec.task.collect
+    env = bench.env(min(bench.spec.task.env.num_envs, len(unit.seeds)))
+    tape = _Tape(env.num_envs)
+    policy = _collecting_policy(bench, unit, env)
+    episodes = run_episodes(
+        env,
+        policy,
+        unit.seeds,
+        max_steps=collect.max_steps_per_rollout,
+        recorder=tape.record,
+    )
+    by_seed = tape.recordings
+    return [
+        Recording(episode.seed, *by_seed[number], episode.terminated)
+        for number, episode in enumerate(episodes)
+    ]
+
+
+def _collecting_policy(bench: Workbench, unit: CollectUnit, env: VectorEnv) -> Policy:
+    collect = bench.spec.task.collect
+    numbers = range(unit.first, unit.first + len(unit.seeds))
+    streams = [generator(bench.spec.seed, *unit.path, "actions", n) for n in numbers]
+    random = RandomPolicy(env.spec.action, collect.repeat_action_probability, streams)
+    if unit.parameters is None:
+        return random
+    followed = ControllerPolicy(bench.perception(env), bench.controller(unit.parameters, env))
+    mixing = [generator(bench.spec.seed, *unit.path, "mix", n) for n in numbers]
+    return ExploringPolicy(followed, random, collect.random_fraction, mixing)
+
+
+class _Tape:
+    """Records the steps of a batch and cuts them into episodes, numbered as the seeds are."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.recordings: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._playing = list(range(num_envs))
+        self._following = num_envs
+        self._open: list[tuple[list, list, list]] = [([], [], []) for _ in range(num_envs)]
+
+    def record(
+        self, live: np.ndarray, observations: np.ndarray, actions: np.ndarray, step: Step
+    ) -> None:
+        over = step.terminated | step.truncated
+        for row, slot in enumerate(live.tolist()):
+            seen, done, earned = self._open[slot]
+            seen.append(observations[slot].copy())
+            done.append(actions[row])
+            earned.append(step.rewards[slot])
+            if over[slot]:
+                seen.append(step.observations[slot].copy())
+                self._close(slot)
+
+    def _close(self, slot: int) -> None:
+        seen, done, earned = self._open[slot]
+        self._open[slot] = ([], [], [])
+        arrays = np.stack(seen), np.stack(done), np.asarray(earned, np.float32)
+        self.recordings[self._playing[slot]] = arrays
+        self._playing[slot] = self._following
+        self._following += 1

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from curriculum.dreams.starts import dream_starts
+from curriculum.records.data import Dataset, EpisodeWriter
+from curriculum.records.sequences import Latents, LatentWriter
+
+
+class Counting:
+    """A memory whose state is the number of steps and the sum of the latents it has seen."""
+
+    latent_size = 1
+
+    def initial_state(self, n: int) -> np.ndarray:
+        return np.zeros((n, 2), np.float32)
+
+    def step(self, state, latents, actions) -> np.ndarray:
+        return state + np.concatenate([np.ones_like(latents), latents], axis=1)
+
+
+def test_dreams_start_at_real_places_with_the_memory_that_led_there(tmp_path: Path) -> None:
+    writer = EpisodeWriter(
+        tmp_path / "data", observation_shape=(1,), observation_dtype="float32", action_size=1
+    )
+    lengths = [3, 9, 5]
+    for number, steps in enumerate(lengths):
+        seen = 100.0 * number + np.arange(steps + 1, dtype=np.float32)[:, None]
+        flat = np.zeros(steps, np.float32)
+        writer.append_episode(seen, flat[:, None], flat, terminated=True, seed=number)
+    data = Dataset([tmp_path / "data"])
+    latents = LatentWriter(tmp_path / "latents", 1)
+    rows = data.observations(np.arange(data.num_rows))
+    latents.append(rows, np.zeros_like(rows))
+    starts = dream_starts(
+        data, Latents.open(tmp_path / "latents"), Counting(), np.random.default_rng(0)
+    )
+    assert len(starts.latents) == len(starts.states) == 2048
+    episode, step = np.divmod(starts.latents[:, 0].astype(int), 100)
+    assert set(episode.tolist()) == {0, 1, 2}
+    assert all(set(step[episode == e].tolist()) == set(range(n)) for e, n in enumerate(lengths))
+    assert np.array_equal(starts.states[:, 0], step)
+    sums = 100.0 * episode * step + step * (step - 1) / 2
+    assert np.allclose(starts.states[:, 1], sums)
+    first = dream_starts(
+        data, Latents.open(tmp_path / "latents"), Counting(), np.random.default_rng(0), first=True
+    )
+    assert set(first.latents[:, 0].tolist()) == {0.0, 100.0, 200.0}
+    assert not first.states.any() and np.array_equal(first.before, first.latents)
