@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from baselines.ppo import Plan, build
 from baselines.recipes import Recipe, recipe_for
-from curriculum.agent.collector import real_surroundings
+from curriculum.collecting.collector import real_surroundings
 from curriculum.errors import ConfigError
 from curriculum.learning.ppo_loop import Practice
 from curriculum.learning.selection import Deployment

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from curriculum.envs.export.vector import action_space, observation_space
 from curriculum.envs.interface import EnvSpec, VectorEnv
-from curriculum.envs.learning import Ended, EpisodeStatistics, lesson_of
+from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
 
 SeedOf = Callable[[int], int]
 """Maps a slot to the seed of its first episode."""

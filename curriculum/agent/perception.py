@@ -1,4 +1,4 @@
-"""What the agent perceives: observations become the features that the controller reads.
+"""What an agent perceives: observations become the features that its controller reads.
 
 Two ways lead to the same features `[z, dz, h]`, dz being the change of z since the step before:
 through V and M in a real or simulated environment, and directly inside a dream, whose observations
@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from curriculum.envs.interface import ActionSpec
-from models.interfaces import Float, Memory, State, Vision
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Float, State
 
 FEATURES = ("z", "dz", "h")
 """The features there are, in the order in which they lie in the feature vector."""
@@ -75,66 +76,40 @@ class WorldModelPerception:
     """[z, dz, h] through V and M.
 
     Args:
-        vision: V.
-        memory: M, advanced only if `h` is among the features, or `always`.
+        world: V and M; M is stepped only if `h` is among the features.
         action: the environment's action space.
         names: features that C sees, of `z`, `dz` and `h`.
         num_slots: environments stepped together.
-        always: advance M whatever C sees, for who wants to dream on from here.
     """
 
     def __init__(
-        self,
-        vision: Vision,
-        memory: Memory,
-        action: ActionSpec,
-        names: Sequence[str],
-        num_slots: int,
-        *,
-        always: bool = False,
+        self, world: WorldModel, action: ActionSpec, names: Sequence[str], num_slots: int
     ) -> None:
-        self._vision = vision
-        self._memory = memory
+        self._world = world
         self._action = action
         self._names = tuple(names)
-        self._remember = always or "h" in names
-        self._state = memory.initial_state(num_slots)
-        self._latents = np.zeros((num_slots, vision.latent_size), np.float32)
+        self._state = world.begin(num_slots)
+        self._latents = np.zeros((num_slots, world.latent_size), np.float32)
         self._before = self._latents.copy()
         self._begun = np.zeros(num_slots, np.bool_)
 
-    @property
-    def latents(self) -> Float:
-        """z of what each slot saw last, `[N, Z]`; not to be written to."""
-        return self._latents
-
-    @property
-    def before(self) -> Float:
-        """z of what each slot saw before that, `[N, Z]`, the same in a first step."""
-        return self._before
-
-    @property
-    def memory_state(self) -> Float:
-        """M's state `[N, S]` of all that each slot saw before its `latents`, without them."""
-        return self._state
-
     def begin(self, slots: np.ndarray) -> None:
-        self._state[slots] = self._memory.initial_state(len(slots))
+        self._state[slots] = self._world.begin(len(slots))
         self._begun[slots] = False
 
     def features(self, observations: np.ndarray, slots: np.ndarray) -> Float:
-        latents = self._vision.encode(observations)
+        latents = self._world.observe(observations)
         before = np.where(self._begun[slots, None], self._latents[slots], latents)
         self._before[slots] = before
         self._latents[slots] = latents
         self._begun[slots] = True
-        hidden = self._memory.hidden(self._state[slots]) if "h" in self._names else latents
+        hidden = self._world.hidden(self._state[slots]) if "h" in self._names else latents
         return join_features(self._names, latents, before, hidden)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
-        if self._remember:
+        if "h" in self._names:
             encoded = self._action.encode(actions)
-            self._state[slots] = self._memory.step(
+            self._state[slots] = self._world.remember(
                 self._state[slots], self._latents[slots], encoded
             )
 
@@ -172,11 +147,6 @@ class DreamPerception:
     def __init__(self, dream: Dreaming, names: Sequence[str]) -> None:
         self._dream = dream
         self._names = tuple(names)
-
-    @property
-    def latents(self) -> Float:
-        """The present z of each slot, `[N, Z]`; not to be written to."""
-        return self._dream.latents()
 
     def begin(self, slots: np.ndarray) -> None:
         """The dream resets its own memory."""

@@ -12,28 +12,17 @@ from functools import cached_property
 
 import numpy as np
 
-from curriculum.agent.episodes import (
-    ControllerPolicy,
-    Episode,
-    ExploringPolicy,
-    Policy,
-    PopulationPolicy,
-    RandomPolicy,
-    run_episodes,
-)
-from curriculum.agent.perception import (
-    DreamPerception,
-    Perception,
-    WorldModelPerception,
-    num_features,
-)
+from curriculum.agent.agent import Agent
+from curriculum.agent.episodes import Episode, Policy, run_episodes
+from curriculum.agent.perception import DreamPerception, Perception
+from curriculum.agent.policies import ExploringPolicy, PopulationPolicy, RandomPolicy
 from curriculum.backends.backend import Backend, import_plugins, load_backend
 from curriculum.config.schema import TaskConfig
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import Step, VectorEnv
 from curriculum.seeds import generator
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from models.controller_cpu import PopulationController
-from models.interfaces import Controller, Memory, State, Vision
+from models.interfaces import State
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class WorkSpec:
 
     Attributes:
         task, mode, states, plugins, seed: as in the run.
-        vision, memory: learned states of V and M; None where the work does without.
+        learned: what of the agent was learned, see `Agent.state`; units of work may bring more.
         starts: where dreams begin; None where nothing is dreamed.
     """
 
@@ -51,16 +40,15 @@ class WorkSpec:
     states: Mapping[str, str]
     plugins: tuple[str, ...] = ()
     seed: int = 0
-    vision: State | None = None
-    memory: State | None = None
+    learned: State = field(default_factory=dict)
     starts: DreamStarts | None = None
 
 
 @dataclass(frozen=True)
 class EpisodesUnit:
-    """Full episodes of one controller: its parameters `[P]`, a seed per episode."""
+    """Full episodes of one agent: what it learned beyond its `WorkSpec`, a seed per episode."""
 
-    parameters: np.ndarray
+    learned: State
     seeds: tuple[int, ...]
     sampled: bool = False
     max_steps: int = 0
@@ -96,13 +84,13 @@ class CollectUnit:
         path: place in the run that names the random streams of the policies.
         first: number of the first episode.
         seeds: one per episode.
-        parameters: of the controller; None plays at random.
+        learned: as in `EpisodesUnit`; None plays at random.
     """
 
     path: tuple[int | str, ...]
     first: int
     seeds: tuple[int, ...]
-    parameters: np.ndarray | None = None
+    learned: State | None = None
 
 
 @dataclass(frozen=True)
@@ -139,47 +127,21 @@ class Workbench:
         """Returns a batch of dreams."""
         if num_envs not in self._dreams:
             assert self.spec.starts is not None, "a dream needs starts"
+            settings = self.spec.task.dream
             self._dreams[num_envs] = DreamVectorEnv(
-                self.memory,
+                self.agent.world,
                 self.spec.starts,
-                self.env(1).spec.action,
+                self.agent.spec.action,
                 num_envs,
-                temperature=self.spec.task.dream.temperature,
-                max_steps=self.spec.task.dream.max_steps,
+                temperature=settings.temperature,
+                max_steps=settings.max_steps,
             )
         return self._dreams[num_envs]
 
     @cached_property
-    def vision(self) -> Vision:
-        vision = self.backend.make_vision(self.spec.task, self.env(1).spec, 0)
-        assert self.spec.vision is not None, "this work needs V"
-        vision.load_state(self.spec.vision)
-        return vision
-
-    @cached_property
-    def memory(self) -> Memory:
-        action_size = self.env(1).spec.action.size
-        memory = self.backend.make_memory(self.spec.task, self.vision.latent_size, action_size, 0)
-        assert self.spec.memory is not None, "this work needs M"
-        memory.load_state(self.spec.memory)
-        return memory
-
-    @property
-    def features(self) -> int:
-        names = self.spec.task.controller.features
-        return num_features(names, self.vision.latent_size, self.memory.hidden_size)
-
-    def perception(self, env: VectorEnv) -> Perception:
-        """Returns what an agent perceives in real or simulated environments."""
-        names = self.spec.task.controller.features
-        action = env.spec.action
-        return WorldModelPerception(self.vision, self.memory, action, names, env.num_envs)
-
-    def controller(self, parameters: np.ndarray, env: VectorEnv) -> Controller:
-        """Returns C with the given parameters."""
-        made = self.backend.make_controller(self.spec.task, env.spec.action, self.features)
-        made.set_parameters(parameters)
-        return made
+    def agent(self) -> Agent:
+        spec = self.spec
+        return Agent.build(self.backend, spec.task, self.env(1).spec, spec.learned)
 
     def close(self) -> None:
         """Closes every environment."""
@@ -197,38 +159,40 @@ def _unheard(text: str) -> None:
 
 
 def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
-    """Plays one controller's episodes; named `curriculum.agent.work:play_episodes` to the pool.
+    """Plays full episodes; named `curriculum.agent.work:play_episodes` to the pool.
 
     Each environment has two or more to play, so that few wait for the longest one.
     """
     env = bench.env(min(bench.spec.task.env.num_envs, -(-len(unit.seeds) // 2)))
+    bench.agent.load(unit.learned)
     rng = generator(bench.spec.seed, "actions", *unit.seeds) if unit.sampled else None
-    policy = ControllerPolicy(bench.perception(env), bench.controller(unit.parameters, env), rng)
-    return run_episodes(env, policy, unit.seeds, max_steps=unit.max_steps)
+    player = bench.agent.player(env.num_envs, rng)
+    return run_episodes(env, player, unit.seeds, max_steps=unit.max_steps)
 
 
 def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
     """Plays every candidate's episodes; `curriculum.agent.work:measure_fitness` to the pool."""
     candidates, rollouts = len(unit.parameters), len(unit.seeds)
-    task = bench.spec.task
+    agent = bench.agent
     env: VectorEnv
+    perception: Perception
     if unit.dream:
         env = dream = bench.dream(candidates * rollouts)
-        perception: Perception = DreamPerception(dream, task.controller.features)
+        perception = DreamPerception(dream, agent.features)
     else:
         env = bench.env(candidates * rollouts)
-        perception = bench.perception(env)
+        perception = agent.perceive(env.num_envs)
     action = env.spec.action
     population = PopulationController(
-        bench.features,
+        agent.num_features,
         action.kind,
         action.size,
-        task.controller.hidden_sizes,
+        bench.spec.task.controller.hidden_sizes,
         action_low=action.low,
         action_high=action.high,
         parameters=unit.parameters,
     )
-    policy = PopulationPolicy(perception, population, candidates, rollouts, bench.features)
+    policy = PopulationPolicy(perception, population, candidates, rollouts, agent.num_features)
     played = run_episodes(env, policy, unit.seeds * candidates, max_steps=unit.max_steps)
     shape = (candidates, rollouts)
     return Fitness(
@@ -241,18 +205,17 @@ def collect_episodes(bench: Workbench, unit: CollectUnit) -> list[Recording]:
     """Plays and records episodes; named `curriculum.agent.work:collect_episodes` to the pool."""
     collect = bench.spec.task.collect
     env = bench.env(min(bench.spec.task.env.num_envs, len(unit.seeds)))
-    tape = _Tape(env.num_envs)
+    recorder = _Recorder(env.num_envs)
     policy = _collecting_policy(bench, unit, env)
     episodes = run_episodes(
         env,
         policy,
         unit.seeds,
         max_steps=collect.max_steps_per_rollout,
-        recorder=tape.record,
+        recorder=recorder.record,
     )
-    by_seed = tape.recordings
     return [
-        Recording(episode.seed, *by_seed[number], episode.terminated)
+        Recording(episode.seed, *recorder.recordings[number], episode.terminated)
         for number, episode in enumerate(episodes)
     ]
 
@@ -262,14 +225,15 @@ def _collecting_policy(bench: Workbench, unit: CollectUnit, env: VectorEnv) -> P
     numbers = range(unit.first, unit.first + len(unit.seeds))
     streams = [generator(bench.spec.seed, *unit.path, "actions", n) for n in numbers]
     random = RandomPolicy(env.spec.action, collect.repeat_action_probability, streams)
-    if unit.parameters is None:
+    if unit.learned is None:
         return random
-    followed = ControllerPolicy(bench.perception(env), bench.controller(unit.parameters, env))
+    bench.agent.load(unit.learned)
     mixing = [generator(bench.spec.seed, *unit.path, "mix", n) for n in numbers]
+    followed = bench.agent.player(env.num_envs)
     return ExploringPolicy(followed, random, collect.random_fraction, mixing)
 
 
-class _Tape:
+class _Recorder:
     """Records the steps of a batch and cuts them into episodes, numbered as the seeds are."""
 
     def __init__(self, num_envs: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from curriculum.agent.episodes import ControllerPolicy, Episode, run_episodes
 from curriculum.agent.perception import DreamPerception, Perception, WorldModelPerception
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import Step, VectorEnv
 from curriculum.errors import CurriculumError
 from curriculum.insight.drawing import Draw, Picture, drawer, strip, write_gif, write_png

@@ -18,11 +18,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from curriculum.agent.collector import Surroundings, brought_back
-from curriculum.agent.exploration import LastingNoise
-from curriculum.agent.rollouts import EarlierRollouts, Steps, not_finite
+from curriculum.collecting.collector import Surroundings, brought_back
+from curriculum.collecting.exploration import LastingNoise
+from curriculum.collecting.rollouts import EarlierRollouts, Steps, not_finite
 from curriculum.envs.interface import Step
-from curriculum.envs.learning import EpisodeStatistics, lesson_of
+from curriculum.collecting.lessons import EpisodeStatistics, lesson_of
 from curriculum.errors import StageFailure
 from curriculum.learning.branches import NonFiniteDream
 from curriculum.learning.counters import RECENT, Counters

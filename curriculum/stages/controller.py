@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from curriculum.agent.collector import (
+from curriculum.collecting.collector import (
     Surroundings,
     dreamed_surroundings,
     real_surroundings,
 )
 from curriculum.agent.work import Fitness, FitnessUnit
-from curriculum.dreams.dream import DreamStarts
-from curriculum.dreams.starts import dream_starts
+from curriculum.world.dream import DreamStarts
+from curriculum.world.starts import dream_starts
 from curriculum.learning.ppo_loop import Practice
 from curriculum.learning.search import Search, SearchSpace
 from curriculum.learning.selection import Deployment

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import ActionSpec, VectorEnv
 from diagnostics.bench.measuring import Case
 from models.controller_cpu import CPUController

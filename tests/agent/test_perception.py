@@ -15,7 +15,7 @@ from curriculum.agent.perception import (
     join_features,
     num_features,
 )
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import ActionSpec
 from models.interfaces import Memory, Prediction, Vision
 

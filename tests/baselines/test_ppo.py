@@ -22,7 +22,7 @@ from baselines.results import load_results, open_ledger
 from baselines.vec_env import FrameStack, TrainingVecEnv
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
-from curriculum.envs.learning import Ended
+from curriculum.collecting.lessons import Ended
 from curriculum.envs.simulation import make_simulation
 from curriculum.tasks import builtin_tasks
 from tests.curriculum.counting_env import CountingEnv

@@ -132,7 +132,7 @@ def test_an_unknown_id_is_left_to_the_plugins_before_that() -> None:
 
 def test_neither_aliases_nor_registry_nor_dream_load_anything_heavy() -> None:
     code = (
-        "import sys, curriculum.envs.aliases, curriculum.envs.registry, curriculum.dreams.dream\n"
+        "import sys, curriculum.envs.aliases, curriculum.envs.registry, curriculum.world.dream\n"
         "print(sorted({'torch', 'gymnasium', 'ale_py', 'pygame'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from curriculum.agent.collector import dreamed_surroundings, real_surroundings
+from curriculum.collecting.collector import dreamed_surroundings, real_surroundings
 from curriculum.config.schema import TaskConfig
-from curriculum.dreams.dream import DreamStarts
+from curriculum.world.dream import DreamStarts
 from curriculum.learning.ppo_loop import Practice
 from curriculum.learning.selection import Deployment
 from curriculum.stages.stage import StageContext

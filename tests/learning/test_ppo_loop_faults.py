@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum.agent.rollouts import not_finite
+from curriculum.collecting.rollouts import not_finite
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import StageFailure
 from curriculum.learning.counters import Counters

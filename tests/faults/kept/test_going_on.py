@@ -91,7 +91,7 @@ def test_environments_that_ignore_their_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from curriculum.agent.tape import Tape
+    from curriculum.collecting.tape import Tape
     from tests.learning.practising import learned, pole
 
     noise = np.random.default_rng(0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from curriculum.dreams.dream import DreamStarts
+from curriculum.world.dream import DreamStarts
+from curriculum.world.world_model import WorldModel
 from curriculum.records.data import Dataset
 from curriculum.records.sequences import Latents
-from models.interfaces import Memory
 
 MAX_EPISODES = 64
 STARTS = 2048
@@ -16,17 +16,17 @@ STARTS = 2048
 def dream_starts(
     data: Dataset,
     latents: Latents,
-    memory: Memory,
+    world: WorldModel,
     rng: np.random.Generator,
     *,
     first: bool = False,
 ) -> DreamStarts:
-    """Plays real episodes through M and picks places in them at random.
+    """Has M follow real episodes and picks places in them at random.
 
     Args:
         data: collected episodes.
         latents: V's posterior of their rows.
-        memory: M.
+        world: of which M follows the episodes.
         rng: picks episodes and places.
         first: only what episodes begin with.
 
@@ -39,11 +39,11 @@ def dream_starts(
     steps = episodes["rows"] - 1
     owners = np.repeat(np.arange(count), -(-STARTS // count))
     places = np.zeros(len(owners), np.int64) if first else rng.integers(steps[owners])
-    state = memory.initial_state(count)
-    found_latents = np.zeros((len(places), memory.latent_size), np.float32)
+    state = world.begin(count)
+    found_latents = np.zeros((len(places), world.latent_size), np.float32)
     found_before = np.zeros_like(found_latents)
     found_states = np.zeros((len(places), state.shape[1]), np.float32)
-    before = np.zeros((count, memory.latent_size), np.float32)
+    before = np.zeros((count, world.latent_size), np.float32)
     for step in range(int(places.max()) + 1):
         live = np.flatnonzero(step < steps)
         rows = episodes["start"][live] + step
@@ -56,6 +56,6 @@ def dream_starts(
         found_before[here] = before[owners[here]]
         found_latents[here] = seen[position[owners[here]]]
         found_states[here] = state[owners[here]]
-        state[live] = memory.step(state[live], seen, data.actions(rows))
+        state[live] = world.remember(state[live], seen, data.actions(rows))
         before[live] = seen
     return DreamStarts(found_latents[:STARTS], found_states[:STARTS], found_before[:STARTS])

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.export.vector import action_space
 from curriculum.envs.interface import ActionSpec
 from models.interfaces import Float, Memory

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from curriculum.envs.export.vector import ExportedVectorEnv
 from curriculum.envs.interface import Step
-from curriculum.envs.learning import Ended, EpisodeStatistics, lesson_of
+from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
 from models.numeric.returns import generalized_advantages
 from tests.curriculum.counting_env import CountingEnv
 

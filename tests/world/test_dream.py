@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.contract import check_vector_env
 from curriculum.envs.interface import ActionSpec
 from curriculum.errors import StageFailure
@@ -197,7 +197,7 @@ def test_a_dream_is_a_gymnasium_environment(kind: str, monkeypatch: pytest.Monke
     action = BUTTONS if kind == "discrete" else ActionSpec("continuous", 2, (-1, -1), (1, 1))
     memory = Drift()
     monkeypatch.setattr("gymnasium.envs.registration.registry", dict(gymnasium.registry))
-    gymnasium.register("Dream-v0", "curriculum.dreams.gym_env:DreamEnv")
+    gymnasium.register("Dream-v0", "curriculum.agent.dream_env:DreamEnv")
     env = gymnasium.make("Dream-v0", memory=memory, starts=starts(memory), action=action)
     check_env(env.unwrapped)
     seen, _ = env.reset(seed=3)

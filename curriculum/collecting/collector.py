@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from curriculum.agent.perception import DreamPerception, Perception, WorldModelPerception
-from curriculum.agent.tape import Snapshot, Tape, Unrepeatable
-from curriculum.dreams.dream import DreamStarts, DreamVectorEnv
+from curriculum.collecting.tape import Snapshot, Tape, Unrepeatable
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import Step, VectorEnv
-from curriculum.envs.learning import EpisodeStatistics
+from curriculum.collecting.lessons import EpisodeStatistics
 from curriculum.learning.branches import Branches
 from curriculum.learning.recall import Recall
 from curriculum.records.commit import Commit

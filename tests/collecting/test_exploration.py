@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curriculum.agent.exploration import LastingNoise
+from curriculum.collecting.exploration import LastingNoise
 from models.controller_cpu import CPUController
 
 ENVS, STEPS = 200, 400

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from curriculum.agent.tape import Tape
+from curriculum.collecting.tape import Tape
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.registry import make_env
 from curriculum.envs.simulation import make_simulation

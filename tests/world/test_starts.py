@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curriculum.dreams.starts import dream_starts
+from curriculum.world.starts import dream_starts
 from curriculum.records.data import Dataset, EpisodeWriter
 from curriculum.records.sequences import Latents, LatentWriter
 

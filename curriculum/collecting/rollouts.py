@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from curriculum.envs.interface import Step
-from curriculum.envs.learning import Lesson
+from curriculum.collecting.lessons import Lesson
 from curriculum.learning.recall import Recall
 from models.interfaces import Rollout, State
 

@@ -11,7 +11,8 @@ import numpy as np
 from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import StageFailure
-from models.interfaces import Float, Memory, State
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Float, State
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 2.0
 
@@ -61,7 +62,7 @@ class DreamVectorEnv:
     and equal lists of seeds, reset as a whole, give equal dreams.
 
     Args:
-        memory: M; it is only read.
+        world: of which M is stepped; it is only read.
         starts: where dreams may begin.
         action: the action space of the environment that M has learned.
         num_envs: N.
@@ -76,7 +77,7 @@ class DreamVectorEnv:
 
     def __init__(
         self,
-        memory: Memory,
+        world: WorldModel,
         starts: DreamStarts,
         action: ActionSpec,
         num_envs: int,
@@ -85,7 +86,7 @@ class DreamVectorEnv:
         max_steps: int = 300,
         env_id: str = "dream",
     ) -> None:
-        _check_sizes(memory, starts, action)
+        _check_sizes(world, starts, action)
         if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
             raise ValueError(
                 f"temperature was {temperature}, expected {MIN_TEMPERATURE} to {MAX_TEMPERATURE} "
@@ -95,16 +96,16 @@ class DreamVectorEnv:
             raise ValueError(
                 f"num_envs was {num_envs} and max_steps {max_steps}, expected at least 1 of each"
             )
-        size = memory.latent_size
+        size = world.latent_size
         self.spec = EnvSpec(env_id, "state", (size,), action, max_episode_steps=max_steps)
         self.num_envs = num_envs
-        self._memory = memory
+        self._world = world
         self._starts = starts
         self._temperature = temperature
         self._max_steps = max_steps
         self._latents = np.zeros((num_envs, size), np.float32)
         self._before = self._latents
-        self._state = np.array(memory.initial_state(num_envs), np.float32)
+        self._state = np.array(world.begin(num_envs), np.float32)
         self._live = np.zeros(num_envs, np.bool_)
         self._seeds = [0] * num_envs
         self._book = SeedBook(num_envs)
@@ -114,7 +115,7 @@ class DreamVectorEnv:
 
     def hidden(self) -> Float:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
-        return self._memory.hidden(self._state)
+        return self._world.hidden(self._state)
 
     def latents(self) -> Float:
         """Returns the present z of each dream, `[N, Z]`."""
@@ -170,8 +171,9 @@ class DreamVectorEnv:
         chosen = self._halves.recv()
         live = self._live
         encoded = self.spec.action.encode(chosen)
-        state = self._memory.step(self._state, self._latents, encoded)
-        imagined = self._memory.predict(state, self._latents, self._temperature, self._noise)
+        state, imagined = self._world.imagine(
+            self._state, self._latents, encoded, self._temperature, self._noise
+        )
         draws = self._noise.random(self.num_envs)
         for part in (imagined.latents, imagined.rewards, imagined.terminated):
             self._refuse_non_finite(part[live])
@@ -220,7 +222,7 @@ class DreamVectorEnv:
         return self._latents
 
     def close(self) -> None:
-        """Has nothing to release; M is its owner's."""
+        """Has nothing to release; the world model is its owner's."""
 
     def _refuse_non_finite(self, part: np.ndarray) -> None:
         if np.isfinite(part).all():
@@ -231,9 +233,9 @@ class DreamVectorEnv:
         )
 
 
-def _check_sizes(memory: Memory, starts: DreamStarts, action: ActionSpec) -> None:
+def _check_sizes(world: WorldModel, starts: DreamStarts, action: ActionSpec) -> None:
     given = (starts.latents.shape[1], starts.states.shape[1], action.size)
-    expected = (memory.latent_size, memory.initial_state(1).shape[1], memory.action_size)
+    expected = (world.latent_size, world.begin(1).shape[1], world.action_size)
     if given != expected:
         raise ValueError(
             f"a dream was given latents, states and actions of sizes {given}; its memory has "

@@ -1,0 +1,227 @@
+"""The agent: V, M, C and the features that C reads; the unit that is deployed, shipped and played.
+
+It is built in one way everywhere, from a backend and what was learned, whether a stage trains it,
+a worker plays it, a film shows it or a script asks it what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from curriculum.agent.perception import (
+    Dreaming,
+    DreamPerception,
+    Perception,
+    WorldModelPerception,
+    num_features,
+)
+from curriculum.backends.backend import Backend
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import EnvSpec, VectorEnv
+from curriculum.pretrained import MOMENTS
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Controller, Memory, State, Vision
+
+NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+class Player:
+    """An agent's way through a batch of episodes (`curriculum.agent.episodes.Policy`).
+
+    Args:
+        perception: what makes features of what is seen.
+        controller: C.
+        rng: where sampled actions are drawn from; None acts greedily.
+    """
+
+    def __init__(
+        self,
+        perception: Perception,
+        controller: Controller,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._perception = perception
+        self._controller = controller
+        self._rng = rng
+
+    def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
+        self._perception.begin(slots)
+
+    def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        features = self._perception.features(observations, slots)
+        if self._rng is None:
+            return self._controller.act(features)
+        return self._controller.sample(features, self._rng)
+
+    def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        self._perception.acted(actions, slots)
+
+
+class Agent:
+    """V, M, C and the features that C reads.
+
+    For one environment: `begin` at each start of an episode, then `act` at each step (and `observe`
+    where something else was done than it said). For a batch, `player` has the same with slots.
+
+    Args:
+        world: V and M.
+        controller: C; it may be given other parameters meanwhile.
+        features: what C reads, of `z`, `dz` and `h`.
+        spec: of the environments it acts in.
+        make_env: builds a batch of so many of these.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel,
+        controller: Controller,
+        features: tuple[str, ...],
+        spec: EnvSpec,
+        make_env: Callable[[int], VectorEnv],
+    ) -> None:
+        self.world = world
+        self.controller = controller
+        self.features = features
+        self.spec = spec
+        self.make_env = make_env
+        self._slot = np.zeros(1, np.int64)
+        self._player: Player | None = None
+        self._said: np.ndarray | None = None
+
+    @classmethod
+    def build(
+        cls,
+        backend: Backend,
+        task: TaskConfig,
+        spec: EnvSpec,
+        learned: Mapping[str, np.ndarray] = NOTHING,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> Agent:
+        """Builds a task's agent with a backend's parts.
+
+        Args:
+            backend: of the mode it was learned in.
+            task: as that backend can learn it.
+            spec: of the task's environments.
+            learned: what `state` gave, or some of its parts; the rest is as it is made.
+            rng: draws C's initial parameters; zeros if None.
+
+        Raises:
+            ValueError: `learned` is not of this task's sizes.
+        """
+        vision = backend.make_vision(task, spec, 0)
+        memory = backend.make_memory(task, vision.latent_size, spec.action.size, 0)
+        features = task.controller.features
+        size = num_features(features, vision.latent_size, memory.hidden_size)
+        agent = cls(
+            WorldModel(vision, memory),
+            backend.make_controller(task, spec.action, size, rng),
+            features,
+            spec,
+            lambda num_envs: backend.make_env(task, num_envs, _unheard),
+        )
+        agent.load(learned)
+        return agent
+
+    @property
+    def num_features(self) -> int:
+        """F, the length of the vector that C reads."""
+        return self.controller.num_features
+
+    def state(self) -> State:
+        """Returns all that was learned: `vision/...`, `memory/...` and `parameters` `[P]`."""
+        world = self.world
+        named = {f"vision/{name}": array for name, array in world.vision.state().items()}
+        named |= {f"memory/{name}": array for name, array in world.memory.state().items()}
+        return {**named, "parameters": self.controller.get_parameters()}
+
+    def load(self, learned: Mapping[str, np.ndarray]) -> None:
+        """Takes over what was learned.
+
+        Args:
+            learned: what `state` gave, or some of its parts; the others stay as they are. What
+                only further learning needs may be missing.
+
+        Raises:
+            ValueError: it is not of this agent's sizes.
+        """
+        for name, model in (("vision", self.world.vision), ("memory", self.world.memory)):
+            part = part_of(learned, name)
+            if part:
+                model.load_state({**_moments(model), **part})
+        if "parameters" in learned:
+            self.controller.set_parameters(learned["parameters"])
+
+    def perceive(self, num_slots: int) -> WorldModelPerception:
+        """Returns what turns the observations of so many environments into features."""
+        return WorldModelPerception(self.world, self.spec.action, self.features, num_slots)
+
+    def player(self, num_slots: int, rng: np.random.Generator | None = None) -> Player:
+        """Returns a policy for a batch of environments; greedy without `rng`."""
+        return Player(self.perceive(num_slots), self.controller, rng)
+
+    def dreamer(self, dream: Dreaming, rng: np.random.Generator | None = None) -> Player:
+        """Returns a policy for a batch of dreams; greedy without `rng`."""
+        return Player(DreamPerception(dream, self.features), self.controller, rng)
+
+    def begin(self, seed: int | None = None) -> None:
+        """Begins an episode in one environment.
+
+        Args:
+            seed: of actions drawn from the policy; None acts greedily.
+        """
+        rng = None if seed is None else np.random.default_rng(seed)
+        self._player = self.player(1, rng)
+        self._player.begin(self._slot, self._slot)
+        self._said = None
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Returns the action for what one environment shows.
+
+        Args:
+            observation: `[H, W, C]` uint8 or `[D]` float32, of an environment like `make_env`'s.
+
+        Returns:
+            An int64 scalar, or `[A]` float32 in the bounds.
+
+        Raises:
+            RuntimeError: no episode has begun.
+            ValueError: the observation has another shape.
+        """
+        if self._player is None:
+            raise RuntimeError("act was called before an episode began: call begin() first")
+        seen = np.asarray(observation)
+        if seen.shape != self.spec.shape:
+            raise ValueError(
+                f"the observation has the shape {seen.shape}, expected {self.spec.shape}: agents "
+                "see what the environments of agent.make_env show"
+            )
+        if self._said is not None:
+            self._player.acted(self._said, self._slot)
+        self._said = self._player.act(seen[None], self._slot)
+        return self._said[0]
+
+    def observe(self, action: np.ndarray | int) -> None:
+        """Tells which action was really taken; not needed where it was the one `act` gave."""
+        if self._said is None:
+            raise RuntimeError("observe was called before act: there is no action to replace")
+        self._said = np.asarray(action, self._said.dtype).reshape(self._said.shape)
+
+
+def part_of(learned: Mapping[str, np.ndarray], name: str) -> State:
+    """Returns the arrays of an agent's part, `vision` or `memory`, as its model names them."""
+    head = f"{name}/"
+    return {key.removeprefix(head): a for key, a in learned.items() if key.startswith(head)}
+
+
+def _moments(model: Vision | Memory) -> State:
+    """What only further learning needs is as in a model that has learned nothing."""
+    return {name: a for name, a in model.state().items() if name.startswith(MOMENTS)}
+
+
+def _unheard(text: str) -> None:
+    """Notices were shown when the task's environments were first looked at."""

@@ -1,0 +1,77 @@
+"""Many full episodes of one agent, played by an executor in units that never depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from curriculum.agent.episodes import Episode
+from curriculum.agent.work import EpisodesUnit
+from curriculum.place import Place
+from curriculum.pool import Pool
+from models.interfaces import State
+
+
+def play(
+    place: Place,
+    pool: Pool,
+    learned: State,
+    seeds: Sequence[int],
+    *,
+    unit_size: int,
+    sampled: bool,
+    before: Sequence[Episode] = (),
+    on_more: Callable[[list[Episode]], None] = lambda played: None,
+) -> list[Episode]:
+    """Plays one full episode per seed.
+
+    Args:
+        place: is told progress.
+        pool: it already knows what of the agent `learned` does not hold.
+        learned: what of the agent was learned, see `Agent.state`.
+        seeds: of the episodes.
+        unit_size: episodes that are played together; sampled actions depend on it.
+        sampled: draw actions from the policy instead of taking the most likely one.
+        before: episodes of the first seeds that were played already.
+        on_more: is told all episodes so far, in order, when there are more and about once a second.
+    """
+    played = list(before)
+    units = [
+        EpisodesUnit(learned, tuple(seeds[i : i + unit_size]), sampled)
+        for i in range(len(played), len(seeds), unit_size)
+    ]
+    waiting: dict[int, list[Episode]] = {}
+    following = 0
+
+    def on_result(number: int, result: list[Episode]) -> None:
+        nonlocal following
+        waiting[number] = result
+        while following in waiting:
+            played.extend(waiting.pop(following))
+            following += 1
+        facts = {"score": mean_score(played)} if played else {}
+        place.say(len(played), len(seeds), "episodes", **facts)
+        on_more(played)
+
+    pool.map(
+        "curriculum.agent.work:play_episodes",
+        units,
+        on_result=on_result,
+        on_wait=lambda: on_more(played),
+    )
+    return played
+
+
+def even_unit_size(episodes: int, num_envs: int) -> int:
+    """Returns how many episodes a unit of work has: equal parts, an even number of them.
+
+    Users have two cores as often as not, and a game that is over is stepped on until its batch is.
+    """
+    parts = 2 * -(-episodes // (2 * num_envs))
+    return -(-episodes // parts)
+
+
+def mean_score(episodes: Sequence[Episode]) -> float:
+    """Returns the mean score of episodes."""
+    return float(np.mean([e.score for e in episodes]))
