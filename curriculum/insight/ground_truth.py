@@ -77,8 +77,8 @@ to be told apart; it is not drawn below the paddle's top."""
 class Truth:
     """Rows of played games: what was seen and where things were.
 
-    An episode of T steps has T + 1 rows, as in `curriculum.records.data`; the last episode is cut
-    where the rows end.
+    An episode of T steps has T + 1 rows, as in `curriculum.datasets.episodes`; the last episode is
+    cut where the rows end.
 
     Attributes:
         frames: `[n, 64, 64, 1]` uint8.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from curriculum.agent.work import CollectUnit, Recording
-from curriculum.records.data import EpisodeWriter
+from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.stages.stage import StageContext, StageResult, require
 
 NAME = "collect"

@@ -18,11 +18,11 @@ from curriculum.collecting.collector import (
 from curriculum.agent.work import Fitness, FitnessUnit
 from curriculum.world.dream import DreamStarts
 from curriculum.world.starts import dream_starts
+from curriculum.datasets.sequences import Latents
 from curriculum.learning.ppo_loop import Practice
 from curriculum.learning.search import Search, SearchSpace
 from curriculum.learning.selection import Deployment
 from curriculum.records.resources import out_of_memory
-from curriculum.records.sequences import Latents
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Controller, Memory, Metrics, PolicyLearner
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
+from curriculum.datasets.sequences import Latents, LatentWriter
 from curriculum.learning.healing import go_on_in_room, read_in_room
-from curriculum.records.sequences import Latents, LatentWriter
 from curriculum.stages.stage import StageContext, StageResult, require
 
 NAME = "encode"

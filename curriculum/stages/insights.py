@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.datasets.episodes import Dataset
+from curriculum.datasets.sequences import Latents, sample_sequences
 from curriculum.envs.aliases import atari_game
 from curriculum.errors import ConfigError
 from curriculum.insight.drawing import write_png
@@ -18,8 +20,6 @@ from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
 from curriculum.insight.memory_horizon import open_loop
 from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
 from curriculum.insight.vision_probe import probe
-from curriculum.records.data import Dataset
-from curriculum.records.sequences import Latents, sample_sequences
 from curriculum.stages.stage import StageContext
 from models.interfaces import Memory, Vision
 

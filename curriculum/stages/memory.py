@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from curriculum.datasets.episodes import Dataset
+from curriculum.datasets.sequences import Latents, sample_sequences
 from curriculum.errors import TaskUnsuitable
 from curriculum.learning.windows import Shuffle, learn, planned_updates
-from curriculum.records.data import Dataset
-from curriculum.records.sequences import Latents, sample_sequences
 from curriculum.stages.insights import memory_insights
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Memory, Metrics

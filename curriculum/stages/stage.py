@@ -17,12 +17,12 @@ from curriculum.agent.perception import num_features
 from curriculum.agent.work import WorkSpec
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import Config, TaskConfig
+from curriculum.datasets.episodes import Dataset
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ConfigError, NoCheckpoint, StageFailure
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Progress
 from curriculum.records.commit import Commit, CommitStore
-from curriculum.records.data import Dataset
 from curriculum.records.facts import finite
 from curriculum.records.finished import StageResult
 from curriculum.records.ledger import Ledger

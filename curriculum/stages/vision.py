@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.datasets.episodes import Dataset
 from curriculum.learning.healing import Progress
 from curriculum.learning.windows import Shuffle, learn, planned_updates
-from curriculum.records.data import Dataset
 from curriculum.stages.insights import vision_insights
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
 from models.interfaces import Metrics, Vision

@@ -6,8 +6,8 @@ import numpy as np
 
 from curriculum.world.dream import DreamStarts
 from curriculum.world.world_model import WorldModel
-from curriculum.records.data import Dataset
-from curriculum.records.sequences import Latents
+from curriculum.datasets.episodes import Dataset
+from curriculum.datasets.sequences import Latents
 
 MAX_EPISODES = 64
 STARTS = 2048

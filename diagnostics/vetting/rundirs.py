@@ -10,9 +10,9 @@ from pathlib import Path
 
 from curriculum.config.plugins import code_of, refuse_inside_run
 from curriculum.config.schema import Config
+from curriculum.datasets.episodes import Dataset
 from curriculum.errors import ConfigError, CurriculumError, RunIOError
 from curriculum.records.commit import LEFT_COMMIT, CommitStore
-from curriculum.records.data import Dataset
 from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import load_config

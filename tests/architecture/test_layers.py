@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "curriculum.progress",
         "curriculum.stops",
         "curriculum.records.*",
+        "curriculum.datasets.*",
         "curriculum.envs.contract",
         "curriculum.envs.aliases",
         "diagnostics.cache",

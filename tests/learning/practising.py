@@ -18,12 +18,12 @@ from curriculum.config.schema import (
     PPOConfig,
     TaskConfig,
 )
+from curriculum.datasets.episodes import EpisodeWriter
+from curriculum.datasets.sequences import LatentWriter
 from curriculum.errors import Stopped
 from curriculum.pool import Pool
-from curriculum.records.data import EpisodeWriter
 from curriculum.records.ledger import Ledger, effective
 from curriculum.records.rundir import RunDir
-from curriculum.records.sequences import LatentWriter
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier

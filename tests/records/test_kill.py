@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from curriculum.records.commit import CommitStore
-from curriculum.records.data import EpisodeWriter
+from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.records.ledger import Ledger
 
 stage, episodes = Path(sys.argv[1]), int(sys.argv[2])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.datasets.episodes import EpisodeWriter
+from curriculum.datasets.sequences import Latents
 from curriculum.errors import ExitCode, StageFailure, Stopped
-from curriculum.records.data import EpisodeWriter
-from curriculum.records.sequences import Latents
 from curriculum.stages import encode
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier

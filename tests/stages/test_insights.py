@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from curriculum.config.schema import TaskConfig
+from curriculum.datasets.episodes import Dataset, EpisodeWriter
+from curriculum.datasets.sequences import Latents, LatentWriter
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.insight.memory_horizon import FACT_HORIZONS
-from curriculum.records.data import Dataset, EpisodeWriter
-from curriculum.records.sequences import Latents, LatentWriter
 from curriculum.seeds import env_seed, generator
 from curriculum.stages import insights
 from curriculum.stages.insights import memory_insights, vision_insights

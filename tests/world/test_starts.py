@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from curriculum.world.starts import dream_starts
-from curriculum.records.data import Dataset, EpisodeWriter
-from curriculum.records.sequences import Latents, LatentWriter
+from curriculum.datasets.episodes import Dataset, EpisodeWriter
+from curriculum.datasets.sequences import Latents, LatentWriter
 
 
 class Counting:

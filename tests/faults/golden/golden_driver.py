@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curriculum.records import columns, files, ledger
+from curriculum.datasets import columns
+from curriculum.records import files, ledger
 from curriculum.stops import Barrier
 
 STAGE = re.compile(r"tasks/[^/]+/[^/]+/round-\d+/([^/]+)")

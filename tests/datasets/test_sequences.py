@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curriculum.datasets.episodes import Dataset, EpisodeWriter
+from curriculum.datasets.sequences import Latents, LatentWriter, sample_sequences
 from curriculum.errors import RunIOError
-from curriculum.records.data import Dataset, EpisodeWriter
-from curriculum.records.sequences import Latents, LatentWriter, sample_sequences
 
 STEPS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=5)
 

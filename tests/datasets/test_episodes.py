@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curriculum.datasets.columns import ColumnWriter, open_column
+from curriculum.datasets.episodes import (
+    FINAL,
+    GOES_ON,
+    TERMINATED,
+    TRUNCATED,
+    Dataset,
+    EpisodeWriter,
+)
 from curriculum.errors import RunIOError
-from curriculum.records.columns import ColumnWriter, open_column
-from curriculum.records.data import FINAL, GOES_ON, TERMINATED, TRUNCATED, Dataset, EpisodeWriter
 
 SHAPE = (2, 3, 1)
 ACTIONS = 2

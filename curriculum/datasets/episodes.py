@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from curriculum.datasets import columns
+from curriculum.datasets.columns import ColumnWriter, open_column
 from curriculum.errors import RunIOError
-from curriculum.records import columns
-from curriculum.records.columns import ColumnWriter, open_column
 
 GOES_ON, TERMINATED, TRUNCATED, FINAL = range(4)
 """Values of the `ends` column: what a row's action did, or that the row has no action."""

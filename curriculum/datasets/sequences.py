@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curriculum.records import columns
-from curriculum.records.columns import ColumnWriter, open_column
-from curriculum.records.data import FINAL, TERMINATED, Dataset
+from curriculum.datasets import columns
+from curriculum.datasets.columns import ColumnWriter, open_column
+from curriculum.datasets.episodes import FINAL, TERMINATED, Dataset
 from models.interfaces import Float, SequenceBatch
 
 
