@@ -150,7 +150,7 @@ class Workbench:
 
 
 def build(spec: WorkSpec) -> Workbench:
-    """Builds a worker's context; named `curriculum.agent.work:build` to the pool."""
+    """Builds a worker's context."""
     return Workbench(spec)
 
 
@@ -159,7 +159,7 @@ def _unheard(text: str) -> None:
 
 
 def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
-    """Plays full episodes; named `curriculum.agent.work:play_episodes` to the pool.
+    """Plays full episodes.
 
     Each environment has two or more to play, so that few wait for the longest one.
     """
@@ -171,7 +171,7 @@ def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
 
 
 def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
-    """Plays every candidate's episodes; `curriculum.agent.work:measure_fitness` to the pool."""
+    """Plays every candidate's episodes."""
     candidates, rollouts = len(unit.parameters), len(unit.seeds)
     agent = bench.agent
     env: VectorEnv
@@ -202,7 +202,7 @@ def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
 
 
 def collect_episodes(bench: Workbench, unit: CollectUnit) -> list[Recording]:
-    """Plays and records episodes; named `curriculum.agent.work:collect_episodes` to the pool."""
+    """Plays and records episodes."""
     collect = bench.spec.task.collect
     env = bench.env(min(bench.spec.task.env.num_envs, len(unit.seeds)))
     recorder = _Recorder(env.num_envs)

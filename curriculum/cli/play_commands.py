@@ -27,6 +27,7 @@ from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.stages.stage import StageContext
+from curriculum.agent.work import EpisodesUnit, play_episodes
 
 POLICIES = ("greedy", "sampled")
 STREAM = "pretrained"
@@ -121,9 +122,7 @@ def _played(
         ctx.say(len(done), len(policies) * len(seeds), "episodes", score=mean)
         stop_if_asked()
 
-    results = ctx.pool.map(
-        "curriculum.agent.work:play_episodes", units, on_result=on_result, on_wait=stop_if_asked
-    )
+    results = ctx.pool.map(play_episodes, units, on_result=on_result, on_wait=stop_if_asked)
     flat = [episode for unit in results for episode in unit]
     each = len(seeds)
     return {policy: flat[i * each : (i + 1) * each] for i, policy in enumerate(policies)}

@@ -148,8 +148,7 @@ def make_env(
 
     known = _REGISTERED.get(order.env_id)
     module = known.__module__ if known else ""
-    make = "curriculum.envs.registry:make_in_worker"
-    return WorkerVectorEnv(make, (order, module), num_envs, workers, on_event=on_event)
+    return WorkerVectorEnv(make_in_worker, (order, module), num_envs, workers, on_event=on_event)
 
 
 def make_in_worker(order: Order, module: str, num_envs: int) -> VectorEnv:

@@ -12,6 +12,7 @@ import numpy as np
 from curriculum.agent.work import Fitness, FitnessUnit
 from curriculum.learning.selection import Deployment
 from curriculum.stages.stage import StageContext, require
+from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
 from models.interfaces import Controller, Float, Metrics, NonFiniteFitness, Solver
 
 
@@ -146,7 +147,7 @@ class Search:
             for part in np.array_split(candidates, self._num_units(len(candidates)))
         ]
         results: list[Fitness] = ctx.pool.map(
-            "curriculum.agent.work:measure_fitness",
+            measure_fitness,
             units,
             on_wait=lambda: ctx.barrier.may_stop(self.save),
             on_result=lambda number, result: ctx.barrier.may_stop(self.save),

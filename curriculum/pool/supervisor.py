@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
-from curriculum.errors import StageFailure
+from curriculum.pool.executor import Result, Unit, UnitFailed
 from curriculum.pool.interpreter import FROM_OUTSIDE, end_all
 from curriculum.pool.process import WorkerProcess
+from curriculum.pool.reference import reference_to
 from curriculum.pool.worker import Bench, dumps, loads
 from curriculum.stops import BrokenOff
 
@@ -22,23 +23,16 @@ _TICK_S = 1.0
 _MAX_STARTS = 3
 
 
-class UnitFailed(StageFailure):
-    """A unit failed as often as it may: it raised, killed its worker or ran past its deadline."""
-
-
 class Pool:
-    """Maps named functions over units of work, in worker processes or in this one.
+    """The executor (`curriculum.pool.executor.Executor`) of one machine: processes, or this one.
 
-    A function is named `package.module:function`, takes `(context, unit)` and must not keep or
-    change what it is given. The context is what `initializer(*init_args)` built in that process
-    (None without initializer); it is built again after a unit raised, and closed, if it has a
-    `close`, when it is replaced. Start the parent with the thread limits of the workers where
-    serial results have to equal theirs to the last bit.
+    Start the parent with the thread limits of the workers where serial results have to equal
+    theirs to the last bit.
 
     Args:
         workers: processes; 0 does everything here, one after the other, and without deadline.
-        initializer: name of the function that builds the context, or "".
-        init_args: its arguments; `refresh` replaces them.
+        build: builds the context; None leaves it None.
+        args: its arguments; `refresh` replaces them.
         deadline_s: time for one unit, building the context included, before its worker is killed;
             time it waits for a processor does not count.
         max_attempts: how often a unit is tried before `UnitFailed`.
@@ -54,8 +48,8 @@ class Pool:
     def __init__(
         self,
         workers: int,
-        initializer: str = "",
-        init_args: tuple[Any, ...] = (),
+        build: Callable[..., Any] | None = None,
+        args: tuple[Any, ...] = (),
         deadline_s: float = 600.0,
         max_attempts: int = 3,
         on_event: Callable[[Event], None] | None = None,
@@ -69,7 +63,7 @@ class Pool:
                 f"deadline_s > 0, got {workers}, {max_attempts}, {threads_per_worker}, {deadline_s}"
             )
         self._size = workers
-        self._initializer = _checked(initializer) if initializer else ""
+        self._build = reference_to(build) if build else ""
         self._deadline_s = deadline_s
         self._max_attempts = max_attempts
         self._emit: Callable[[Event], None] = on_event or (lambda event: None)
@@ -82,7 +76,7 @@ class Pool:
         self._failed_starts = 0
         self._serial = workers == 0
         self._closed = False
-        self.refresh(init_args)
+        self.refresh(args)
 
     def __enter__(self) -> Pool:
         return self
@@ -95,9 +89,9 @@ class Pool:
     ) -> None:
         self.close()
 
-    def refresh(self, init_args: tuple[Any, ...]) -> None:
-        """Makes every process build its context anew from `init_args` before its next unit."""
-        self._recipe = dumps(("context", self._initializer, init_args))
+    def refresh(self, args: tuple[Any, ...]) -> None:
+        """Has contexts built anew; see `Executor.refresh`."""
+        self._recipe = dumps(("context", self._build, args))
         for worker in self._workers:
             worker.has_recipe = False
         if self._bench is not None:
@@ -106,33 +100,24 @@ class Pool:
 
     def map(
         self,
-        function: str,
-        units: Sequence[Any],
-        on_result: Callable[[int, Any], None] | None = None,
+        function: Callable[[Any, Unit], Result],
+        units: Sequence[Unit],
+        on_result: Callable[[int, Result], None] | None = None,
         *,
         on_wait: Callable[[], None] | None = None,
         keep: bool = True,
-    ) -> list[Any]:
-        """Returns `function(context, unit)` of every unit, in the order of `units`.
-
-        Args:
-            function: name of the function, `package.module:function`.
-            units: picklable; the same unit must always give the same result.
-            on_result: is called with the unit's index and result, in the order of completion; what
-                it raises ends the map and stops the workers that are busy.
-            on_wait: is called at least about once a second while workers are waited for; what it
-                raises ends the map likewise.
-            keep: False returns None for every unit, for results that `on_result` consumed.
+    ) -> list[Result]:
+        """Does all units; see `Executor.map`.
 
         Raises:
             UnitFailed: a unit failed `max_attempts` times.
-            EnvironmentFault: an environment broke its declaration, or raised the same as the unit
-                was done again.
+            EnvironmentFault: see `Executor.map`.
+            ValueError: the function cannot be sent by reference.
             RuntimeError: the pool is closed.
         """
         if self._closed:
             raise RuntimeError("this pool is closed: make a new one")
-        job = _Job(_checked(function), units, on_result, keep)
+        job = _Job(reference_to(function), units, on_result, keep)
         try:
             while job.unfinished and not self._serial:
                 self._turn(job)
@@ -327,7 +312,7 @@ class _Job:
     ) -> None:
         self.function = function
         self.units = units
-        self.results: list[Any] = [None] * len(units)
+        self.results: list[Any] = [None] * len(units) if keep else []
         self.waiting = deque(range(len(units)))
         self.unfinished = set(self.waiting)
         self.attempts: Counter[int] = Counter()
@@ -345,10 +330,3 @@ class _Job:
             self.results[number] = result
         if self._on_result is not None:
             self._on_result(number, result)
-
-
-def _checked(name: str) -> str:
-    module, colon, function = name.partition(":")
-    if not (module and colon and function):
-        raise ValueError(f"a pool's function is named 'package.module:function', got {name!r}")
-    return name

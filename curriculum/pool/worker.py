@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import os
 import queue
 import signal
@@ -11,11 +10,11 @@ import socket
 import struct
 import threading
 import traceback
-from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from curriculum.errors import EnvironmentFault
+from curriculum.pool.reference import resolve
 
 LENGTH = struct.Struct("!Q")
 
@@ -23,17 +22,17 @@ LENGTH = struct.Struct("!Q")
 class Bench:
     """A process's context and the units done with it, in a worker and in the parent alike."""
 
-    def __init__(self, initializer: str, init_args: tuple[Any, ...]) -> None:
-        self._initializer = initializer
-        self._init_args = init_args
+    def __init__(self, build: str, args: tuple[Any, ...]) -> None:
+        self._build = build
+        self._args = args
         self._context: Any = None
         self._built = False
 
     def answer(self, function: str, unit: Any) -> bytes:
         """Returns the message that tells the unit's result or error."""
         try:
-            if not self._built and self._initializer:
-                self._context = resolve(self._initializer)(*self._init_args)
+            if not self._built and self._build:
+                self._context = resolve(self._build)(*self._args)
             self._built = True
             return dumps(("done", resolve(function)(self._context, unit)))
         except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
@@ -108,9 +107,3 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """Reads what another process of this same pool wrote into its private socket."""
     return ForkingPickler.loads(data)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def resolve(name: str) -> Callable[..., Any]:
-    """Returns the function named `package.module:function`."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)

@@ -33,7 +33,7 @@ from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
 from curriculum.runs.history import History, Place, Start, place_of
 from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
-from curriculum.stages import collect, controller, encode, evaluate, memory, vision
+from curriculum.stages import collect, controller, encode, evaluate, memory, vision, work
 from curriculum.stages.stage import Stage, StageContext, reached
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
@@ -330,7 +330,7 @@ class Runner:
 
         return Pool(
             self.machine.workers,
-            initializer="curriculum.agent.work:build",
+            build=work.build,
             deadline_s=self.config.curriculum.unit_deadline_seconds,
             on_event=on_event,
             breakable=self.barrier.breakable,

@@ -7,6 +7,7 @@ import numpy as np
 from curriculum.agent.work import CollectUnit, Recording
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.stages.stage import StageContext, StageResult, require
+from curriculum.agent.work import CollectUnit, Recording, collect_episodes
 
 NAME = "collect"
 
@@ -39,7 +40,7 @@ def run(ctx: StageContext) -> StageResult:
 
     units = _units(ctx, start, count)
     ctx.pool.map(
-        "curriculum.agent.work:collect_episodes",
+        collect_episodes,
         units,
         on_result=on_result,
         on_wait=lambda: ctx.barrier.may_stop(lambda: _save(ctx, writer)),

@@ -24,6 +24,7 @@ from curriculum.learning.search import Search, SearchSpace
 from curriculum.learning.selection import Deployment
 from curriculum.records.resources import out_of_memory
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
 from models.interfaces import Controller, Memory, Metrics, PolicyLearner
 
 NAME = "controller"
@@ -178,7 +179,7 @@ def _dreamed(ctx: StageContext, deployment: Deployment) -> float:
     """
     seeds = tuple(ctx.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
     unit = FitnessUnit(deployment.parameters[None], seeds, max_steps=0, dream=True)
-    played: list[Fitness] = ctx.pool.map("curriculum.agent.work:measure_fitness", [unit])
+    played: list[Fitness] = ctx.pool.map(measure_fitness, [unit])
     return float(played[0].scores.mean())
 
 

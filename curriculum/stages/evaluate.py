@@ -11,6 +11,7 @@ import numpy as np
 from curriculum.agent.episodes import Episode
 from curriculum.agent.work import EpisodesUnit
 from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from curriculum.agent.work import EpisodesUnit, play_episodes
 
 NAME = "evaluate"
 
@@ -104,7 +105,7 @@ def play(
         on_more(played)
 
     ctx.pool.map(
-        "curriculum.agent.work:play_episodes",
+        play_episodes,
         units,
         on_result=on_result,
         on_wait=lambda: on_more(played),

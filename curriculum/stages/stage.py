@@ -20,7 +20,7 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.datasets.episodes import Dataset
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ConfigError, NoCheckpoint, StageFailure
-from curriculum.pool import Pool
+from curriculum.pool import Executor
 from curriculum.progress import Listener, Progress
 from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.facts import finite
@@ -63,7 +63,7 @@ class StageContext:
     stage: str
     rundir: RunDir
     ledger: Ledger
-    pool: Pool
+    pool: Executor
     listener: Listener
     barrier: Barrier
 

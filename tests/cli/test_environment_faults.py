@@ -191,14 +191,13 @@ def test_workers_of_environments_replay_once(
     import numpy as np
 
     from curriculum.backends.backend import import_plugins
-    from curriculum.envs.registry import Order
+    from curriculum.envs.registry import Order, make_in_worker
 
     write(tmp_path, env_id)
     import_plugins(["odd_plugin"])
     told: list[str] = []
-    make, order = "curriculum.envs.registry:make_in_worker", Order(env_id, "state")
-    args = (order, "odd_plugin")
-    env = WorkerVectorEnv(make, args, 2, 1, on_event=lambda e: told.append(e["event"]))
+    args = (Order(env_id, "state"), "odd_plugin")
+    env = WorkerVectorEnv(make_in_worker, args, 2, 1, on_event=lambda e: told.append(e["event"]))
     with pytest.raises(EnvironmentFault, match=f"environment {env_id}"):
         env.reset([0, 1])
         for _ in range(6):

@@ -1,4 +1,4 @@
-"""What the pool's tests let workers do; named `pool_functions:...` to the pool."""
+"""What the pool's tests let workers do."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from curriculum.pool import Pool
 from curriculum.records.ledger import Ledger, effective
 from curriculum.records.rundir import RunDir
 from curriculum.stages import controller as stage
+from curriculum.stages import work
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
 
@@ -48,7 +49,7 @@ def context(path: Path, task: TaskConfig, barrier: Barrier | None = None) -> Sta
         stage=stage.NAME,
         rundir=rundir,
         ledger=Ledger(rundir.ledger_path),
-        pool=Pool(0, initializer="curriculum.agent.work:build"),
+        pool=Pool(0, build=work.build),
         listener=lambda progress: None,
         barrier=barrier or Barrier(1e9),
     )

@@ -20,11 +20,6 @@ Disturb = Callable[[int, str], None]
 
 
 @pytest.fixture(autouse=True)
-def walks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
-
-
-@pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Every test ends without a child, a zombie, shared memory or an open file of its own."""
     before = _left()

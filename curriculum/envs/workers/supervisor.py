@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import EnvSpec, Step
+from curriculum.envs.interface import EnvSpec, Step, VectorEnv
 from curriculum.envs.workers.process import close_all
 from curriculum.envs.workers.share import Event, Progress, Share, Terms
 from curriculum.envs.workers.shared import map_step, new_memory, unmapped
 from curriculum.errors import ConfigError, EnvironmentFault, StageFailure
+from curriculum.pool.reference import reference_to
 
 _UNKNOWN = -1
 """Stands where no seed is known that would follow."""
@@ -29,8 +30,8 @@ class WorkerVectorEnv:
     last observation and reward 0.
 
     Args:
-        make: name of the function that builds a batch in a worker, `package.module:function`; it
-            is called with `args` and the number of environments, last.
+        make: builds a batch in a worker, from `args` and the number of environments, last; a
+            module calls it by its name.
         args: picklable.
         num_envs: N.
         workers: processes; at most one per environment is started, and each gets consecutive
@@ -47,12 +48,12 @@ class WorkerVectorEnv:
     Raises:
         Exception: whatever `make` raises.
         StageFailure: a worker could not be started.
-        ValueError: there are no environments or no workers.
+        ValueError: there are no environments or no workers, or `make` cannot be sent by reference.
     """
 
     def __init__(
         self,
-        make: str,
+        make: Callable[..., VectorEnv],
         args: tuple[Any, ...],
         num_envs: int,
         workers: int,
@@ -68,7 +69,8 @@ class WorkerVectorEnv:
         emit: Callable[[Event], None] = on_event or (lambda event: None)
         self.num_envs = num_envs
         self._closed = False
-        terms = Terms(make, args, deadline_s, start_s, max_restarts, recycle_growth_bytes, emit)
+        name = reference_to(make)
+        terms = Terms(name, args, deadline_s, start_s, max_restarts, recycle_growth_bytes, emit)
         live, cut = np.zeros(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
         self._progress = Progress(new_memory(), unmapped(), np.zeros(0), live, cut)
         self._shares = [

@@ -15,7 +15,8 @@ import numpy as np
 from curriculum.envs.interface import EnvSpec, Step, VectorEnv
 from curriculum.envs.workers.record import Replay
 from curriculum.envs.workers.shared import SharedStep, map_step, reserve
-from curriculum.pool.worker import dumps, handle_signals, loads, resolve
+from curriculum.pool.reference import resolve
+from curriculum.pool.worker import dumps, handle_signals, loads
 
 HEAD = struct.Struct("!cQ")
 """What precedes every message: its kind, and the length of what follows."""

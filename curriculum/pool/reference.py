@@ -1,0 +1,36 @@
+"""Functions as they are sent to another interpreter: by the name that a module calls them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+
+def reference_to(function: Callable[..., Any]) -> str:
+    """Returns how another interpreter finds a function: `package.module:name`.
+
+    Raises:
+        ValueError: a module that can be imported does not call it by its name, as is the case with
+            a lambda, a function within a function, a method of an object, and all of `__main__`.
+    """
+    module, name = (getattr(function, part, "") for part in ("__module__", "__qualname__"))
+    try:
+        found = attrgetter(name)(sys.modules[module]) if name else None
+    except (AttributeError, KeyError):
+        found = None
+    if found is not function or module == "__main__":
+        raise ValueError(
+            f"{function!r} was given as work for other processes; expected a function at the top "
+            "of a module that they can import: define it there, and put what it needs besides "
+            "into its unit"
+        )
+    return f"{module}:{name}"
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """Returns the function that `reference_to` gave this name."""
+    module, _, name = reference.partition(":")
+    return attrgetter(name)(importlib.import_module(module))
