@@ -21,9 +21,9 @@ from baselines.recipes import Recipe, recipe_for
 from baselines.results import BaselineResult, describe, finish
 from baselines.vec_env import FrameStack, TrainingVecEnv
 from curriculum.agent.episodes import Episode, run_episodes
+from curriculum.collecting.lessons import Ended
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec
-from curriculum.collecting.lessons import Ended
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import Ledger
 from curriculum.seeds import env_seed

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from curriculum.collecting.lessons import Ended, EpisodeStatistics, LessonRules, lesson_of
 from curriculum.envs.export.vector import action_space, observation_space
 from curriculum.envs.interface import EnvSpec, VectorEnv
-from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
 
 SeedOf = Callable[[int], int]
 """Maps a slot to the seed of its first episode."""
@@ -70,8 +70,7 @@ class TrainingVecEnv(VecEnv):
         super().__init__(env.num_envs, observation_space(stacked), action_space(env.spec.action))
         self._env = env
         self._first_seeds = [seed_of(slot) for slot in range(env.num_envs)]
-        self._clip = clip_rewards
-        self._end_on_life_loss = end_on_life_loss
+        self._rules = LessonRules(clip_rewards, end_on_life_loss)
         self._on_episode = on_episode
         self._stack = FrameStack(env.num_envs, frame_stack, env.spec)
         self._statistics = EpisodeStatistics(env.num_envs)
@@ -89,7 +88,7 @@ class TrainingVecEnv(VecEnv):
         for episode in self._statistics.add(step):
             if self._on_episode is not None:
                 self._on_episode(episode)
-        seen = lesson_of(step, clip_rewards=self._clip, end_on_life_loss=self._end_on_life_loss)
+        seen = lesson_of(step, self._rules)
         stacked = self._stack.push(step.observations, self._slots)
         over = seen.terminated | seen.truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]

@@ -119,3 +119,9 @@ class StageFailure(CurriculumError):
         super().__init__(reason)
         self.reason = reason
         self.evidence = evidence or {}
+
+
+def require(condition: bool, reason: str, **evidence: Any) -> None:
+    """Raises a StageFailure with a reason and its evidence unless the condition holds."""
+    if not condition:
+        raise StageFailure(reason, evidence)

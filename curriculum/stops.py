@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeVar
@@ -212,6 +212,34 @@ class Barrier:
         if self._end is not None and self._clock() >= self._end:
             return ExitCode.RESUMABLE
         return None
+
+
+class Guard:
+    """A barrier, and what is committed where the run has to stop at it.
+
+    Args:
+        barrier: of the run.
+        save: commits what stands.
+    """
+
+    def __init__(self, barrier: Barrier, save: Callable[[], None]) -> None:
+        self._barrier, self._save = barrier, save
+
+    def reached(self) -> None:
+        """Marks a safe point; see `Barrier.reached`."""
+        self._barrier.reached(self._save)
+
+    def may_stop(self) -> None:
+        """Marks a point with nothing new to commit; see `Barrier.may_stop`."""
+        self._barrier.may_stop(self._save)
+
+    def breaking_off(self, work: Callable[[], _T]) -> _T:
+        """Does work that may be broken off anywhere; see `Barrier.breaking_off`."""
+        return self._barrier.breaking_off(work, self._save)
+
+    def spending(self, name: str) -> AbstractContextManager[None]:
+        """Counts the time spent inside as that of `name`."""
+        return self._barrier.stopwatch.on(name)
 
 
 @contextmanager

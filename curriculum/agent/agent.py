@@ -135,9 +135,11 @@ class Agent:
     def state(self) -> State:
         """Returns all that was learned: `vision/...`, `memory/...` and `parameters` `[P]`."""
         world = self.world
-        named = {f"vision/{name}": array for name, array in world.vision.state().items()}
-        named |= {f"memory/{name}": array for name, array in world.memory.state().items()}
-        return {**named, "parameters": self.controller.get_parameters()}
+        return {
+            **named("vision", world.vision.state()),
+            **named("memory", world.memory.state()),
+            "parameters": self.controller.get_parameters(),
+        }
 
     def load(self, learned: Mapping[str, np.ndarray]) -> None:
         """Takes over what was learned.
@@ -210,6 +212,17 @@ class Agent:
         if self._said is None:
             raise RuntimeError("observe was called before act: there is no action to replace")
         self._said = np.asarray(action, self._said.dtype).reshape(self._said.shape)
+
+
+def named(part: str, arrays: Mapping[str, np.ndarray]) -> State:
+    """Returns the arrays of a model as those of an agent's part, `vision` or `memory`."""
+    return {f"{part}/{name}": array for name, array in arrays.items()}
+
+
+def agent_part(arrays: Mapping[str, np.ndarray]) -> State:
+    """Returns what of a controller stage's commit belongs to the agent."""
+    heads = ("vision/", "memory/")
+    return {n: a for n, a in arrays.items() if n == "parameters" or n.startswith(heads)}
 
 
 def part_of(learned: Mapping[str, np.ndarray], name: str) -> State:

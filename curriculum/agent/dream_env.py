@@ -8,9 +8,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.export.vector import action_space
 from curriculum.envs.interface import ActionSpec
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from models.interfaces import Float, Memory
 
 _LARGEST = float(np.finfo(np.float32).max)

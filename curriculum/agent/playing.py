@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from curriculum.agent.episodes import Episode
-from curriculum.agent.work import EpisodesUnit
+from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.place import Place
-from curriculum.pool import Pool
+from curriculum.pool import Executor
 from models.interfaces import State
 
 
 def play(
     place: Place,
-    pool: Pool,
+    executor: Executor,
     learned: State,
     seeds: Sequence[int],
     *,
@@ -28,7 +28,7 @@ def play(
 
     Args:
         place: is told progress.
-        pool: it already knows what of the agent `learned` does not hold.
+        executor: it already knows what of the agent `learned` does not hold.
         learned: what of the agent was learned, see `Agent.state`.
         seeds: of the episodes.
         unit_size: episodes that are played together; sampled actions depend on it.
@@ -54,8 +54,8 @@ def play(
         place.say(len(played), len(seeds), "episodes", **facts)
         on_more(played)
 
-    pool.map(
-        "curriculum.agent.work:play_episodes",
+    executor.map(
+        play_episodes,
         units,
         on_result=on_result,
         on_wait=lambda: on_more(played),

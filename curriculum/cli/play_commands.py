@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 import numpy as np
 
 from curriculum.agent.episodes import Episode
-from curriculum.agent.work import EpisodesUnit
+from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import agent_of, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
@@ -27,7 +27,6 @@ from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.stages.stage import StageContext
-from curriculum.agent.work import EpisodesUnit, play_episodes
 
 POLICIES = ("greedy", "sampled")
 STREAM = "pretrained"

@@ -1,34 +1,31 @@
-"""Where C practises: the real environment, seen through V and M, or M alone."""
+"""The collector: environments, what an agent perceives of them, its controller and an exploration.
+
+Each `step` plays one step of all environments and hands out a `Transition`. Learners on-policy make
+rollouts of them (`curriculum.collecting.rollouts`), others keep them in a replay. Environments that
+have ended begin anew by themselves, and all of it can be brought back to where a commit left it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from curriculum.agent.perception import DreamPerception, Perception, WorldModelPerception
-from curriculum.collecting.tape import Snapshot, Tape, Unrepeatable
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
+from curriculum.agent.perception import Perception
+from curriculum.collecting.exploration import LastingNoise
+from curriculum.collecting.lessons import EpisodeStatistics, LessonRules, lesson_of
+from curriculum.collecting.tape import Unrepeatable
 from curriculum.envs.interface import Step, VectorEnv
-from curriculum.collecting.lessons import EpisodeStatistics
-from curriculum.learning.branches import Branches
-from curriculum.learning.recall import Recall
-from curriculum.records.commit import Commit
-from curriculum.seeds import env_seed
-from curriculum.stages.stage import StageContext
-from models.interfaces import Float, Memory, State, Vision
+from curriculum.stops import Guard
+from models.interfaces import Controller, Float, State
 
 
-class Practising(Perception, Protocol):
+class SavedPerception(Perception, Protocol):
     """A perception that can be saved between two steps."""
-
-    @property
-    def latents(self) -> Float:
-        """z of what each slot saw last, `[N, Z]`."""
-        ...
 
     def state(self) -> State: ...
 
@@ -36,7 +33,7 @@ class Practising(Perception, Protocol):
 
 
 class Course(Protocol):
-    """What steps a batch of environments and can bring it back to where it was."""
+    """Steps a batch of environments and brings it back to where it was: a `Tape` or `Snapshot`."""
 
     def start(self) -> np.ndarray: ...
 
@@ -50,119 +47,143 @@ class Course(Protocol):
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Environments to practise in.
+class Transition:
+    """One step of N environments, as what learns C is shown it.
 
     Attributes:
-        env: `ppo.num_envs` of them.
-        course: steps and saves them; nobody else may.
-        perception: what makes features of what they show.
-        dreaming: whether they are M.
-        branches: begins short dreams at real moments; None for none.
-        recall: what M needs to learn on from practice; None where it stays as it is.
-        practising: around practice; see `Backend.practising`. Dreams have no threads of their own,
-            and are large enough for all of torch's.
+        features: `[N, F]` float32, what C read.
+        actions: `[N]` int64 or `[N, A]` float32, what C chose.
+        rewards: `[N]` float32; see `LessonRules`.
+        terminated, truncated: `[N]` bool, never both.
+        following: `[N, F]` float32, what C reads next: where an episode ended, of the next one.
+        cut: `[M]` int64, the truncated rows.
+        cut_features: `[M, F]` float32, of the last observations of the episodes that were cut.
+        scores: true scores of the episodes that ended with this step.
     """
 
-    env: VectorEnv
-    course: Course
-    perception: Practising
-    dreaming: bool = False
-    branches: Branches | None = None
-    recall: Recall | None = None
-    practising: Callable[[], AbstractContextManager[None]] = nullcontext
+    features: Float
+    actions: np.ndarray
+    rewards: Float
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    following: Float
+    cut: NDArray[np.int64]
+    cut_features: Float
+    scores: tuple[float, ...] = ()
 
 
-def real_surroundings(ctx: StageContext, vision: Vision, memory: Memory) -> Surroundings:
-    """Builds a task's environments.
+class Collector:
+    """Plays environments step by step.
 
     Args:
-        ctx: of the controller stage.
-        vision, memory: V and M.
+        env: the batch; it is closed with this.
+        course: steps and saves it; nobody else may.
+        perception: makes features of what it shows.
+        controller: C; whoever learns gives it new parameters.
+        rules: what of a step a learner is shown.
+        noise: the exploration.
+        dreamed: whether the environments are dreams, whose rewards are expected ones.
     """
-    settings = ctx.task.ppo
-    env = ctx.backend.make_env(
-        ctx.task,
-        settings.num_envs,
-        lambda text: ctx.record("notice", text=text),
-        workers=ctx.config.curriculum.env_workers,
-        on_event=lambda event: ctx.record(**event),
-    )
-    action, names = env.spec.action, ctx.task.controller.features
-    perception = WorldModelPerception(
-        vision, memory, action, names, settings.num_envs, always=settings.branches > 0
-    )
-    recall = None
-    if settings.branches and settings.memory_updates:
-        capacity, sizes = settings.recall_steps, (memory.latent_size, memory.action_size)
-        recall = Recall(capacity, settings.num_envs, *sizes)
-    return Surroundings(
-        env,
-        Tape(env, _seeds(ctx), settings.reseed_steps),
-        perception,
-        branches=Branches(ctx, memory, action, perception) if settings.branches else None,
-        recall=recall,
-        practising=ctx.backend.practising,
-    )
 
+    def __init__(
+        self,
+        env: VectorEnv,
+        course: Course,
+        perception: SavedPerception,
+        controller: Controller,
+        rules: LessonRules,
+        noise: LastingNoise,
+        *,
+        dreamed: bool = False,
+    ) -> None:
+        self._env, self._course, self._perception = env, course, perception
+        self._controller, self._rules, self._noise = controller, rules, noise
+        self._slots = np.arange(env.num_envs)
+        self._statistics = EpisodeStatistics(env.num_envs)
+        self._features = np.zeros((0, 0), np.float32)
+        self.num_envs = env.num_envs
+        self.dreamed = dreamed
 
-def dreamed_surroundings(ctx: StageContext, memory: Memory, starts: DreamStarts) -> Surroundings:
-    """Builds dreams of a task's environment, one after another from fresh places.
+    def close(self) -> None:
+        """Closes the environments."""
+        self._env.close()
 
-    Args:
-        ctx: of the controller stage.
-        memory: M.
-        starts: where dreams begin.
-    """
-    settings, dream = ctx.task.ppo, ctx.task.dream
-    env = DreamVectorEnv(
-        memory,
-        starts,
-        ctx.spec.action,
-        settings.num_envs,
-        temperature=dream.temperature,
-        max_steps=dream.max_steps,
-    )
-    perception = DreamPerception(env, ctx.task.controller.features)
-    return Surroundings(env, Snapshot(env, _seeds(ctx)), perception, dreaming=True)
+    def begin(self) -> None:
+        """Starts the first episodes."""
+        observations = self._course.start()
+        self._perception.begin(self._slots)
+        self._features = self._perception.features(observations, self._slots)
 
+    def step(self, rng: np.random.Generator, guard: Guard) -> Transition:
+        """Plays one step of all environments.
 
-def brought_back(
-    course: Course,
-    commit: Commit,
-    perception: Perception,
-    statistics: EpisodeStatistics,
-    record: Callable[..., None],
-) -> Float:
-    """Brings environments back to where a commit left them.
+        Args:
+            rng: draws the actions.
+            guard: of the loop that asks; the environments' work may be broken off.
+        """
+        features = self._features
+        with guard.spending("controller"):
+            noise = self._noise.next(self._controller, self.num_envs, rng)
+            actions = self._controller.perturbed(features, noise)
+        with guard.spending("environment"):
+            acted = partial(self._acted, guard)
+            step = guard.breaking_off(partial(self._course.step, actions, acted))
+        scores = tuple(ended.score for ended in self._statistics.add(step))
+        lesson = lesson_of(step, self._rules, dreamed=self.dreamed)
+        cut = np.flatnonzero(lesson.truncated)
+        last = features[:0]
+        if cut.size:
+            last = self._perception.features(step.observations[cut], cut)
+        self._features = self._go_on(step, guard)
+        return Transition(features, actions, *lesson, self._features, cut, last, scores)
 
-    Where they do not honour their seeds new episodes are begun, which is recorded.
+    def state(self) -> State:
+        """Returns what `load_state` goes on from, between two steps."""
+        parts = {
+            "perception": self._perception.state(),
+            "statistics": self._statistics.state(),
+            "noise": self._noise.state(),
+            "tape": self._course.state(),
+        }
+        arrays = {f"{part}/{k}": a for part, state in parts.items() for k, a in state.items()}
+        return {**arrays, "features": self._features}
 
-    Args:
-        course: of the environments.
-        commit: its arrays hold `tape/...` and `features`.
-        perception: of all environments; as in the commit.
-        statistics: of their episodes; as in the commit.
-        record: appends an event to the ledger.
+    def load_state(
+        self, part: Callable[[str], State], features: np.ndarray, record: Callable[..., None]
+    ) -> None:
+        """Goes on from where a commit left all of it.
 
-    Returns:
-        What C reads now, `[N, F]`.
-    """
-    try:
-        course.restore(commit.part("tape"))
-        return np.array(commit.arrays["features"], np.float32)
-    except Unrepeatable as e:
-        record("resume_inexact", differences=[f"{e}; so new episodes are begun"], **e.evidence)
-    observations = course.start()
-    slots = np.arange(len(observations))
-    statistics.load_state(EpisodeStatistics(len(slots)).state())
-    perception.begin(slots)
-    return perception.features(observations, slots)
+        Where environments do not honour their seeds new episodes are begun, which is recorded.
 
+        Args:
+            part: returns what `state` gave of `perception`, `statistics`, `noise` and `tape`.
+            features: what C read next, `[N, F]`.
+            record: appends an event to the ledger.
+        """
+        self._perception.load_state(part("perception"))
+        self._statistics.load_state(part("statistics"))
+        self._noise.load_state(part("noise"))
+        try:
+            self._course.restore(part("tape"))
+        except Unrepeatable as e:
+            told = [f"{e}; so new episodes are begun"]
+            record("resume_inexact", differences=told, **e.evidence)
+            self._statistics.clear()
+            self.begin()
+        else:
+            self._features = np.array(features, np.float32)
 
-def _seeds(ctx: StageContext) -> Callable[[int, int], int]:
-    def seed(row: int, number: int) -> int:
-        place = (ctx.task.name, ctx.round, ctx.stage, "practice", row, number)
-        return env_seed(ctx.config.seed, *place)
+    def _acted(self, guard: Guard, taken: np.ndarray) -> None:
+        with guard.spending("perception"):
+            self._perception.acted(taken, self._slots)
 
-    return seed
+    def _go_on(self, step: Step, guard: Guard) -> Float:
+        """Begins the next episodes of what has ended; returns what C reads now."""
+        observations = step.observations
+        over = np.flatnonzero(step.terminated | step.truncated)
+        if over.size:
+            self._perception.begin(over)
+            with guard.spending("environment"):
+                observations = self._course.begin(over)
+        with guard.spending("perception"):
+            return self._perception.features(observations, self._slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,39 +24,43 @@ class Lesson(NamedTuple):
     truncated: NDArray[np.bool_]
 
 
-def lesson_of(
-    step: Step,
-    *,
-    clip_rewards: bool = False,
-    end_on_life_loss: bool = False,
-    end_on_reward: bool = False,
-    dreamed: bool = False,
-) -> Lesson:
-    """Returns a step as a learner sees it.
+@dataclass(frozen=True)
+class LessonRules:
+    """What of a step a learner is shown; scores stay true whatever it is.
 
-    Args:
-        step: as the environment gave it, which it stays.
+    Attributes:
         clip_rewards: only the sign of rewards, as in DQN (Mnih et al. 2015).
         end_on_life_loss: a lost life ends an episode for the learner while the game plays on.
         end_on_reward: so does a reward, as a point in Pong: what follows begins anew, whoever won
             it, and would only add noise to what the actions before it were worth (Karpathy 2016,
             "Pong from Pixels", resets its sum of rewards there too).
+        reward_scale: factor on rewards.
+    """
+
+    clip_rewards: bool = False
+    end_on_life_loss: bool = False
+    end_on_reward: bool = False
+    reward_scale: float = 1.0
+
+
+def lesson_of(step: Step, rules: LessonRules, *, dreamed: bool = False) -> Lesson:
+    """Returns a step as a learner sees it.
+
+    Args:
+        step: as the environment gave it, which it stays.
+        rules: what of it is shown.
         dreamed: rewards are expected ones, whose sign means nothing when they are small: they are
             clipped to [-1, 1], and end an episode from 1/2 on.
     """
     rewards, terminated = step.rewards, step.terminated
-    if end_on_life_loss:
+    if rules.end_on_life_loss:
         terminated = terminated | step.life_lost
-    if end_on_reward:
-        terminated = terminated | rewarded(rewards, dreamed)
-    if clip_rewards:
+    if rules.end_on_reward:
+        terminated = terminated | (np.abs(rewards) >= 0.5 if dreamed else rewards != 0)
+    if rules.clip_rewards:
         rewards = np.clip(rewards, -1.0, 1.0) if dreamed else np.sign(rewards)
-    return Lesson(rewards, terminated, step.truncated & ~terminated)
-
-
-def rewarded(rewards: np.ndarray, dreamed: bool) -> NDArray[np.bool_]:
-    """Tells which rewards `[N]` are none of zero; of expected ones, which are nearer to one."""
-    return np.abs(rewards) >= 0.5 if dreamed else rewards != 0
+    scaled = (rewards * np.float32(rules.reward_scale)).astype(np.float32)
+    return Lesson(scaled, terminated, step.truncated & ~terminated)
 
 
 class Ended(NamedTuple):

@@ -1,74 +1,44 @@
-"""Rollouts: one in the making, and the last ones, which a policy learner learns from again."""
+"""Rollouts: one in the making, and the last ones, which a learner on-policy learns from again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 
 import numpy as np
 
-from curriculum.envs.interface import Step
-from curriculum.collecting.lessons import Lesson
-from curriculum.learning.recall import Recall
+from curriculum.collecting.collector import Transition
 from models.interfaces import Rollout, State
 
 
-@dataclass
-class Steps:
-    """A rollout while it is being played, one entry per step.
+class RolloutBuffer:
+    """The steps of a rollout while it is being played."""
 
-    Attributes:
-        features: `[N, F]` each, what C read.
-        actions: what C chose.
-        lessons: what C's learner is shown.
-        cut_at, cut_features: places and last features of episodes that a limit cut.
-        latents, following: `[N, Z]` each, z before and after; of an episode's last step the z it
-            ended with. For M, like the next two; empty where M does not learn on.
-        taken: `[N, A]` each, encoded.
-        steps: as the environments gave them.
-    """
+    def __init__(self) -> None:
+        self._steps: list[Transition] = []
 
-    features: list[np.ndarray] = field(default_factory=list)
-    actions: list[np.ndarray] = field(default_factory=list)
-    lessons: list[Lesson] = field(default_factory=list)
-    cut_at: list[tuple[int, int]] = field(default_factory=list)
-    cut_features: list[np.ndarray] = field(default_factory=list)
-    latents: list[np.ndarray] = field(default_factory=list)
-    following: list[np.ndarray] = field(default_factory=list)
-    taken: list[np.ndarray] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    def add(self, transition: Transition) -> None:
+        """Takes the next step."""
+        self._steps.append(transition)
 
-    def remember(self, recall: Recall) -> None:
-        """Hands what M needs of the rollout on to `recall`."""
-        terminated = np.stack([step.terminated for step in self.steps])
-        recall.add(
-            np.stack(self.latents),
-            np.stack(self.following),
-            np.stack(self.taken),
-            np.stack([step.rewards for step in self.steps]),
-            terminated,
-            terminated | np.stack([step.truncated for step in self.steps]),
-        )
+    def clear(self) -> None:
+        """Forgets all steps."""
+        self._steps = []
 
-    def rollout(self, last: np.ndarray, scale: float) -> Rollout:
-        """Returns the rollout for C's learner.
-
-        Args:
-            last: `[N, F]`, the features after the last step.
-            scale: factor on rewards.
-        """
-        places = np.array(self.cut_at, np.int64).reshape(-1, 2)
-        cut = np.stack(self.cut_features) if self.cut_features else last[:0]
-        rewards = np.stack([lesson.rewards for lesson in self.lessons]) * np.float32(scale)
+    def rollout(self) -> Rollout:
+        """Returns the rollout of the steps so far."""
+        steps = self._steps
+        last = steps[-1].following
+        cut_at = [(t, row) for t, step in enumerate(steps) for row in step.cut.tolist()]
         return Rollout(
-            features=np.stack(self.features),
-            actions=np.stack(self.actions),
-            rewards=rewards.astype(np.float32),
-            terminated=np.stack([lesson.terminated for lesson in self.lessons]),
-            truncated=np.stack([lesson.truncated for lesson in self.lessons]),
+            features=np.stack([step.features for step in steps]),
+            actions=np.stack([step.actions for step in steps]),
+            rewards=np.stack([step.rewards for step in steps]),
+            terminated=np.stack([step.terminated for step in steps]),
+            truncated=np.stack([step.truncated for step in steps]),
             last_features=last,
-            cut_at=places,
-            cut_features=cut,
+            cut_at=np.array(cut_at, np.int64).reshape(-1, 2),
+            cut_features=np.concatenate([last[:0], *(step.cut_features for step in steps)]),
         )
 
 

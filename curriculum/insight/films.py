@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from curriculum.agent.episodes import ControllerPolicy, Episode, run_episodes
-from curriculum.agent.perception import DreamPerception, Perception, WorldModelPerception
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
-from curriculum.envs.interface import Step, VectorEnv
+from curriculum.agent.agent import Agent
+from curriculum.agent.episodes import Episode, Policy, run_episodes
+from curriculum.envs.interface import EnvSpec, Step, VectorEnv
 from curriculum.errors import CurriculumError
 from curriculum.insight.drawing import Draw, Picture, drawer, strip, write_gif, write_png
-from curriculum.stages.stage import StageContext
-from models.interfaces import Controller, Memory, Vision
+from curriculum.place import Place
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.world_model import WorldModel
 
 FILM_STEPS = 2000
 """Steps of an episode that are filmed; the rest is played but not kept."""
@@ -55,95 +56,101 @@ class Film:
         self.observations.append(step.observations[0].copy())
 
 
-def save_media(ctx: StageContext) -> None:
+def save_media(place: Place, open_agent: Callable[[], Agent]) -> None:
     """Writes a task's GIF and strips under the run's `media/` and notes their paths in the ledger.
 
     Pictures never stop a run: what cannot be drawn is noted instead.
 
     Args:
-        ctx: of a finished evaluate stage.
+        place: of a finished evaluate stage.
+        open_agent: builds the agent that was evaluated.
     """
-    name = f"{ctx.task.name}-{ctx.backend.mode.value}-round-{ctx.round:02d}"
+    name = f"{place.task}-{place.mode}-round-{place.round:02d}"
     try:
-        paths = _media(ctx, ctx.rundir.media_dir, name)
+        paths = _media(place, open_agent(), name)
     except FAILURES as e:
         text = f"videos could not be written: {type(e).__name__}: {e}"
-        ctx.ledger.append("notice", task=ctx.task.name, text=text)
+        place.ledger.append("notice", task=place.task, text=text)
         return
-    ctx.record("media", paths=[str(path.relative_to(ctx.rundir.path)) for path in paths])
+    place.record("media", paths=[str(path.relative_to(place.rundir.path)) for path in paths])
 
 
-def play_episode(ctx: StageContext, seed: int, gif: Path | None = None) -> Episode:
-    """Plays one episode in the agent's environment.
+def play_episode(agent: Agent, seed: int, gif: Path | None = None) -> Episode:
+    """Plays one episode in an agent's environment.
 
     Args:
-        ctx: of any stage after a finished controller.
+        agent: acts greedily.
         seed: of the episode.
         gif: where to write it as an animation; nowhere if None.
     """
-    episode, film = _play(ctx, ctx.vision(), ctx.memory(), seed)
+    episode, film = _play(agent, seed)
     if gif is not None:
-        write_gif(gif, *agent_gif(ctx, film))
+        write_gif(gif, *agent_gif(agent.spec, film))
     return episode
 
 
-def play_dream(ctx: StageContext, seed: int, gif: Path | None = None) -> Episode:
+def play_dream(
+    agent: Agent,
+    seed: int,
+    gif: Path | None = None,
+    *,
+    temperature: float = 1.0,
+    max_steps: int = 300,
+) -> Episode:
     """Plays one episode inside M, from the first frame of a real one.
 
     Args:
-        ctx: of any stage after a finished controller.
+        agent: acts greedily.
         seed: of the real first frame and of the dream.
         gif: where to write what V decodes of it; nowhere if None.
+        temperature, max_steps: of the dream.
     """
-    vision, memory = ctx.vision(), ctx.memory()
-    real = ctx.backend.make_env(ctx.task, 1, _unheard)
+    world, real = agent.world, agent.make_env(1)
     try:
-        first = vision.encode(real.reset([seed]))
+        first = world.observe(real.reset([seed]))
     finally:
         real.close()
     dream = DreamVectorEnv(
-        memory,
-        DreamStarts(first, memory.initial_state(1)),
-        ctx.spec.action,
+        world,
+        DreamStarts(first, world.begin(1)),
+        agent.spec.action,
         1,
-        temperature=ctx.task.dream.temperature,
-        max_steps=ctx.task.dream.max_steps,
+        temperature=temperature,
+        max_steps=max_steps,
     )
-    perception = DreamPerception(dream, ctx.task.controller.features)
-    episode, film = _film(dream, perception, _controller(ctx, vision, memory), seed)
+    episode, film = _film(dream, agent.dreamer(dream), seed)
     if gif is not None:
-        decoded = list(vision.decode(np.stack(film.observations)))
-        write_gif(gif, *agent_gif(ctx, Film(decoded, film.actions)))
+        decoded = list(world.draw(np.stack(film.observations)))
+        write_gif(gif, *agent_gif(agent.spec, Film(decoded, film.actions)))
     return episode
 
 
-def agent_gif(ctx: StageContext, film: Film) -> tuple[list[Picture], float]:
+def agent_gif(spec: EnvSpec, film: Film) -> tuple[list[Picture], float]:
     """Returns an animation's pictures and the milliseconds of each, thinned to a bearable size."""
-    draw = drawer(ctx.spec)
+    draw = drawer(spec)
     stride = -(-len(film.observations) // GIF_FRAMES)
-    step_ms = 1000.0 * ctx.spec.frames_per_step / FRAMES_PER_SECOND
+    step_ms = 1000.0 * spec.frames_per_step / FRAMES_PER_SECOND
     if step_ms * stride < 20.0:
         stride = round(20.0 / step_ms)
     pictures = [draw(observation) for observation in film.observations[::stride]]
     return pictures, step_ms * stride
 
 
-def reconstruction_strip(vision: Vision, observations: np.ndarray, draw: Draw) -> Picture:
+def reconstruction_strip(world: WorldModel, observations: np.ndarray, draw: Draw) -> Picture:
     """Sets observations above what V makes of them.
 
     Args:
-        vision: V.
+        world: whose V looks.
         observations: `[n, ...]`.
         draw: turns one observation into a picture.
     """
-    rebuilt = vision.decode(vision.encode(observations))
+    rebuilt = world.draw(world.observe(observations))
     rows = [("real", observations), ("V", rebuilt)]
     return strip([(name, [draw(o) for o in seen]) for name, seen in rows])
 
 
 def dream_strip(
-    vision: Vision,
-    memory: Memory,
+    world: WorldModel,
     observations: np.ndarray,
     actions: np.ndarray,
     start: int,
@@ -155,75 +162,57 @@ def dream_strip(
     M follows reality up to `start`; from there it sees nothing but its own predictions.
 
     Args:
-        vision, memory: V and M.
+        world: V and M.
         observations: `[T+1, ...]` of one episode.
         actions: `[T, A]`, encoded as M sees them.
         start: first step that is dreamed.
         rng: the dream's noise.
         draw: turns one observation into a picture.
     """
-    latents = vision.encode(observations)
-    state = memory.initial_state(1)
+    latents = world.observe(observations)
+    state = world.begin(1)
     for t in range(start):
-        state = memory.step(state, latents[t : t + 1], actions[t : t + 1])
+        state = world.remember(state, latents[t : t + 1], actions[t : t + 1])
     dreamed = [latents[start : start + 1]]
     for t in range(start, len(actions)):
-        state = memory.step(state, dreamed[-1], actions[t : t + 1])
-        dreamed.append(memory.predict(state, dreamed[-1], DREAM_TEMPERATURE, rng).latents)
+        taken = actions[t : t + 1]
+        state, imagined = world.imagine(state, dreamed[-1], taken, DREAM_TEMPERATURE, rng)
+        dreamed.append(imagined.latents)
     shown = np.linspace(0, len(dreamed) - 1, min(STRIP_COLUMNS, len(dreamed))).round().astype(int)
-    imagined = vision.decode(np.concatenate(dreamed)[shown])
+    imagined = world.draw(np.concatenate(dreamed)[shown])
     rows = [("real", observations[start:][shown]), ("dream", imagined)]
     return strip([(name, [draw(o) for o in seen]) for name, seen in rows])
 
 
-def _media(ctx: StageContext, directory: Path, name: str) -> list[Path]:
-    vision, memory = ctx.vision(), ctx.memory()
-    seed = ctx.env_seeds("media", count=1)[0]
-    _, film = _play(ctx, vision, memory, seed, max_steps=FILM_STEPS)
-    draw = drawer(ctx.spec)
+def _media(place: Place, agent: Agent, name: str) -> list[Path]:
+    directory, world = place.rundir.media_dir, agent.world
+    _, film = _play(agent, place.env_seed("media", 0), max_steps=FILM_STEPS)
+    draw = drawer(agent.spec)
     observations = np.stack(film.observations)
-    actions = ctx.spec.action.encode(np.stack(film.actions))
+    actions = agent.spec.action.encode(np.stack(film.actions))
     gif, rebuilt, dreamed = (
         directory / f"{name}-{what}" for what in ("agent.gif", "reconstruction.png", "dream.png")
     )
-    write_gif(gif, *agent_gif(ctx, film))
+    write_gif(gif, *agent_gif(agent.spec, film))
     spread = np.linspace(0, len(observations) - 1, STRIP_COLUMNS).round().astype(int)
-    write_png(rebuilt, reconstruction_strip(vision, observations[spread], draw))
+    write_png(rebuilt, reconstruction_strip(world, observations[spread], draw))
     start = min(len(actions) // 2, 64)
     end = start + DREAM_STEPS
-    rng = ctx.rng("media")
-    picture = dream_strip(vision, memory, observations[: end + 1], actions[:end], start, rng, draw)
+    rng = place.rng("media")
+    picture = dream_strip(world, observations[: end + 1], actions[:end], start, rng, draw)
     write_png(dreamed, picture)
     return [gif, rebuilt, dreamed]
 
 
-def _play(
-    ctx: StageContext, vision: Vision, memory: Memory, seed: int, max_steps: int = 0
-) -> tuple[Episode, Film]:
-    env = ctx.backend.make_env(ctx.task, 1, _unheard)
-    names = ctx.task.controller.features
-    perception = WorldModelPerception(vision, memory, env.spec.action, names, 1)
+def _play(agent: Agent, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
+    env = agent.make_env(1)
     try:
-        return _film(env, perception, _controller(ctx, vision, memory), seed, max_steps)
+        return _film(env, agent.player(1), seed, max_steps)
     finally:
         env.close()
 
 
-def _film(
-    env: VectorEnv, perception: Perception, controller: Controller, seed: int, max_steps: int = 0
-) -> tuple[Episode, Film]:
+def _film(env: VectorEnv, policy: Policy, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
     film = Film()
-    policy = ControllerPolicy(perception, controller)
     episode = run_episodes(env, policy, [seed], max_steps=max_steps, recorder=film.record)[0]
     return episode, film
-
-
-def _controller(ctx: StageContext, vision: Vision, memory: Memory) -> Controller:
-    features = ctx.num_features(vision, memory)
-    controller = ctx.backend.make_controller(ctx.task, ctx.spec.action, features)
-    controller.set_parameters(ctx.completed("controller").arrays["parameters"])
-    return controller
-
-
-def _unheard(text: str) -> None:
-    """Notices were shown when the run built the same environment."""

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum.insight.vision_probe import Readout
-from models.interfaces import Float, Memory
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Float
 
 Curve = NDArray[np.float64]
 
@@ -79,7 +80,7 @@ class _Starts:
 
 
 def open_loop(
-    memory: Memory,
+    world: WorldModel,
     latents: Float,
     actions: Float,
     mask: np.ndarray,
@@ -96,7 +97,7 @@ def open_loop(
     """Measures M's forecasts on sequences that it has not learned from.
 
     Args:
-        memory: M; it is only read.
+        world: whose M is measured; it is only read.
         latents: `[B, T+1, Z]`, those of a `SequenceBatch`; V's means give the plainest numbers.
         actions: `[B, T, A]`, encoded.
         mask: `[B, T]`, zero after an episode's end.
@@ -112,13 +113,13 @@ def open_loop(
         ValueError: shapes disagree, or no sequence has warm_up + horizon real steps.
     """
     _check(latents, actions, mask, warm_up, horizon)
-    starts = _warmed(memory, latents, actions, np.asarray(mask), warm_up, horizon, stride)
+    starts = _warmed(world, latents, actions, np.asarray(mask), warm_up, horizon, stride)
     if (readout is None) != (positions is None) or (readout is None) != (visible is None):
         raise ValueError("a readout needs positions and visibility, and they need a readout")
     truth = latents[starts.sequence[:, None], starts.step[:, None] + np.arange(horizon + 1)]
     forecasts = {
-        "likely": _dreams(memory, truth, actions, starts, horizon, LOW_TEMPERATURE, 1, rng),
-        "mean": _dreams(memory, truth, actions, starts, horizon, 1.0, samples, rng),
+        "likely": _dreams(world, truth, actions, starts, horizon, LOW_TEMPERATURE, 1, rng),
+        "mean": _dreams(world, truth, actions, starts, horizon, 1.0, samples, rng),
         **_baselines(latents, starts, horizon),
     }
     real = np.concatenate([np.asarray(mask)[:, :1] > 0, np.asarray(mask) > 0], axis=1)
@@ -136,7 +137,7 @@ def open_loop(
 
 
 def _warmed(
-    memory: Memory,
+    world: WorldModel,
     latents: Float,
     actions: Float,
     mask: np.ndarray,
@@ -146,7 +147,7 @@ def _warmed(
 ) -> _Starts:
     """Leads M through the sequences and keeps its state wherever a forecast starts."""
     lengths = (np.cumprod(mask > 0, axis=1)).sum(axis=1)
-    state = memory.initial_state(len(latents))
+    state = world.begin(len(latents))
     last = int(lengths.max(initial=0)) - horizon
     sequences: list[np.ndarray] = []
     steps: list[np.ndarray] = []
@@ -158,7 +159,7 @@ def _warmed(
             steps.append(np.full(len(here), step))
             states.append(state[here])
         if step < last:
-            state = memory.step(state, latents[:, step], actions[:, step])
+            state = world.remember(state, latents[:, step], actions[:, step])
     if not sequences:
         raise ValueError(
             f"the longest of {len(latents)} sequences has {last + horizon} real steps, expected "
@@ -168,7 +169,7 @@ def _warmed(
 
 
 def _dreams(
-    memory: Memory,
+    world: WorldModel,
     truth: Float,
     actions: Float,
     starts: _Starts,
@@ -186,8 +187,9 @@ def _dreams(
         z, state = truth[copies, 0], starts.states[copies]
         sequence, step = starts.sequence[copies], starts.step[copies]
         for k in range(horizon):
-            state = memory.step(state, z, actions[sequence, step + k])
-            z = memory.predict(state, z, temperature, rng).latents
+            taken = actions[sequence, step + k]
+            state, imagined = world.imagine(state, z, taken, temperature, rng)
+            z = imagined.latents
             found[rows, k] = z.reshape(len(rows), samples, -1).mean(axis=1)
     return found
 

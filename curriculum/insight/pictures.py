@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from curriculum.insight.drawing import Draw, Picture, enlarge, strip
-from models.interfaces import Float, Frames, Memory, Vision
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Float, Frames, Vision
 
 MOVED = 0.02
 """Change of a value, of 1, that counts as movement; `models.vae.ConvVAE` says so too."""
@@ -74,8 +75,7 @@ def vision_picture(
 
 
 def memory_picture(
-    vision: Vision,
-    memory: Memory,
+    world: WorldModel,
     observations: np.ndarray,
     actions: Float,
     starts: Sequence[int],
@@ -92,7 +92,7 @@ def memory_picture(
     seen nothing real since the start. M follows the whole episode up to each.
 
     Args:
-        vision, memory: V and M; they are only read.
+        world: V and M; they are only read.
         observations: `[T+1, ...]` of one episode.
         actions: `[T, A]`, encoded.
         starts: steps at which dreams begin, each at most T - dream_steps.
@@ -109,42 +109,42 @@ def memory_picture(
             f"dreams of {dream_steps} steps were asked for from {list(starts)}, expected at least "
             f"one start and each from 0 to {len(actions) - dream_steps}"
         )
-    latents = vision.encode(observations)
-    states, next_latents = _followed(memory, latents, actions, temperature, rng)
+    latents = world.observe(observations)
+    states, next_latents = _followed(world, latents, actions, temperature, rng)
     shown = np.linspace(1, dream_steps, min(COLUMNS, dream_steps)).round().astype(int)
     rows: list[tuple[str, list[Picture]]] = []
     for start in starts:
         taken = actions[start : start + dream_steps]
-        dreamed = _dream(memory, latents[start], states[start], taken, temperature, rng)
+        dreamed = _dream(world, latents[start], states[start], taken, temperature, rng)
         seen = (
             (f"real {start}+", observations[start + shown]),
-            ("1 step", vision.decode(next_latents[start + shown - 1])),
-            ("dream", vision.decode(dreamed[shown - 1])),
+            ("1 step", world.draw(next_latents[start + shown - 1])),
+            ("dream", world.draw(dreamed[shown - 1])),
         )
         rows += [(name, [draw(one) for one in some]) for name, some in seen]
     return strip(rows)
 
 
 def _followed(
-    memory: Memory,
+    world: WorldModel,
     latents: Float,
     actions: Float,
     temperature: float,
     rng: np.random.Generator,
 ) -> tuple[Float, Float]:
     """Returns M's states before each z_t `[T, S]`, and z_{t+1} predicted from them `[T, Z]`."""
-    state = memory.initial_state(1)
+    state = world.begin(1)
     states, predicted = [], []
     for t in range(len(actions)):
         states.append(state[0])
         now = latents[t : t + 1]
-        state = memory.step(state, now, actions[t : t + 1])
-        predicted.append(memory.predict(state, now, temperature, rng).latents[0])
+        state, imagined = world.imagine(state, now, actions[t : t + 1], temperature, rng)
+        predicted.append(imagined.latents[0])
     return np.stack(states), np.stack(predicted)
 
 
 def _dream(
-    memory: Memory,
+    world: WorldModel,
     latent: Float,
     state: Float,
     actions: Float,
@@ -155,7 +155,7 @@ def _dream(
     z, state = latent[None], state[None]
     dreamed = []
     for t in range(len(actions)):
-        state = memory.step(state, z, actions[t : t + 1])
-        z = memory.predict(state, z, temperature, rng).latents
+        state, imagined = world.imagine(state, z, actions[t : t + 1], temperature, rng)
+        z = imagined.latents
         dreamed.append(z[0])
     return np.stack(dreamed)

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.agent.work import Fitness, FitnessUnit
-from curriculum.learning.selection import Deployment
-from curriculum.stages.stage import StageContext, require
 from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
+from curriculum.config.schema import ControllerConfig
+from curriculum.envs.interface import ActionSpec
+from curriculum.errors import require
+from curriculum.learning.selection import Selection
+from curriculum.place import Place
+from curriculum.pool import Executor
+from curriculum.stops import Guard
 from models.interfaces import Controller, Float, Metrics, NonFiniteFitness, Solver
 
 
 @dataclass
-class Counters:
+class SearchCounters:
     """What the search has used; committed."""
 
     env_steps: int = 0
@@ -25,44 +29,55 @@ class Counters:
     checked: int = 0
 
 
-class Search:
-    """A solver, the space it searches and what it found; one `generation` after another.
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is searched in, and how long.
 
-    Args:
-        ctx: of the controller stage; its pool already knows V and M.
-        space: the parameters that are searched.
-        deployment: what was found before, and where what is found goes.
+    Attributes:
         generations: at most.
         in_dream: search inside M.
+        together: episodes that are played side by side.
         practised: what was done before, to be committed with what is found. Generations are told
             as the numbers that follow its `updates`, so no number of a stage is told twice.
         kept: arrays of that to be committed too, for the next round.
     """
 
+    generations: int
+    in_dream: bool
+    together: int
+    practised: Mapping[str, Any]
+    kept: Mapping[str, np.ndarray]
+
+
+class Search:
+    """A solver, the space it searches and what it found; one `generation` after another.
+
+    Args:
+        place: of the controller stage.
+        executor: plays candidates; it already knows V and M.
+        settings: of the task's controller.
+        plan: what is searched in, and how long.
+        solver: asks and is told.
+        space: the parameters that are searched.
+        selection: what was found before, and where what is found goes.
+    """
+
     def __init__(
         self,
-        ctx: StageContext,
+        place: Place,
+        executor: Executor,
+        settings: ControllerConfig,
+        plan: SearchPlan,
+        solver: Solver,
         space: SearchSpace,
-        deployment: Deployment,
-        *,
-        generations: int,
-        in_dream: bool,
-        practised: Mapping[str, Any] | None = None,
-        kept: Mapping[str, np.ndarray] | None = None,
+        selection: Selection,
     ) -> None:
-        self._ctx = ctx
-        self._practised = dict(practised or {})
-        self._kept = dict(kept or {})
-        self._first = int(self._practised.get("updates", 0))
-        self._settings = ctx.task.controller
-        self._space = space
-        self._generations = generations
-        self.in_dream = in_dream
-        self._solver: Solver = ctx.backend.make_solver(
-            ctx.task, space.start, space.scales, ctx.model_seed(f"solver-{ctx.round}")
-        )
-        self.counters = Counters(checked=self._first)
-        self._deployment = deployment
+        self._place, self._executor = place, executor
+        self._settings, self.plan = settings, plan
+        self._solver, self._space, self._selection = solver, space, selection
+        self._first = int(plan.practised.get("updates", 0))
+        self._guard = Guard(place.barrier, self.save)
+        self.counters = SearchCounters(checked=self._first)
 
     @property
     def generation(self) -> int:
@@ -72,14 +87,14 @@ class Search:
     @property
     def over(self) -> bool:
         """Whether the target is confirmed, or the generations are spent and checked."""
-        spent = self._solver.generation >= self._generations
-        return self._deployment.confirmed or (spent and not self.check_due)
+        spent = self._solver.generation >= self.plan.generations
+        return self._selection.confirmed or (spent and not self.check_due)
 
     @property
     def check_due(self) -> bool:
         """Whether the mean of this generation has to play fresh real episodes before the next."""
         generation, every = self._solver.generation, self._settings.check_every
-        due = generation >= self._generations or (every > 0 and generation % every == 0)
+        due = generation >= self.plan.generations or (every > 0 and generation % every == 0)
         return due and self._number > self.counters.checked
 
     @property
@@ -89,37 +104,36 @@ class Search:
 
     def resume(self) -> None:
         """Continues from this stage's newest commit, if a search made it."""
-        commit = self._ctx.store.latest()
+        commit = self._place.store.latest()
         if commit is None or "generation" not in commit.meta:
             return
         self._solver.load_state(commit.part("solver"))
-        self.counters = Counters(**commit.meta["counters"])
-        self._deployment.load(commit.meta["deployment"], commit.arrays["parameters"])
+        self.counters = SearchCounters(**commit.meta["counters"])
+        self._selection.load(commit.meta["deployment"], commit.arrays)
 
     def run(self) -> None:
         """Searches until the target is confirmed or the generations are spent."""
         while not self.over:
-            if self.check_due:
-                self._check()
-            else:
-                self._generation()
+            self._check() if self.check_due else self._generation()
+            self._guard.reached()
 
     def statistics(self) -> Metrics:
         """Returns the solver's."""
         return self._solver.statistics()
 
     def save(self, complete: bool = False) -> None:
-        """Commits solver, counters and the parameters to deploy."""
-        arrays = {f"solver/{k}": v for k, v in self._solver.state().items()} | self._kept
-        arrays["parameters"] = self._deployment.parameters
+        """Commits solver, counters and what is deployed."""
+        arrays = {f"solver/{k}": v for k, v in self._solver.state().items()}
+        arrays |= {**self.plan.kept, **self._selection.learned}
+        practised = dict(self.plan.practised)
         meta = {
             "counters": dict(vars(self.counters)),
-            "deployment": self._deployment.meta(),
+            "deployment": self._selection.meta(),
             "generation": self._number,
-            "rollbacks": self._practised.get("rollbacks", 0),
-            "practised": self._practised,
+            "rollbacks": practised.get("rollbacks", 0),
+            "practised": practised,
         }
-        self._ctx.store.save(arrays, meta, complete=complete)
+        self._place.store.save(arrays, meta, complete=complete)
 
     def _generation(self) -> None:
         """One ask, one evaluation of all candidates, one tell."""
@@ -130,56 +144,51 @@ class Search:
             self._solver.tell(fitness)
         except NonFiniteFitness as e:
             require(False, f"generation {self._solver.generation} scored NaN: {e}")
-        if self.in_dream:
+        if self.plan.in_dream:
             self.counters.dream_steps += steps
         else:
             self.counters.env_steps += steps
         self._report(fitness)
-        self._ctx.barrier.reached(self.save)
 
     def _measure(self, candidates: np.ndarray) -> tuple[np.ndarray, int]:
         """Returns scores `[popsize, K]` and the number of steps they took."""
-        settings, ctx = self._settings, self._ctx
-        generation = self._solver.generation
-        seeds = ctx.env_seeds("fitness", generation, count=settings.rollouts_per_candidate)
+        settings = self._settings
+        count = settings.rollouts_per_candidate
+        seeds = self._place.env_seeds("fitness", self._solver.generation, count=count)
         units = [
-            FitnessUnit(part, tuple(seeds), settings.max_steps_per_rollout, self.in_dream)
+            FitnessUnit(part, tuple(seeds), settings.max_steps_per_rollout, self.plan.in_dream)
             for part in np.array_split(candidates, self._num_units(len(candidates)))
         ]
-        results: list[Fitness] = ctx.pool.map(
+        results: list[Fitness] = self._executor.map(
             measure_fitness,
             units,
-            on_wait=lambda: ctx.barrier.may_stop(self.save),
-            on_result=lambda number, result: ctx.barrier.may_stop(self.save),
+            on_wait=self._guard.may_stop,
+            on_result=lambda number, result: self._guard.may_stop(),
         )
         scores = np.concatenate([r.scores for r in results])
         return scores, int(sum(r.steps.sum() for r in results))
 
     def _num_units(self, candidates: int) -> int:
         """Cuts a generation by configuration alone, so that results never depend on workers."""
-        task = self._ctx.task
-        together = task.dream.num_envs if self.in_dream else task.env.num_envs
         episodes = candidates * self._settings.rollouts_per_candidate
-        return min(candidates, -(-episodes // together))
+        return min(candidates, -(-episodes // self.plan.together))
 
     def _check(self) -> None:
         """Has the mean play fresh real episodes."""
-        number = self._number
         mean = self._space.expand(self._solver.mean()[None])[0]
-        self._deployment.check(mean, number, self.save)
-        self.counters.checked = number
-        self._ctx.barrier.reached(self.save)
+        self._selection.check({"parameters": mean}, self._number, self._guard)
+        self.counters.checked = self._number
 
     def _report(self, fitness: np.ndarray) -> None:
-        number = self._solver.generation
         statistics = self._solver.statistics()
-        before = float(self._practised.get("env_steps", 0))
+        before = float(self.plan.practised.get("env_steps", 0))
         facts = {"fitness": float(fitness.mean()), "sigma": statistics["sigma"]}
-        if np.isfinite(self._deployment.best_check):
-            facts["check"] = self._deployment.best_check
-        self._ctx.say(number, self._generations, "generations", **facts)
-        used = before + self.counters.env_steps + self._deployment.env_steps
-        self._ctx.record("metrics", step=self._number, values={**statistics, "env_steps": used})
+        if np.isfinite(self._selection.best_check):
+            facts["check"] = self._selection.best_check
+        generation = self._solver.generation
+        self._place.say(generation, self.plan.generations, "generations", **facts)
+        used = before + self.counters.env_steps + self._selection.env_steps
+        self._place.record("metrics", step=self._number, values={**statistics, "env_steps": used})
 
 
 class SearchSpace:
@@ -188,25 +197,24 @@ class SearchSpace:
     The log-std head of a continuous controller is left out: no greedy action depends on it.
 
     Args:
-        ctx: of the controller stage.
+        settings: of the task's controller.
+        action: the action space.
         controller: C with the parameters to start from.
-        features: F.
         hidden: R.
         last_layer: search the last layer alone.
     """
 
     def __init__(
         self,
-        ctx: StageContext,
+        settings: ControllerConfig,
+        action: ActionSpec,
         controller: Controller,
-        features: int,
         hidden: int,
         *,
         last_layer: bool = False,
     ) -> None:
         full = controller.get_parameters().astype(np.float64)
-        settings = ctx.task.controller
-        action = ctx.spec.action
+        features = controller.num_features
         outputs = action.size * (2 if action.kind == "continuous" else 1)
         widths = [features, *settings.hidden_sizes, outputs]
         scales, searched = [], []

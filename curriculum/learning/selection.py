@@ -1,4 +1,4 @@
-"""What a controller stage deploys: the parameters with the best check.
+"""Which of the agents that were learned is deployed: the one with the best check.
 
 A check plays fresh real episodes. A score that would end the stage is confirmed by as many again,
 so that luck does not end it; one below that costs no more real steps than it has. Where training
@@ -12,73 +12,90 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.agent.agent import agent_part
 from curriculum.agent.episodes import Episode
-from curriculum.stages.evaluate import mean_score, play
-from curriculum.stages.stage import StageContext
-from models.interfaces import Float
+from curriculum.agent.playing import mean_score
+from curriculum.place import Place
+from curriculum.stops import Guard
+from models.interfaces import State
 
 GLANCE = 4
 """Episodes after which a check that came too soon may end."""
 
+Play = Callable[[State, Sequence[int], Guard], list[Episode]]
+"""Plays an episode of an agent, given what it has learned, per seed."""
 
-class Deployment:
-    """The best parameters so far, and the checks that say so; all of it is committed.
+
+class Selection:
+    """The best agent so far, and the checks that say so; all of it is committed.
 
     Args:
-        ctx: of the stage; its pool already knows V and M.
-        parameters: what is deployed before any check, `[P]`.
+        place: of the stage.
+        play: plays the episodes of checks.
+        learned: what is deployed before any check; see `Agent.state`.
+        target: the score that passes.
+        margin: by what share of its size a confirmed check has to beat it to end the stage.
+        episodes: of a check.
     """
 
-    def __init__(self, ctx: StageContext, parameters: Float) -> None:
-        self._ctx = ctx
-        self.parameters = parameters
+    def __init__(
+        self,
+        place: Place,
+        play: Play,
+        learned: State,
+        *,
+        target: float,
+        margin: float,
+        episodes: int,
+    ) -> None:
+        self._place, self._play = place, play
+        self._episodes = episodes
+        self.learned = learned
         self.best_check = -np.inf
         self.confirmed = False
         self.checks: list[list[float]] = []
         """One `[number, mean score]` per check."""
         self.env_steps = 0
-        self.target = ctx.target
-        self.goal = ctx.target + ctx.task.controller.stop_margin * abs(ctx.target)
+        self.target = target
+        self.goal = target + margin * abs(target)
         """The check, confirmed, that the stage is over with."""
 
-    def check(
-        self, parameters: Float, number: int, save: Callable[[], None], *, glance: bool = False
-    ) -> float:
-        """Plays fresh real episodes and deploys the parameters if they are better.
+    def check(self, learned: State, number: int, guard: Guard, *, glance: bool = False) -> float:
+        """Plays fresh real episodes and deploys an agent if it is better.
 
         Args:
-            parameters: `[P]`.
+            learned: what it has learned.
             number: names the check, and with it its seeds.
-            save: commits what stands; called where the run may have to stop.
+            guard: of whoever asks. Nothing of a check is counted before it is over, so after a
+                stop it is played again.
             glance: end it after `GLANCE` episodes if these leave the goal out of reach. What was
                 seen so briefly is not deployed.
 
         Returns:
             The mean score, of the confirmation too if there was one.
         """
-        ctx = self._ctx
-        seeds = ctx.env_seeds("check", number, count=ctx.task.controller.check_episodes)
+        seeds = self._place.env_seeds("check", number, count=self._episodes)
         first = GLANCE if glance else len(seeds)
-        played = self._play(parameters, save, seeds[:first])
+        played = self._play(learned, seeds[:first], guard)
         hopeless = len(played) < len(seeds) and self._out_of_reach(played)
         if len(played) < len(seeds) and not hopeless:
-            played += self._play(parameters, save, seeds[first:])
+            played += self._play(learned, seeds[first:], guard)
         score = mean_score(played)
         if not hopeless and score >= self.goal:
-            confirming = ctx.env_seeds("confirm", number, count=len(seeds))
-            played += self._play(parameters, save, confirming)
+            confirming = self._place.env_seeds("confirm", number, count=len(seeds))
+            played += self._play(learned, confirming, guard)
             score = mean_score(played)
             self.confirmed = score >= self.goal
         if not hopeless and score > self.best_check:
             self.best_check = score
-            self.parameters = parameters.astype(np.float32)
+            self.learned = learned
         self.checks.append([float(number), score])
         self.env_steps += sum(e.steps for e in played)
-        ctx.record("check", generation=number, score=score, target=ctx.target)
+        self._place.record("check", generation=number, score=score, target=self.target)
         return score
 
     def meta(self) -> dict[str, Any]:
-        """Returns all but the parameters, as JSON-compatible facts for a commit."""
+        """Returns all but what is deployed, as JSON-compatible facts for a commit."""
         best = self.best_check if np.isfinite(self.best_check) else None
         return {
             "best_check": best,
@@ -87,29 +104,16 @@ class Deployment:
             "check_steps": self.env_steps,
         }
 
-    def load(self, meta: Mapping[str, Any], parameters: np.ndarray) -> None:
-        """Goes on from what `meta` gave, and the parameters deployed then."""
+    def load(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `meta` gave, and from the arrays that a commit held beside it."""
         self.best_check = -np.inf if meta["best_check"] is None else meta["best_check"]
         self.confirmed = meta["confirmed"]
         self.checks = [list(check) for check in meta["checks"]]
         self.env_steps = meta["check_steps"]
-        self.parameters = np.array(parameters, np.float32)
+        self.learned = {name: np.array(array) for name, array in agent_part(arrays).items()}
 
     def _out_of_reach(self, played: Sequence[Episode]) -> bool:
         """Whether the goal is further from the episodes' mean than two of its standard errors."""
         scores = np.array([e.score for e in played])
         error = scores.std(ddof=1) / np.sqrt(len(scores))
         return bool(scores.mean() + 2.0 * error < self.goal)
-
-    def _play(
-        self, parameters: Float, save: Callable[[], None], seeds: Sequence[int]
-    ) -> list[Episode]:
-        ctx = self._ctx
-        return play(
-            ctx,
-            parameters,
-            seeds,
-            sampled=ctx.task.evaluate.sampled,
-            # Nothing of a check is counted before it is over, so it can be played again.
-            on_more=lambda played: ctx.barrier.may_stop(save),
-        )

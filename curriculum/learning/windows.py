@@ -10,27 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from curriculum.errors import StageFailure
-from curriculum.learning.healing import (
-    MAX_IN_A_ROW,
-    MAX_ROLLBACKS,
-    RATE_FACTOR,
-    Progress,
-    Shortage,
-    go_on_in_room,
-    has_exploded,
-    loss_limit,
-    make_room,
-)
+from curriculum.learning.explosion import LossHistory
+from curriculum.learning.healing import Healer, Health
+from curriculum.place import Place
 from curriculum.records.resources import out_of_memory
-from curriculum.stages.stage import StageContext
-from models.interfaces import Descends, Metrics, NonFiniteLoss, OutOfDeviceMemory, State
+from models.interfaces import Descends, Metrics, NonFiniteLoss, State
 
 MAX_REFUSED = 10
 """Updates that a learner without a learning rate may refuse in a row before it is given up."""
@@ -88,6 +79,56 @@ def planned_updates(shuffle: Shuffle, epochs: int, max_steps: int, single_pass: 
     return min(planned, max_steps) if max_steps else planned
 
 
+@dataclass(frozen=True)
+class WindowCounters:
+    """Where learning stands at a boundary between two windows.
+
+    Attributes:
+        updates: made so far.
+        refused: of these, refused for a NaN (learners without a learning rate).
+        refused_in_a_row: refused since the last one that was not.
+        losses: of the windows before.
+        metrics: means of the last window.
+    """
+
+    updates: int = 0
+    refused: int = 0
+    refused_in_a_row: int = 0
+    losses: LossHistory = field(default_factory=LossHistory)
+    metrics: Metrics = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> WindowCounters:
+        """Reads what `meta_of` gave, from a commit."""
+        counts = {name: meta.get(name, 0) for name in ("updates", "refused", "refused_in_a_row")}
+        losses = LossHistory(meta.get("first_loss"), tuple(meta.get("losses", ())))
+        return cls(**counts, losses=losses, metrics=dict(meta.get("metrics", {})))
+
+
+def meta_of(
+    counters: WindowCounters, health: Health | None = None, learning_rate: float = 0.0
+) -> dict[str, Any]:
+    """Returns where learning stands, as JSON-compatible facts for a commit.
+
+    Args:
+        counters: of its windows.
+        health: of its learner; that of one which nothing has happened to if None.
+        learning_rate: as it is now; 0 for learners that have none.
+    """
+    healed = (health or Health()).meta()
+    del healed["rate_factor"]
+    return {
+        **healed,
+        "updates": counters.updates,
+        "refused": counters.refused,
+        "refused_in_a_row": counters.refused_in_a_row,
+        "first_loss": counters.losses.first,
+        "losses": list(counters.losses.last),
+        "learning_rate": learning_rate,
+        "metrics": dict(counters.metrics),
+    }
+
+
 class Learned(NamedTuple):
     """What learning ended with: mean metrics of the last window, facts, and meta to commit."""
 
@@ -97,12 +138,12 @@ class Learned(NamedTuple):
 
 
 def learn(
-    ctx: StageContext, learner: Learner, updates: int, update: Callable[[int], Metrics]
+    place: Place, learner: Learner, updates: int, update: Callable[[int], Metrics]
 ) -> Learned:
     """Makes the updates that are still to be made, then calls `finish`.
 
     Args:
-        ctx: of the stage; its newest commit is where learning goes on.
+        place: of the stage; its newest commit is where learning goes on.
         learner: V or M.
         updates: how many there are in all.
         update: makes update `n` and returns its metrics.
@@ -110,14 +151,13 @@ def learn(
     Raises:
         StageFailure: learning went wrong and would not be mended, or memory does not suffice.
     """
-    course = _Course(ctx, learner, updates, update)
+    windows = _Windows(place, learner, updates, update)
     try:
-        course.run()
+        windows.run()
         finished = learner.finish()
     except MemoryError as e:
-        raise out_of_memory(f"stage {ctx.stage} ran out of memory", e) from e
-    progress = course.progress
-    return Learned({**progress.metrics, **finished}, progress.facts(), progress.meta())
+        raise out_of_memory(f"stage {place.stage} ran out of memory", e) from e
+    return Learned({**windows.counters.metrics, **finished}, windows.facts(), windows.meta())
 
 
 def mean_metrics(many: Sequence[Metrics]) -> Metrics:
@@ -126,7 +166,7 @@ def mean_metrics(many: Sequence[Metrics]) -> Metrics:
     return {name: float(np.mean([m[name] for m in many if name in m])) for name in names}
 
 
-class _Course:
+class _Windows:
     """Windows of updates, one after another, each kept or done again as a whole.
 
     Between windows nothing is half done, so only there is something to commit. A stop inside a
@@ -136,127 +176,116 @@ class _Course:
 
     def __init__(
         self,
-        ctx: StageContext,
+        place: Place,
         learner: Learner,
         updates: int,
         update: Callable[[int], Metrics],
     ) -> None:
-        self._ctx, self._learner = ctx, learner
+        self._place, self._learner = place, learner
         self._updates, self._update = updates, update
         self._descends = learner if isinstance(learner, Descends) else None
-        self.progress = self._resume()
+        self._rate = self._descends.learning_rate if self._descends else 0.0
+        self._healer = Healer(learner, place.record, f"stage {place.stage}")
+        self.counters = WindowCounters()
+        self._resume()
         self._good = learner.state()
-        self._first, self._began = self.progress.updates, time.monotonic()
+        self._first, self._began = self.counters.updates, time.monotonic()
 
     def run(self) -> None:
         """Makes all updates that are left."""
-        while self.progress.updates < self._updates:
-            self._ctx.barrier.reached(self._save)
+        while self.counters.updates < self._updates:
+            self._place.barrier.reached(self._save)
             self._window()
 
-    def _resume(self) -> Progress:
-        commit = self._ctx.store.latest()
-        rate = self._descends.learning_rate if self._descends else 0.0
+    def meta(self) -> dict[str, Any]:
+        """Returns what to commit besides the learner's state."""
+        health = self._healer.health
+        return meta_of(self.counters, health, self._rate * health.rate_factor)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a reader of a result wants to know."""
+        meta = self.meta()
+        names = ("updates", "refused", "rollbacks", "learning_rate", "parts", "device")
+        return {name: meta[name] for name in names}
+
+    def _resume(self) -> None:
+        commit = self._place.store.latest()
         if commit is None:
-            return Progress(learning_rate=rate)
-        progress = Progress.from_meta(commit.meta)
-        if self._descends is not None:
-            go_on_in_room(self._descends, progress.parts, progress.device)
-            self._descends.learning_rate = progress.learning_rate or rate
+            return
+        self.counters = WindowCounters.of(commit.meta)
+        health = Health.of(commit.meta)
+        if self._descends is not None and commit.meta.get("learning_rate"):
+            # Halves of a rate, so the quotient is exact.
+            factor = commit.meta["learning_rate"] / self._rate
+            health = replace(health, rate_factor=factor)
+            self._descends.learning_rate = commit.meta["learning_rate"]
+        self._healer.load(health)
         self._learner.load_state(commit.arrays)
-        return progress
 
     def _save(self) -> None:
-        self._ctx.store.save(self._good, self.progress.meta())
+        self._place.store.save(self._good, self.meta())
 
     def _window(self) -> None:
-        start = self.progress.updates
+        start = self.counters.updates
         end = min(start - start % METRICS_EVERY + METRICS_EVERY, self._updates)
-        shortage = None
-        try:
-            self._make(start, end)
-        except (OutOfDeviceMemory, MemoryError) as e:
-            shortage = Shortage.of(e)
-        # Outside the handler, because the exception keeps what was on the device alive.
-        if shortage is not None:
-            self._make_room(shortage)
+        self._healer.fitted(partial(self._make, start, end), start, self._restore)
+
+    def _restore(self) -> None:
+        self._learner.load_state(self._good)
 
     def _make(self, start: int, end: int) -> None:
         """Makes the updates of a window and keeps them, or rolls back."""
         made: list[Metrics] = []
-        progress, barrier = self.progress, self._ctx.barrier
+        counters, barrier = self.counters, self._place.barrier
         for number in range(start, end):
             barrier.may_stop(self._save)
             try:
                 made.append(barrier.breaking_off(partial(self._update, number), self._save))
-                progress = replace(progress, refused_in_a_row=0)
+                counters = replace(counters, refused_in_a_row=0)
             except NonFiniteLoss as e:
                 if self._descends is not None:
-                    return self._roll_back(number, str(e))
-                progress = self._refuse(progress, number, e)
+                    return self._roll_back(self._descends, number, str(e))
+                counters = self._refuse(counters, number, e)
         losses = [m["loss"] for m in made if "loss" in m]
-        if self._descends is not None and has_exploded(losses, progress):
-            reason = f"mean loss {np.mean(losses):.6g} is above {loss_limit(progress):.6g}"
-            return self._roll_back(end, reason)
-        return self._keep(end, progress, mean_metrics(made))
+        if self._descends is not None and counters.losses.exploded(losses):
+            limit = counters.losses.limit()
+            reason = f"mean loss {np.mean(losses):.6g} is above {limit:.6g}"
+            return self._roll_back(self._descends, end, reason)
+        return self._keep(end, counters, mean_metrics(made))
 
-    def _keep(self, end: int, progress: Progress, metrics: Metrics) -> None:
-        remembered = progress.with_loss(metrics.get("loss"))
+    def _keep(self, end: int, counters: WindowCounters, metrics: Metrics) -> None:
+        losses = counters.losses.followed_by(metrics.get("loss"))
         self._good = self._learner.state()
-        self.progress = replace(progress, updates=end, in_a_row=0, metrics=metrics, **remembered)
+        self._healer.went_well()
+        self.counters = replace(counters, updates=end, metrics=metrics, losses=losses)
         if not metrics:
             return
         rate = (end - self._first) / max(time.monotonic() - self._began, 1e-9)
         loss = metrics.get("loss", float("nan"))
-        self._ctx.say(end, self._updates, "updates", loss=loss, rate=rate)
-        self._ctx.record("metrics", step=end, values=metrics)
+        self._place.say(end, self._updates, "updates", loss=loss, rate=rate)
+        self._place.record("metrics", step=end, values=metrics)
 
-    def _roll_back(self, at: int, reason: str) -> None:
-        learner, before = self._descends, self.progress
-        assert learner is not None
-        if before.in_a_row >= MAX_IN_A_ROW or before.rollbacks >= MAX_ROLLBACKS:
-            evidence = {**before.facts(), "at": at, "reason": reason, "losses": before.losses}
-            raise StageFailure(
-                f"learning went wrong again after {before.in_a_row} rollbacks in a row "
-                f"({before.rollbacks} in all): {reason}; lower the learning rate, or look at the "
-                f"data",
-                evidence,
-            )
-        self._learner.load_state(self._good)
-        learner.learning_rate *= RATE_FACTOR
-        self.progress = replace(
-            before,
-            rollbacks=before.rollbacks + 1,
-            in_a_row=before.in_a_row + 1,
-            learning_rate=learner.learning_rate,
-        )
-        self._ctx.record(
-            "rolled_back",
-            step=before.updates,
+    def _roll_back(self, learner: Descends, at: int, reason: str) -> None:
+        self._healer.went_wrong(
+            reason,
+            step=self.counters.updates,
             at=at,
-            reason=reason,
-            learning_rate=learner.learning_rate,
-            in_a_row=self.progress.in_a_row,
-            rollbacks=self.progress.rollbacks,
+            rate=self._rate,
+            advice="lower the learning rate, or look at the data",
+            evidence={**self.facts(), "losses": self.counters.losses.last},
         )
+        self._restore()
+        learner.learning_rate = self._rate * self._healer.health.rate_factor
 
-    def _refuse(self, progress: Progress, number: int, error: NonFiniteLoss) -> Progress:
-        in_a_row = progress.refused_in_a_row + 1
-        self._ctx.record("update_refused", step=number + 1, reason=str(error), in_a_row=in_a_row)
+    def _refuse(
+        self, counters: WindowCounters, number: int, error: NonFiniteLoss
+    ) -> WindowCounters:
+        in_a_row = counters.refused_in_a_row + 1
+        reason = str(error)
+        self._place.record("update_refused", step=number + 1, reason=reason, in_a_row=in_a_row)
         if in_a_row >= MAX_REFUSED:
             raise StageFailure(
                 f"{in_a_row} updates in a row met a NaN or infinite loss: look at the data",
                 {"step": number + 1},
             ) from error
-        return replace(progress, refused=progress.refused + 1, refused_in_a_row=in_a_row)
-
-    def _make_room(self, shortage: Shortage) -> None:
-        """Does the window again in smaller parts, or, when these are small, on the CPU."""
-        before = self.progress
-        self._learner.load_state(self._good)
-        event = make_room(self._learner, shortage, f"stage {self._ctx.stage}", before.facts())
-        assert self._descends is not None
-        parts = self._descends.parts
-        device = "cpu" if event == "moved_to_cpu" else before.device
-        self.progress = replace(before, parts=parts, device=device)
-        self._ctx.record(event, step=before.updates, parts=parts, reason=shortage.reason)
+        return replace(counters, refused=counters.refused + 1, refused_in_a_row=in_a_row)

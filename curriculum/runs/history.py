@@ -33,7 +33,7 @@ from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
 from curriculum.tasks import needs_of
 
-Place = tuple[Any, ...]
+StageKey = tuple[Any, ...]
 """Task, mode, round and stage."""
 
 _SHORTAGE = re.compile(
@@ -129,9 +129,9 @@ class History:
                 continue
         return None
 
-    def has_pictures(self, place: Place) -> bool:
+    def has_pictures(self, place: StageKey) -> bool:
         """Tells whether the pictures of a task's round were made, and are there."""
-        told = [e for e in self.ledger.events("media") if place_of(e)[:3] == place[:3]]
+        told = [e for e in self.ledger.events("media") if key_of(e)[:3] == place[:3]]
         paths = [path for event in told for path in event["paths"]]
         return bool(paths) and all((self.rundir.path / path).is_file() for path in paths)
 
@@ -147,10 +147,10 @@ class History:
                         used.add(path.parent, finished)
         return used
 
-    def failures(self, here: Place) -> list[Event]:
+    def failures(self, here: StageKey) -> list[Event]:
         """Returns the failed attempts of a stage, oldest first; a shortage of a moment is none."""
         told = self.ledger.events("stage_failed")
-        return [e for e in told if place_of(e) == here and not _was_short(e)]
+        return [e for e in told if key_of(e) == here and not _was_short(e)]
 
     def _events(self, name: str, task: TaskConfig) -> Iterator[Event]:
         return (e for e in self.ledger.events(name) if e.get("task") == task.name)
@@ -194,7 +194,7 @@ def begun_in(directory: Path) -> list[str]:
     return sorted({str(e.get("task")) for e in events if e.get("mode") in LADDER})
 
 
-def place_of(event: Mapping[str, Any]) -> Place:
+def key_of(event: Mapping[str, Any]) -> StageKey:
     """Returns the task, mode, round and stage that an event tells of."""
     return tuple(event.get(key) for key in ("task", "mode", "round", "stage"))
 

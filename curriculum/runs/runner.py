@@ -24,6 +24,7 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ComponentMissing, Shortage, StageFailure
 from curriculum.mode import Decision, Mode, decide, step_down
+from curriculum.place import Place
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Unwatched, Watcher, silent
 from curriculum.records.finished import Finished, StageResult, Used
@@ -31,7 +32,7 @@ from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
-from curriculum.runs.history import History, Place, Start, place_of
+from curriculum.runs.history import History, StageKey, Start, key_of
 from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision, work
 from curriculum.stages.stage import Stage, StageContext, reached
@@ -94,7 +95,7 @@ class Runner:
             RunIOError: the disk refused.
         """
         verdicts: list[Verdict] = []
-        self._told = {place_of(event) for event in self.ledger.events("stage_done")}
+        self._told = {key_of(event) for event in self.ledger.events("stage_done")}
         machine = self.machine
         starts = self._history.starts(machine.states, self.may_step_down, machine.details)
         self._begun = {name for name, start in starts.items() if start.kept is not None}
@@ -207,31 +208,38 @@ class Runner:
     def _context(
         self, task: TaskConfig, backend: Backend, spec: EnvSpec, number: int
     ) -> StageContext:
+        place = Place(
+            seed=self.config.seed,
+            task=task.name,
+            mode=backend.mode.value,
+            round=number,
+            stage=STAGE_NAMES[0],
+            simulated=backend.environment == "simulation",
+            rundir=self.rundir,
+            ledger=self.ledger,
+            barrier=self.barrier,
+            listener=self.listener,
+        )
         return StageContext(
+            place=place,
             config=self.config,
             task=fitted(task, backend),
             backend=backend,
             states=self.machine.states,
             spec=spec,
-            round=number,
-            stage=STAGE_NAMES[0],
-            rundir=self.rundir,
-            ledger=self.ledger,
-            pool=self._pool,
-            listener=self.listener,
-            barrier=self.barrier,
+            executor=self._pool,
         )
 
     def _stage(self, stage: Stage, ctx: StageContext, used: Used) -> StageResult | None:
         """Runs one stage, or takes what it did before; None if it is not among the chosen ones."""
         ctx = ctx.at(stage.NAME)
         mode = ctx.backend.mode.value
-        finished = Finished.read(ctx.directory)
+        finished = Finished.read(ctx.place.directory)
         if finished is not None:
-            where = (ctx.task.name, finished.mode or mode, ctx.round, ctx.stage)
+            where = (ctx.task.name, finished.mode or mode, ctx.place.round, ctx.place.stage)
             if where in self._told:
                 summary = finished.result.summary
-                ctx.record("stage_skipped", seconds=finished.seconds, result=summary)
+                ctx.place.record("stage_skipped", seconds=finished.seconds, result=summary)
             else:
                 # Its process died after the result was on the disk, before it could be told.
                 self._tell(ctx, finished)
@@ -244,9 +252,9 @@ class Runner:
             committing = {"commits": barrier.commits, "seconds": barrier.committing_s}
             spent = dict(barrier.stopwatch.seconds)
             finished = Finished(mode, time.monotonic() - started, result, committing, spent)
-            finished.write(ctx.directory)
+            finished.write(ctx.place.directory)
             self._tell(ctx, finished)
-        used.add(ctx.directory, finished)
+        used.add(ctx.place.directory, finished)
         return finished.result
 
     def _tell(self, ctx: StageContext, finished: Finished) -> None:
@@ -255,8 +263,8 @@ class Runner:
             "stage_done",
             task=ctx.task.name,
             mode=finished.mode or ctx.backend.mode.value,
-            round=ctx.round,
-            stage=ctx.stage,
+            round=ctx.place.round,
+            stage=ctx.place.stage,
             seconds=finished.seconds,
             result=result.summary,
             env_steps=result.env_steps,
@@ -266,7 +274,7 @@ class Runner:
             committing=finished.committing,
             spent=finished.spent,
         )
-        self._told.add(place_of(event))
+        self._told.add(key_of(event))
 
     def _retried(self, stage: Stage, ctx: StageContext) -> StageResult:
         """Runs a stage; attempts that failed before the process was killed are not given again.
@@ -280,12 +288,12 @@ class Runner:
         if len(before) > retries:
             raise StageFailure(before[-1]["reason"], before[-1]["evidence"])
         for attempt in range(len(before), retries + 1):
-            ctx.record("stage_started", attempt=attempt, resumed_at=_resumed_at(ctx))
+            ctx.place.record("stage_started", attempt=attempt, resumed_at=_resumed_at(ctx))
             self.barrier.start_stage(self.config.curriculum.stage_deadline_seconds)
             try:
                 return guarded(lambda: _run_verified(stage, ctx), f"stage {stage.NAME} failed")
             except (StageFailure, Shortage) as e:
-                ctx.record(
+                ctx.place.record(
                     "stage_failed",
                     attempt=attempt,
                     reason=e.reason,
@@ -339,7 +347,7 @@ class Runner:
 
 def _resumed_at(ctx: StageContext) -> dict[str, int] | None:
     """Returns how far the newest whole commit had come; damaged ones are for the stage to tell."""
-    return reached(ctx.store.latest(lambda text: None))
+    return reached(ctx.place.store.latest(lambda text: None))
 
 
 def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:
@@ -349,8 +357,9 @@ def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:
     return result
 
 
-def _here(ctx: StageContext) -> Place:
-    return ctx.task.name, ctx.backend.mode.value, ctx.round, ctx.stage
+def _here(ctx: StageContext) -> StageKey:
+    place = ctx.place
+    return place.task, place.mode, place.round, place.stage
 
 
 def _text(mode: Mode | None) -> str | None:

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from curriculum.agent.work import CollectUnit, Recording
+from curriculum.agent.work import CollectUnit, Recording, WorkSpec, collect_episodes
 from curriculum.datasets.episodes import EpisodeWriter
-from curriculum.stages.stage import StageContext, StageResult, require
-from curriculum.agent.work import CollectUnit, Recording, collect_episodes
+from curriculum.errors import require
+from curriculum.records.finished import StageResult
+from curriculum.stages.stage import LEARNING, StageContext
 
 NAME = "collect"
 
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs nothing in the first round, and the agent of the last round in later ones."""
-    if ctx.round > 0:
-        for stage in ("vision", "memory", "controller"):
-            ctx.completed(stage, ctx.round - 1)
+    if ctx.place.round > 0:
+        for stage in LEARNING:
+            ctx.place.completed(stage, ctx.place.round - 1)
 
 
 def run(ctx: StageContext) -> StageResult:
     """Plays, records and appends the episodes in order; goes on where the last commit ended."""
     collect = ctx.task.collect
-    count = collect.num_random_rollouts if ctx.round == 0 else collect.num_policy_rollouts
+    count = collect.num_random_rollouts if ctx.place.round == 0 else collect.num_policy_rollouts
     writer = _open_writer(ctx)
     start = writer.num_episodes
-    ctx.pool.refresh((_work(ctx),))
+    ctx.executor.refresh((_work(ctx),))
     in_order: dict[int, list[Recording]] = {}
     following = 0
 
@@ -35,15 +36,15 @@ def run(ctx: StageContext) -> StageResult:
         while following in in_order:
             _append(ctx, writer, in_order.pop(following))
             following += 1
-        ctx.say(writer.num_episodes, count, "episodes", steps=float(writer.num_steps))
-        ctx.barrier.reached(lambda: _save(ctx, writer))
+        ctx.place.say(writer.num_episodes, count, "episodes", steps=float(writer.num_steps))
+        ctx.place.barrier.reached(lambda: _save(ctx, writer))
 
     units = _units(ctx, start, count)
-    ctx.pool.map(
+    ctx.executor.map(
         collect_episodes,
         units,
         on_result=on_result,
-        on_wait=lambda: ctx.barrier.may_stop(lambda: _save(ctx, writer)),
+        on_wait=lambda: ctx.place.barrier.may_stop(lambda: _save(ctx, writer)),
         keep=False,
     )
     _save(ctx, writer, complete=True)
@@ -72,32 +73,28 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
 
 def _open_writer(ctx: StageContext) -> EpisodeWriter:
     writer = EpisodeWriter(
-        ctx.directory / "data",
+        ctx.place.directory / "data",
         observation_shape=ctx.spec.shape,
         observation_dtype="uint8" if ctx.spec.observation == "pixels" else "float32",
         action_size=ctx.spec.action.size,
     )
-    commit = ctx.store.latest()
+    commit = ctx.place.store.latest()
     writer.cut(commit.appended if commit else {})
     return writer
 
 
-def _work(ctx: StageContext):
-    if ctx.round == 0:
-        return ctx.work()
-    last = ctx.at(NAME, ctx.round - 1)
-    return ctx.work(vision=last.vision().state(), memory=last.memory().state())
+def _work(ctx: StageContext) -> WorkSpec:
+    before = ctx.place.round - 1
+    return ctx.work({} if before < 0 else ctx.learned("vision", "memory", round=before))
 
 
 def _units(ctx: StageContext, start: int, count: int) -> list[CollectUnit]:
-    seeds = ctx.env_seeds("episodes", count=count)
-    size = ctx.task.env.num_envs
-    parameters = None
-    if ctx.round > 0:
-        parameters = ctx.completed("controller", ctx.round - 1).arrays["parameters"]
-    path = (ctx.task.name, ctx.round, NAME)
+    seeds = ctx.place.env_seeds("episodes", count=count)
+    size, before = ctx.task.env.num_envs, ctx.place.round - 1
+    learned = None if before < 0 else ctx.learned("controller", round=before)
+    path = (ctx.task.name, ctx.place.round, NAME)
     return [
-        CollectUnit(path, first, tuple(seeds[first : min(first + size, count)]), parameters)
+        CollectUnit(path, first, tuple(seeds[first : min(first + size, count)]), learned)
         for first in range(start, count, size)
     ]
 
@@ -116,4 +113,4 @@ def _append(ctx: StageContext, writer: EpisodeWriter, recordings: list[Recording
 def _save(ctx: StageContext, writer: EpisodeWriter, complete: bool = False) -> None:
     writer.sync()
     meta = {"episodes": writer.num_episodes, "steps": writer.num_steps}
-    ctx.store.save({}, meta, complete=complete, appended=writer.lengths())
+    ctx.place.store.save({}, meta, complete=complete, appended=writer.lengths())

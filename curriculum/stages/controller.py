@@ -6,78 +6,71 @@ Whatever it learns in, what it deploys is chosen by checks on fresh real episode
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from curriculum.collecting.collector import (
-    Surroundings,
-    dreamed_surroundings,
-    real_surroundings,
-)
-from curriculum.agent.work import Fitness, FitnessUnit
+from curriculum.agent.agent import Agent
+from curriculum.agent.episodes import Episode
+from curriculum.agent.playing import even_unit_size, play
+from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
+from curriculum.collecting.practising import dreamed_collector, real_collector
+from curriculum.errors import require
+from curriculum.learning.learner import AgentLearner
+from curriculum.learning.loop import Loop
+from curriculum.learning.on_policy import OnPolicy
+from curriculum.learning.reporting import Reporter
+from curriculum.learning.schedule import Schedule
+from curriculum.learning.search import Search, SearchPlan, SearchSpace
+from curriculum.learning.selection import Selection
+from curriculum.records.finished import StageResult
+from curriculum.records.resources import out_of_memory
+from curriculum.stages.stage import StageContext, require_finite
+from curriculum.stops import Guard
 from curriculum.world.dream import DreamStarts
 from curriculum.world.starts import dream_starts
-from curriculum.datasets.sequences import Latents
-from curriculum.learning.ppo_loop import Practice
-from curriculum.learning.search import Search, SearchSpace
-from curriculum.learning.selection import Deployment
-from curriculum.records.resources import out_of_memory
-from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
-from models.interfaces import Controller, Memory, Metrics, PolicyLearner
+from models.interfaces import Metrics, State
 
 NAME = "controller"
 
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs a finished V and M of this round."""
-    ctx.completed("vision")
-    ctx.completed("memory")
+    ctx.place.completed("vision")
+    ctx.place.completed("memory")
 
 
 def run(ctx: StageContext) -> StageResult:
     """Learns until the target is confirmed or the budget is spent."""
-    vision, memory = ctx.vision(), ctx.memory()
-    settings, features = ctx.task.controller, ctx.num_features(vision, memory)
-    starts = _dream_starts(ctx, memory) if settings.train_in_dream else None
-    ctx.pool.refresh((ctx.work(vision=vision.state(), memory=memory.state(), starts=starts),))
-    template = _initial_controller(ctx, features)
-    deployment = Deployment(ctx, template.get_parameters())
-    learner = policy_learner(ctx, features)
+    settings = ctx.task.controller
+    agent = _initial_agent(ctx)
+    starts = _dream_starts(ctx, agent) if settings.train_in_dream else None
+    ctx.executor.refresh((ctx.work(agent.state(), starts),))
+    selection = _selection(ctx, agent)
+    learner = new_learner(ctx, agent)
     if learner is None:
-        space = SearchSpace(ctx, template, features, memory.hidden_size)
-        limits = {"generations": settings.generations, "in_dream": settings.train_in_dream}
-        return _searched(ctx, Search(ctx, space, deployment, **limits), deployment)
-    practised = _practised_before(ctx, deployment)
+        return _searched(ctx, new_search(ctx, agent, selection), selection)
+    practised = _practised_before(ctx, selection)
     if practised is None:
-        if starts is None:
-            surroundings = real_surroundings(ctx, vision, memory)
-        else:
-            surroundings = dreamed_surroundings(ctx, memory, starts)
-        practised = _practise(ctx, surroundings, memory, learner, template, deployment)
-        if not settings.polish_generations or deployment.confirmed:
-            return _result(ctx, deployment, practised)
-    template.set_parameters(deployment.parameters)
-    space = SearchSpace(ctx, template, features, memory.hidden_size, last_layer=True)
-    limits = {"generations": settings.polish_generations, "in_dream": False}
-    commit = ctx.store.latest()
-    learned_c = commit.part("learner") if commit else {}
-    kept = {f"learner/{name}": array for name, array in learned_c.items()}
-    search = Search(ctx, space, deployment, **limits, practised=asdict(practised), kept=kept)
-    return _searched(ctx, search, deployment, practised)
+        practised = _practise(ctx, agent, learner, selection, starts)
+        if not settings.polish_generations or selection.confirmed:
+            return _result(ctx, selection, practised)
+    agent.load(selection.learned)
+    ctx.executor.refresh((ctx.work(agent.state()),))
+    return _searched(ctx, new_search(ctx, agent, selection, practised), selection, practised)
 
 
 def verify_outputs(ctx: StageContext, result: StageResult) -> None:
-    """The deployed parameters are finite and learning has numbers to show for itself."""
+    """What is deployed is finite, and learning has numbers to show for itself."""
     require_finite(result.metrics, NAME)
-    parameters = ctx.completed(NAME).arrays["parameters"]
-    require(bool(np.isfinite(parameters).all()), "the controller's parameters are not finite")
+    for name, array in ctx.learned(NAME).items():
+        require(bool(np.isfinite(array).all()), f"the agent's {name} are not finite")
 
 
 @dataclass(frozen=True)
 class Practised:
-    """What practice by gradients used: updates, steps, training episodes, refused updates."""
+    """What learning by gradients used: updates, steps, training episodes, refused updates."""
 
     updates: int = 0
     env_steps: int = 0
@@ -86,104 +79,7 @@ class Practised:
     rollbacks: int = 0
 
 
-def _dream_starts(ctx: StageContext, memory: Memory) -> DreamStarts:
-    latents = Latents.open(ctx.at("encode").directory / "data")
-    first = ctx.task.dream.starts == "first"
-    return dream_starts(ctx.data(), latents, memory, ctx.rng("starts"), first=first)
-
-
-def _practise(
-    ctx: StageContext,
-    surroundings: Surroundings,
-    memory: Memory,
-    learner: PolicyLearner,
-    template: Controller,
-    deployment: Deployment,
-) -> Practised:
-    practice = Practice(ctx, surroundings, memory, learner, template, deployment)
-    try:
-        practice.begin()
-        practice.run()
-        practice.save(complete=not ctx.task.controller.polish_generations or deployment.confirmed)
-    except MemoryError as e:
-        raise out_of_memory(f"stage {ctx.stage} ran out of memory", e) from e
-    finally:
-        practice.close()
-    counters = practice.counters
-    used = (counters.updates, counters.env_steps, counters.dream_steps, counters.episodes)
-    return Practised(*used, counters.rollbacks)
-
-
-def _practised_before(ctx: StageContext, deployment: Deployment) -> Practised | None:
-    """Returns what was practised before the search that the newest commit is of, if it is.
-
-    The deployment is loaded then, because what is searched is the last layer of what it holds.
-    """
-    commit = ctx.store.latest()
-    if commit is None or not commit.meta.get("practised"):
-        return None
-    deployment.load(commit.meta["deployment"], commit.arrays["parameters"])
-    return Practised(**commit.meta["practised"])
-
-
-def _searched(
-    ctx: StageContext, search: Search, deployment: Deployment, before: Practised | None = None
-) -> StageResult:
-    search.resume()
-    search.run()
-    search.save(complete=True)
-    counters, used = search.counters, before or Practised()
-    where = "dream" if search.in_dream else ctx.backend.environment
-    words = f"{search.generation} generations in the {where} environment"
-    practised = replace(
-        used,
-        env_steps=used.env_steps + counters.env_steps,
-        dream_steps=used.dream_steps + counters.dream_steps,
-    )
-    return _result(ctx, deployment, practised, words, search.statistics())
-
-
-def _result(
-    ctx: StageContext,
-    deployment: Deployment,
-    used: Practised,
-    searched: str = "",
-    statistics: Metrics | None = None,
-) -> StageResult:
-    practised = f"{used.updates} updates by gradients" if used.updates else ""
-    words = ", ".join(part for part in (practised, searched) if part)
-    best = deployment.best_check
-    dreamed = (
-        {"dream_score": _dreamed(ctx, deployment)} if ctx.task.controller.train_in_dream else {}
-    )
-    inside = f", {dreamed['dream_score']:.1f} in dreams" if dreamed else ""
-    return StageResult(
-        summary=f"{words}, check {best:.1f} against {deployment.target:g}{inside}",
-        metrics={"best_check": best, **(statistics or {})},
-        env_steps=used.env_steps + deployment.env_steps,
-        dream_steps=used.dream_steps,
-        facts={
-            "checks": deployment.checks,
-            "parameters": int(deployment.parameters.size),
-            "updates": used.updates,
-            "training_episodes": used.episodes,
-            **dreamed,
-        },
-    )
-
-
-def _dreamed(ctx: StageContext, deployment: Deployment) -> float:
-    """Returns the mean score, in dreams of their own, of what is deployed, acting greedily.
-
-    Beside the score outside it tells how far C has learned to please M instead of the world.
-    """
-    seeds = tuple(ctx.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
-    unit = FitnessUnit(deployment.parameters[None], seeds, max_steps=0, dream=True)
-    played: list[Fitness] = ctx.pool.map(measure_fitness, [unit])
-    return float(played[0].scores.mean())
-
-
-def policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
+def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
     """Builds what learns by gradients, going on from the last round; None where a solver searches.
 
     A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).
@@ -191,22 +87,209 @@ def policy_learner(ctx: StageContext, features: int) -> PolicyLearner | None:
     make = ctx.backend.make_policy_learner
     if ctx.task.controller.solver != "ppo" or make is None:
         return None
-    learner = make(ctx.task, ctx.spec.action, features, ctx.model_seed("policy"))
-    if ctx.round > 0:
-        last = ctx.completed(NAME, ctx.round - 1)
+    seed, settings = ctx.place.model_seed("policy"), ctx.task.ppo
+    model = make(ctx.task, ctx.spec.action, agent.num_features, seed)
+    if ctx.place.round > 0:
+        last = ctx.place.completed(NAME, ctx.place.round - 1)
         state = last.part("learner")
         if state:
-            learner.load_state(state)
+            model.load_state(state)
         else:
-            learner.set_parameters(last.arrays["parameters"])
-    return learner
+            model.set_parameters(agent.controller.get_parameters())
+    return OnPolicy(model, settings.num_steps, settings.reuse, fresh=ctx.place.round == 0)
 
 
-def _initial_controller(ctx: StageContext, features: int) -> Controller:
-    """Starts from the last round's parameters, else at zero (linear) or small random weights."""
-    rng = ctx.rng("initial") if ctx.task.controller.hidden_sizes else None
-    controller = ctx.backend.make_controller(ctx.task, ctx.spec.action, features, rng)
-    if ctx.round > 0:
-        previous = ctx.completed(NAME, ctx.round - 1).arrays["parameters"]
-        controller.set_parameters(previous)
-    return controller
+def new_loop(
+    ctx: StageContext,
+    agent: Agent,
+    learner: AgentLearner,
+    selection: Selection,
+    starts: DreamStarts | None = None,
+) -> Loop:
+    """Builds the loop in which an agent learns by gradients.
+
+    Args:
+        ctx: of this stage.
+        agent: with V and M; its C is what plays.
+        learner: what learns.
+        selection: checks what is learned.
+        starts: where dreams begin; None learns in real environments.
+    """
+    settings, place = ctx.task.ppo, ctx.place
+    if starts is None:
+        collector = real_collector(place, ctx.config, ctx.task, ctx.backend, agent)
+    else:
+        collector = dreamed_collector(place, ctx.task, agent, starts)
+    steps = learner.steps_per_update * settings.num_envs
+    dreamed = starts is not None
+    schedule = Schedule(settings, settings.learning_rate, ctx.target, steps, dreamed=dreamed)
+    return Loop(
+        place,
+        agent,
+        collector,
+        learner,
+        schedule,
+        selection,
+        averaging=settings.averaging,
+        subscribers=(Reporter(place),),
+        # Dreams have no threads of their own, and are large enough for all of torch's.
+        **({} if dreamed else {"practising": ctx.backend.practising}),
+    )
+
+
+def new_search(
+    ctx: StageContext, agent: Agent, selection: Selection, practised: Practised | None = None
+) -> Search:
+    """Builds the search over C's parameters, or over its last layer after it was practised."""
+    settings, task, place = ctx.task.controller, ctx.task, ctx.place
+    polished = practised is not None
+    in_dream = settings.train_in_dream and not polished
+    commit = place.store.latest() if polished else None
+    learner = commit.part("learner") if commit else {}
+    space = SearchSpace(
+        settings,
+        ctx.spec.action,
+        agent.controller,
+        agent.world.hidden_size,
+        last_layer=polished,
+    )
+    plan = SearchPlan(
+        generations=settings.polish_generations if polished else settings.generations,
+        in_dream=in_dream,
+        together=task.dream.num_envs if in_dream else task.env.num_envs,
+        practised=asdict(practised) if practised else {},
+        kept={f"learner/{name}": array for name, array in learner.items()},
+    )
+    seed = place.model_seed(f"solver-{place.round}")
+    solver = ctx.backend.make_solver(task, space.start, space.scales, seed)
+    return Search(place, ctx.executor, settings, plan, solver, space, selection)
+
+
+def _initial_agent(ctx: StageContext) -> Agent:
+    """Starts C from the last round's parameters, else at zero (linear) or small random weights."""
+    rng = ctx.place.rng("initial") if ctx.task.controller.hidden_sizes else None
+    learned = ctx.learned("vision", "memory")
+    if ctx.place.round > 0:
+        before = ctx.learned(NAME, round=ctx.place.round - 1)
+        # V and M have gone on learning since then.
+        learned["parameters"] = before["parameters"]
+    return ctx.agent(learned, rng)
+
+
+def _dream_starts(ctx: StageContext, agent: Agent) -> DreamStarts:
+    first = ctx.task.dream.starts == "first"
+    rng = ctx.place.rng("starts")
+    return dream_starts(ctx.data(), ctx.latents(), agent.world, rng, first=first)
+
+
+def _selection(ctx: StageContext, agent: Agent) -> Selection:
+    settings, task = ctx.task.controller, ctx.task
+
+    def played(learned: State, seeds: Sequence[int], guard: Guard) -> list[Episode]:
+        return play(
+            ctx.place,
+            ctx.executor,
+            learned,
+            seeds,
+            unit_size=even_unit_size(len(seeds), task.env.num_envs),
+            sampled=task.evaluate.sampled,
+            on_more=lambda played: guard.may_stop(),
+        )
+
+    return Selection(
+        ctx.place,
+        played,
+        {"parameters": agent.controller.get_parameters()},
+        target=ctx.target,
+        margin=settings.stop_margin,
+        episodes=settings.check_episodes,
+    )
+
+
+def _practise(
+    ctx: StageContext,
+    agent: Agent,
+    learner: AgentLearner,
+    selection: Selection,
+    starts: DreamStarts | None,
+) -> Practised:
+    loop = new_loop(ctx, agent, learner, selection, starts)
+    try:
+        loop.begin()
+        loop.run()
+        loop.save(complete=not ctx.task.controller.polish_generations or selection.confirmed)
+    except MemoryError as e:
+        raise out_of_memory(f"stage {ctx.place.stage} ran out of memory", e) from e
+    finally:
+        loop.close()
+    used = loop.counters
+    return Practised(used.updates, used.env_steps, used.dream_steps, used.episodes, loop.rollbacks)
+
+
+def _practised_before(ctx: StageContext, selection: Selection) -> Practised | None:
+    """Returns what was practised before the search that the newest commit is of, if it is.
+
+    The selection is loaded then, because what is searched is the last layer of what it holds.
+    """
+    commit = ctx.place.store.latest()
+    if commit is None or not commit.meta.get("practised"):
+        return None
+    selection.load(commit.meta["deployment"], commit.arrays)
+    return Practised(**commit.meta["practised"])
+
+
+def _searched(
+    ctx: StageContext, search: Search, selection: Selection, before: Practised | None = None
+) -> StageResult:
+    search.resume()
+    search.run()
+    search.save(complete=True)
+    counters, used = search.counters, before or Practised()
+    where = "dream" if search.plan.in_dream else ctx.backend.environment
+    words = f"{search.generation} generations in the {where} environment"
+    practised = replace(
+        used,
+        env_steps=used.env_steps + counters.env_steps,
+        dream_steps=used.dream_steps + counters.dream_steps,
+    )
+    return _result(ctx, selection, practised, words, search.statistics())
+
+
+def _result(
+    ctx: StageContext,
+    selection: Selection,
+    used: Practised,
+    searched: str = "",
+    statistics: Metrics | None = None,
+) -> StageResult:
+    practised = f"{used.updates} updates by gradients" if used.updates else ""
+    words = ", ".join(part for part in (practised, searched) if part)
+    best = selection.best_check
+    dreamed = (
+        {"dream_score": _dreamed(ctx, selection)} if ctx.task.controller.train_in_dream else {}
+    )
+    inside = f", {dreamed['dream_score']:.1f} in dreams" if dreamed else ""
+    return StageResult(
+        summary=f"{words}, check {best:.1f} against {selection.target:g}{inside}",
+        metrics={"best_check": best, **(statistics or {})},
+        env_steps=used.env_steps + selection.env_steps,
+        dream_steps=used.dream_steps,
+        facts={
+            "checks": selection.checks,
+            "parameters": int(selection.learned["parameters"].size),
+            "updates": used.updates,
+            "training_episodes": used.episodes,
+            **dreamed,
+        },
+    )
+
+
+def _dreamed(ctx: StageContext, selection: Selection) -> float:
+    """Returns the mean score, in dreams of their own, of what is deployed, acting greedily.
+
+    Beside the score outside it tells how far C has learned to please M instead of the world.
+    """
+    seeds = tuple(ctx.place.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
+    unit = FitnessUnit(selection.learned["parameters"][None], seeds, max_steps=0, dream=True)
+    played: list[Fitness] = ctx.executor.map(measure_fitness, [unit])
+    return float(played[0].scores.mean())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from curriculum.agent.episodes import Episode
-from curriculum.agent.work import EpisodesUnit
-from curriculum.stages.stage import StageContext, StageResult, require, require_finite
-from curriculum.agent.work import EpisodesUnit, play_episodes
+from curriculum.agent.playing import even_unit_size, play
+from curriculum.errors import require
+from curriculum.records.finished import StageResult
+from curriculum.stages.stage import LEARNING, StageContext, require_finite
 
 NAME = "evaluate"
 
@@ -21,33 +22,35 @@ _DRAWN_TOGETHER = 1 << 20
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs V, M and C of this round."""
-    for stage in ("vision", "memory", "controller"):
-        ctx.completed(stage)
+    for stage in LEARNING:
+        ctx.place.completed(stage)
 
 
 def run(ctx: StageContext) -> StageResult:
     """Plays the evaluation episodes; what is played already is not played again."""
-    ctx.pool.refresh((ctx.work(vision=ctx.vision().state(), memory=ctx.memory().state()),))
-    parameters = ctx.completed("controller").arrays["parameters"]
-    settings = ctx.task.evaluate
-    commit = ctx.store.latest()
+    learned, settings = ctx.learned(), ctx.task.evaluate
+    ctx.executor.refresh((ctx.work(learned),))
+    commit = ctx.place.store.latest()
     names = [_policy(settings.sampled)] + [_policy(not settings.sampled)] * settings.both
     played = {name: _episodes(commit.arrays, name) if commit else [] for name in names}
 
     def save(complete: bool = False, **meta: Any) -> None:
         arrays = {k: v for name in names for k, v in _arrays(played[name], name).items()}
         meta["episodes"] = sum(len(episodes) for episodes in played.values())
-        ctx.store.save(arrays, meta, complete=complete)
+        ctx.place.store.save(arrays, meta, complete=complete)
 
     def keep(name: str, episodes: list[Episode]) -> None:
         played[name] = list(episodes)
-        ctx.barrier.reached(save)
+        ctx.place.barrier.reached(save)
 
+    seeds = ctx.place.env_seeds("episodes", count=settings.episodes)
     for name in names:
         played[name] = play(
-            ctx,
-            parameters,
-            ctx.env_seeds("episodes", count=settings.episodes),
+            ctx.place,
+            ctx.executor,
+            {},
+            seeds,
+            unit_size=even_unit_size(len(seeds), ctx.task.env.num_envs),
             sampled=name == _policy(True),
             before=played[name],
             on_more=partial(keep, name),
@@ -66,71 +69,10 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
     require(played == wanted, f"{played} evaluation episodes were played, expected {wanted}")
 
 
-def play(
-    ctx: StageContext,
-    parameters: np.ndarray,
-    seeds: Sequence[int],
-    *,
-    sampled: bool,
-    before: Sequence[Episode] = (),
-    on_more: Callable[[list[Episode]], None] = lambda played: None,
-) -> list[Episode]:
-    """Plays one full episode per seed, in batches cut by configuration alone.
-
-    Args:
-        ctx: its pool already knows V and M.
-        parameters: of the controller, `[P]`.
-        seeds: of the episodes.
-        sampled: draw actions from the policy instead of taking the most likely one.
-        before: episodes of the first seeds that were played already.
-        on_more: is told all episodes so far, in order, when there are more and about once a second.
-    """
-    played = list(before)
-    size = _unit_size(len(seeds), ctx.task.env.num_envs)
-    units = [
-        EpisodesUnit(parameters, tuple(seeds[i : i + size]), sampled)
-        for i in range(len(played), len(seeds), size)
-    ]
-    waiting: dict[int, list[Episode]] = {}
-    following = 0
-
-    def on_result(number: int, result: list[Episode]) -> None:
-        nonlocal following
-        waiting[number] = result
-        while following in waiting:
-            played.extend(waiting.pop(following))
-            following += 1
-        facts = {"score": mean_score(played)} if played else {}
-        ctx.say(len(played), len(seeds), "episodes", **facts)
-        on_more(played)
-
-    ctx.pool.map(
-        play_episodes,
-        units,
-        on_result=on_result,
-        on_wait=lambda: on_more(played),
-    )
-    return played
-
-
-def _unit_size(episodes: int, num_envs: int) -> int:
-    """Returns how many episodes a unit of work has: equal parts, an even number of them.
-
-    Users have two cores as often as not, and a game that is over is stepped on until its batch is.
-    """
-    parts = 2 * -(-episodes // (2 * num_envs))
-    return -(-episodes // parts)
-
-
-def mean_score(episodes: Sequence[Episode]) -> float:
-    """Returns the mean score of episodes."""
-    return float(np.mean([e.score for e in episodes]))
-
-
 def summarise(ctx: StageContext, scores: np.ndarray, steps: np.ndarray) -> StageResult:
     """Returns mean score, its bootstrap interval, and every score."""
     confidence = ctx.task.evaluate.confidence
-    low, high = bootstrap_interval(scores, confidence, ctx.rng("bootstrap"))
+    low, high = bootstrap_interval(scores, confidence, ctx.place.rng("bootstrap"))
     mean = float(scores.mean())
     facts: dict[str, Any] = {
         "score": mean,

@@ -21,6 +21,7 @@ from curriculum.insight.memory_horizon import open_loop
 from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
 from curriculum.insight.vision_probe import probe
 from curriculum.stages.stage import StageContext
+from curriculum.world.world_model import WorldModel
 from models.interfaces import Memory, Vision
 
 FEWEST_PROBE_ROWS, PROBE_ROWS = 400, 4000
@@ -48,7 +49,7 @@ def _tried(ctx: StageContext, look: Callable[[], dict[str, Any]]) -> dict[str, A
     try:
         return look()
     except (ValueError, ArithmeticError, LookupError, ImportError, ConfigError) as e:
-        ctx.record("insight_failed", reason=f"{type(e).__name__}: {e}")
+        ctx.place.record("insight_failed", reason=f"{type(e).__name__}: {e}")
         return {}
 
 
@@ -69,7 +70,7 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
         motion_weight=ctx.task.vae.motion_weight,
         background_weight=ctx.task.vae.background_weight,
     )
-    write_png(ctx.directory / "vision.png", picture)
+    write_png(ctx.place.directory / "vision.png", picture)
     truth = _truth(ctx, int(np.clip(data.num_rows, FEWEST_PROBE_ROWS, PROBE_ROWS)))
     if truth is None:
         return {}
@@ -99,11 +100,11 @@ def _look_at_memory(
     length = int(min((data.final_rows(long_enough) - long_enough).max(), 8 * HORIZON))
     batch = sample_sequences(data, latents, long_enough[:MAX_SEQUENCES], length)
     horizon = open_loop(
-        memory,
+        WorldModel(None, memory),
         batch.latents,
         batch.actions,
         batch.mask,
-        ctx.rng("open loop"),
+        ctx.place.rng("open loop"),
         warm_up=WARM_UP,
         horizon=HORIZON,
     )
@@ -118,14 +119,13 @@ def _draw_memory(ctx: StageContext, memory: Memory, data: Dataset, first: int) -
     steps = len(rows) - 1
     starts = np.linspace(WARM_UP, steps - DREAM_STEPS, STARTS).astype(int).tolist()
     picture = memory_picture(
-        ctx.vision(),
-        memory,
+        WorldModel(ctx.vision(), memory),
         data.observations(rows),
         data.actions(rows[:-1]),
         starts,
-        ctx.rng("picture"),
+        ctx.place.rng("picture"),
     )
-    write_png(ctx.directory / "memory.png", picture)
+    write_png(ctx.place.directory / "memory.png", picture)
 
 
 def _rows_that_move(data: Dataset) -> np.ndarray:
@@ -143,7 +143,7 @@ def _truth(ctx: StageContext, rows: int) -> Truth | None:
     return play_with_truth(
         ctx.spec.env_id,
         rows,
-        ctx.env_seeds("probe", count=1)[0],
+        ctx.place.env_seed("probe", 0),
         frame_skip=ctx.spec.frames_per_step,
         keep=ctx.task.collect.repeat_action_probability,
         noop_max=ctx.task.env.noop_max,

@@ -6,10 +6,11 @@ import numpy as np
 
 from curriculum.datasets.episodes import Dataset
 from curriculum.datasets.sequences import Latents, sample_sequences
-from curriculum.errors import TaskUnsuitable
+from curriculum.errors import TaskUnsuitable, require
 from curriculum.learning.windows import Shuffle, learn, planned_updates
+from curriculum.records.finished import StageResult
 from curriculum.stages.insights import memory_insights
-from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from curriculum.stages.stage import StageContext, require_finite
 from models.interfaces import Memory, Metrics
 
 NAME = "memory"
@@ -22,19 +23,19 @@ MAX_HELD_OUT_SEQUENCES = 256
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs a latent for every row of the data."""
-    ctx.completed("encode")
+    ctx.place.completed("encode")
 
 
 def run(ctx: StageContext) -> StageResult:
     """Learns from sequences of the training episodes and scores itself on the held-out ones."""
     data = ctx.data()
-    latents = Latents.open(ctx.at("encode").directory / "data")
+    latents = ctx.latents()
     memory = ctx.new_memory()
-    if ctx.round > 0 and not memory.single_pass:
-        memory.load_state(ctx.completed(NAME, ctx.round - 1).arrays)
+    if ctx.place.round > 0 and not memory.single_pass:
+        memory.load_state(ctx.place.completed(NAME, ctx.place.round - 1).arrays)
     rnn = ctx.task.mdnrnn
     starts, held_out = split_starts(data, rnn.sequence_length)
-    shuffle = Shuffle(len(starts), rnn.batch_size, lambda number: ctx.rng("shuffle", number))
+    shuffle = Shuffle(len(starts), rnn.batch_size, lambda number: ctx.place.rng("shuffle", number))
     updates = planned_updates(shuffle, rnn.epochs, rnn.max_steps, memory.single_pass)
     if not rnn.trained:
         if memory.single_pass:
@@ -45,15 +46,15 @@ def run(ctx: StageContext) -> StageResult:
         updates = 0
 
     def update(number: int) -> Metrics:
-        rng = ctx.rng("noise", number)
+        rng = ctx.place.rng("noise", number)
         chosen = starts[shuffle.batch(number)]
         # A learner that sees each sequence once has to see it where it is.
         jitter = not memory.single_pass
         batch = sample_sequences(data, latents, chosen, rnn.sequence_length, rng, jitter=jitter)
         return memory.update(batch, rng)
 
-    learned = learn(ctx, memory, updates, update)
-    ctx.store.save(memory.state(), learned.meta, complete=True)
+    learned = learn(ctx.place, memory, updates, update)
+    ctx.place.store.save(memory.state(), learned.meta, complete=True)
     scored = describe(ctx, memory, data, latents, held_out)
     return StageResult(
         summary=f"{updates} updates, held-out NLL {scored['nll']:.4g}",

@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from curriculum.agent.perception import num_features
+from curriculum.agent.agent import Agent, agent_part, named
 from curriculum.agent.work import WorkSpec
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.datasets.episodes import Dataset
+from curriculum.datasets.sequences import Latents
 from curriculum.envs.interface import EnvSpec
-from curriculum.errors import ConfigError, NoCheckpoint, StageFailure
+from curriculum.errors import require
+from curriculum.place import Place
 from curriculum.pool import Executor
-from curriculum.progress import Listener, Progress
-from curriculum.records.commit import Commit, CommitStore
+from curriculum.records.commit import Commit
 from curriculum.records.facts import finite
 from curriculum.records.finished import StageResult
-from curriculum.records.ledger import Ledger
-from curriculum.records.rundir import RunDir
-from curriculum.seeds import env_seed, generator
-from curriculum.stops import Barrier
-from models.interfaces import Memory, Metrics, Vision
+from curriculum.world.dream import DreamStarts
+from models.interfaces import Memory, Metrics, State, Vision
+
+LEARNING = ("vision", "memory", "controller")
+"""Stages that learn a part of the agent."""
 
 _PROGRESS = ("updates", "rollbacks", "generation", "checked", "episodes", "rows")
 """What the stages' commits call how far they have come."""
@@ -52,31 +52,28 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class StageContext:
-    """Everything a stage may use; it knows neither the order of stages nor other tasks."""
+    """What a stage works with; it knows neither the order of stages nor other tasks.
 
+    Attributes:
+        place: where in the run this is, with its seeds, commits, ledger and stops.
+        config, task: the whole configuration, and the task as its backend can learn it.
+        backend: builds everything.
+        states: of the components that were probed, by name; workers are told them.
+        spec: of the task's environments.
+        executor: does units of work.
+    """
+
+    place: Place
     config: Config
     task: TaskConfig
     backend: Backend
     states: Mapping[str, str]
     spec: EnvSpec
-    round: int
-    stage: str
-    rundir: RunDir
-    ledger: Ledger
-    pool: Executor
-    listener: Listener
-    barrier: Barrier
+    executor: Executor
 
     def at(self, stage: str, round: int | None = None) -> StageContext:
         """Returns the same context seen from another stage or round."""
-        return replace(self, stage=stage, round=self.round if round is None else round)
-
-    @property
-    def directory(self) -> Path:
-        """Where this stage keeps its artefacts; data belong to the environment, not to the mode."""
-        of_environment = self.stage == "collect" and self.backend.environment == "real"
-        mode = "REAL" if of_environment else self.backend.mode.value
-        return self.rundir.stage_dir(self.task.name, mode, self.round, self.stage)
+        return replace(self, place=self.place.at(stage, round))
 
     @property
     def target(self) -> float:
@@ -84,111 +81,66 @@ class StageContext:
         simulated = self.backend.environment == "simulation"
         return self.task.simulation_target if simulated else self.task.target
 
-    @property
-    def store(self) -> CommitStore:
-        """This stage's commits; one that is damaged or from elsewhere is told to the ledger."""
-        self.rundir.require_there()
-        return CommitStore(
-            self.directory,
-            identity=self.rundir.identity(self.directory),
-            report=lambda text: self.record("commit_rejected", reason=text),
-            on_saved=self.barrier.committed,
-        )
-
-    def rng(self, *path: int | str) -> np.random.Generator:
-        """Returns the random stream of a place in this stage."""
-        return generator(self.config.seed, self.task.name, self.round, self.stage, *path)
-
-    def env_seeds(self, *path: int | str, count: int) -> list[int]:
-        """Returns the seeds of `count` episodes at a place in this stage."""
-        root, here = self.config.seed, (self.task.name, self.round, self.stage, *path)
-        return [env_seed(root, *here, episode) for episode in range(count)]
-
-    def model_seed(self, name: str) -> int:
-        """Returns the seed of a model's initial weights: the same in every round."""
-        return env_seed(self.config.seed, self.task.name, "model", name)
-
-    def say(self, done: int, total: int, unit: str, **facts: float) -> None:
-        """Reports progress to whoever shows it."""
-        mode = self.backend.mode.value
-        self.listener(
-            Progress(self.task.name, mode, self.round, self.stage, done, total, unit, facts)
-        )
-
-    def record(self, event: str, **facts: Any) -> None:
-        """Appends an event of this stage to the ledger."""
-        self.ledger.append(
-            event,
-            task=self.task.name,
-            mode=self.backend.mode.value,
-            round=self.round,
-            stage=self.stage,
-            **facts,
-        )
-
-    def completed(self, stage: str, round: int | None = None) -> Commit:
-        """Returns the final commit of another stage.
-
-        Raises:
-            ConfigError: it never finished.
-            NoCheckpoint: it did, but nothing of it verifies any more.
-        """
-        there = self.at(stage, round)
-        damaged: list[str] = []
-        commit = there.store.latest(damaged.append)
-        for text in damaged:
-            there.record("commit_rejected", reason=text)
-        if commit is not None and commit.complete:
-            return commit
-        if damaged:
-            raise NoCheckpoint(
-                f"the result of stage {stage} is damaged: {damaged[0]}; remove {there.directory} "
-                f"to have it done again"
-            )
-        raise ConfigError(
-            f"{self.task.name}: stage {self.stage} needs the result of stage {stage}, which is not "
-            f"in {there.directory}: run the stages in order, or leave --stage away"
-        )
-
     def data(self) -> Dataset:
         """Opens the collected data of all rounds up to this one."""
-        return Dataset([self.at("collect", r).directory / "data" for r in range(self.round + 1)])
+        rounds = range(self.place.round + 1)
+        return Dataset([self.place.at("collect", r).directory / "data" for r in rounds])
+
+    def latents(self) -> Latents:
+        """Opens V's latents of the collected data."""
+        return Latents.open(self.place.at("encode").directory / "data")
 
     def new_vision(self) -> Vision:
         """Builds V with its initial weights."""
-        return self.backend.make_vision(self.task, self.spec, self.model_seed("vision"))
+        return self.backend.make_vision(self.task, self.spec, self.place.model_seed("vision"))
 
     def vision(self) -> Vision:
         """Builds V and loads what the vision stage of this round learned."""
         vision = self.new_vision()
-        vision.load_state(self.completed("vision").arrays)
+        vision.load_state(self.place.completed("vision").arrays)
         return vision
 
     def new_memory(self) -> Memory:
         """Builds M with its initial weights."""
         latents = self.new_vision().latent_size
-        seed = self.model_seed("memory")
+        seed = self.place.model_seed("memory")
         return self.backend.make_memory(self.task, latents, self.spec.action.size, seed)
 
-    def memory(self) -> Memory:
-        """Builds M and loads what the memory stage of this round learned."""
-        memory = self.new_memory()
-        memory.load_state(self.completed("memory").arrays)
-        return memory
+    def learned(self, *stages: str, round: int | None = None) -> State:
+        """Returns what stages of a round have learned of the agent, see `Agent.state`.
 
-    def num_features(self, vision: Vision, memory: Memory) -> int:
-        """Returns F, the length of the vector that the controller reads."""
-        return num_features(self.task.controller.features, vision.latent_size, memory.hidden_size)
+        Args:
+            stages: of `vision`, `memory` and `controller`; all of them if none is named. What the
+                controller's has learned of V or M is what counts.
+            round: this one if None.
+        """
+        found: State = {}
+        for stage in stages or LEARNING:
+            arrays = self.place.completed(stage, round).arrays
+            found |= agent_part(arrays) if stage == "controller" else named(stage, arrays)
+        return found
 
-    def work(self, **learned: Any) -> WorkSpec:
-        """Describes this stage's work for worker processes; `learned` are the states of V and M."""
+    def agent(
+        self, learned: Mapping[str, np.ndarray], rng: np.random.Generator | None = None
+    ) -> Agent:
+        """Builds the task's agent; see `Agent.build`."""
+        return Agent.build(self.backend, self.task, self.spec, learned, rng=rng)
+
+    def work(self, learned: State | None = None, starts: DreamStarts | None = None) -> WorkSpec:
+        """Describes this task's work for worker processes.
+
+        Args:
+            learned: what of the agent was learned; None where the work does without one.
+            starts: where dreams begin, if there are any.
+        """
         return WorkSpec(
             task=self.task,
             mode=self.backend.mode.value,
             states=dict(self.states),
             plugins=self.config.curriculum.plugins,
             seed=self.config.seed,
-            **learned,
+            learned=learned or {},
+            starts=starts,
         )
 
 
@@ -205,12 +157,6 @@ def reached(commit: Commit | None) -> dict[str, int] | None:
     for facts in inner:
         meta |= facts if isinstance(facts, dict) else {}
     return {words.get(name, name): int(meta[name]) for name in _PROGRESS if finite(meta.get(name))}
-
-
-def require(condition: bool, reason: str, **evidence: Any) -> None:
-    """Raises a StageFailure with a reason and its evidence unless the condition holds."""
-    if not condition:
-        raise StageFailure(reason, evidence)
 
 
 def require_finite(metrics: Metrics, stage: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from curriculum.datasets.episodes import Dataset
-from curriculum.learning.healing import Progress
-from curriculum.learning.windows import Shuffle, learn, planned_updates
+from curriculum.errors import require
+from curriculum.learning.windows import Shuffle, WindowCounters, learn, meta_of, planned_updates
+from curriculum.records.finished import StageResult
 from curriculum.stages.insights import vision_insights
-from curriculum.stages.stage import StageContext, StageResult, require, require_finite
+from curriculum.stages.stage import StageContext, require_finite
 from models.interfaces import Metrics, Vision
 
 NAME = "vision"
@@ -22,8 +23,8 @@ HELD_OUT_ROWS = 512
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs the episodes of all rounds up to this one."""
-    for number in range(ctx.round + 1):
-        ctx.completed("collect", number)
+    for number in range(ctx.place.round + 1):
+        ctx.place.completed("collect", number)
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -34,11 +35,13 @@ def run(ctx: StageContext) -> StageResult:
     """
     data = ctx.data()
     vision = _vision_to_train(ctx)
-    if vision.single_pass and ctx.round > 0:
-        ctx.store.save(vision.state(), Progress().meta(), complete=True)
+    if vision.single_pass and ctx.place.round > 0:
+        ctx.place.store.save(vision.state(), meta_of(WindowCounters()), complete=True)
         return StageResult("kept from the first round", describe(ctx, vision, data))
     vae = ctx.task.vae
-    shuffle = Shuffle(data.num_rows, vae.batch_size, lambda number: ctx.rng("shuffle", number))
+    shuffle = Shuffle(
+        data.num_rows, vae.batch_size, lambda number: ctx.place.rng("shuffle", number)
+    )
     updates = planned_updates(shuffle, vae.epochs, vae.max_steps, vision.single_pass)
 
     def update(number: int) -> Metrics:
@@ -46,11 +49,11 @@ def run(ctx: StageContext) -> StageResult:
         return vision.update(
             data.observations(rows),
             data.observations(data.previous_rows(rows)),
-            ctx.rng("noise", number),
+            ctx.place.rng("noise", number),
         )
 
-    learned = learn(ctx, vision, updates, update)
-    ctx.store.save(vision.state(), learned.meta, complete=True)
+    learned = learn(ctx.place, vision, updates, update)
+    ctx.place.store.save(vision.state(), learned.meta, complete=True)
     metrics = {**learned.metrics, **describe(ctx, vision, data)}
     loss = f", loss {metrics['loss']:.4g}" if "loss" in metrics else ""
     facts = {**learned.facts, **vision_insights(ctx, vision, data)}
@@ -97,6 +100,6 @@ def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
 
 def _vision_to_train(ctx: StageContext) -> Vision:
     vision = ctx.new_vision()
-    if ctx.round > 0:
-        vision.load_state(ctx.completed(NAME, ctx.round - 1).arrays)
+    if ctx.place.round > 0:
+        vision.load_state(ctx.place.completed(NAME, ctx.place.round - 1).arrays)
     return vision

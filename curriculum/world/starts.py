@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from curriculum.world.dream import DreamStarts
-from curriculum.world.world_model import WorldModel
 from curriculum.datasets.episodes import Dataset
 from curriculum.datasets.sequences import Latents
+from curriculum.world.dream import DreamStarts
+from curriculum.world.world_model import WorldModel
 
 MAX_EPISODES = 64
 STARTS = 2048

@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import ActionSpec, VectorEnv
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from diagnostics.bench.measuring import Case
 from models.controller_cpu import CPUController
 from models.echo import EchoMemory

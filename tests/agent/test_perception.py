@@ -15,8 +15,8 @@ from curriculum.agent.perception import (
     join_features,
     num_features,
 )
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.interface import ActionSpec
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from models.interfaces import Memory, Prediction, Vision
 
 BUTTONS = ActionSpec("discrete", 2)

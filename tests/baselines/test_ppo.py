@@ -20,9 +20,9 @@ from baselines.ppo import Plan, train_ppo
 from baselines.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
 from baselines.results import load_results, open_ledger
 from baselines.vec_env import FrameStack, TrainingVecEnv
+from curriculum.collecting.lessons import Ended
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
-from curriculum.collecting.lessons import Ended
 from curriculum.envs.simulation import make_simulation
 from curriculum.tasks import builtin_tasks
 from tests.curriculum.counting_env import CountingEnv

@@ -10,9 +10,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
 from curriculum.envs.export.vector import ExportedVectorEnv
 from curriculum.envs.interface import Step
-from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
 from models.numeric.returns import generalized_advantages
 from tests.curriculum.counting_env import CountingEnv
 

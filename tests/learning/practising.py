@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.agent import work
 from curriculum.backends.backend import load_backend
 from curriculum.config.schema import (
     Config,
@@ -25,7 +26,6 @@ from curriculum.pool import Pool
 from curriculum.records.ledger import Ledger, effective
 from curriculum.records.rundir import RunDir
 from curriculum.stages import controller as stage
-from curriculum.stages import work
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
 

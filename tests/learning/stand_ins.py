@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from curriculum.learning.ppo_loop import Practice
 
 from curriculum.collecting.collector import dreamed_surroundings, real_surroundings
 from curriculum.config.schema import TaskConfig
-from curriculum.world.dream import DreamStarts
-from curriculum.learning.ppo_loop import Practice
 from curriculum.learning.selection import Deployment
 from curriculum.stages.stage import StageContext
+from curriculum.world.dream import DreamStarts
 from models.controller_cpu import CPUController
 from models.interfaces import Memory, Metrics, NonFiniteLoss, Prediction, Rollout, Vision
 from tests.curriculum.counting_env import CountingEnv

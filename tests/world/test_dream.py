@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.envs.contract import check_vector_env
 from curriculum.envs.interface import ActionSpec
 from curriculum.errors import StageFailure
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from models.interfaces import Float, Memory, Metrics, Prediction, SequenceBatch, State
 
 BUTTONS = ActionSpec("discrete", 2)

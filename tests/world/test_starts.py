@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from curriculum.world.starts import dream_starts
 from curriculum.datasets.episodes import Dataset, EpisodeWriter
 from curriculum.datasets.sequences import Latents, LatentWriter
+from curriculum.world.starts import dream_starts
 
 
 class Counting:

@@ -1,0 +1,88 @@
+"""The collectors that C practises with: in its task's environments, or in dreams of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from curriculum.agent.agent import Agent
+from curriculum.agent.perception import DreamPerception
+from curriculum.backends.backend import Backend
+from curriculum.collecting.collector import Collector
+from curriculum.collecting.exploration import LastingNoise
+from curriculum.collecting.lessons import LessonRules
+from curriculum.collecting.tape import Snapshot, Tape
+from curriculum.config.schema import Config, PPOConfig, TaskConfig
+from curriculum.place import Place
+from curriculum.world.dream import DreamStarts, DreamVectorEnv
+
+
+def real_collector(
+    place: Place, config: Config, task: TaskConfig, backend: Backend, agent: Agent
+) -> Collector:
+    """Builds a collector in a task's environments.
+
+    Args:
+        place: of the controller stage.
+        config, task: as in the run.
+        backend: builds the environments.
+        agent: its C acts on what its V and M make of what is seen.
+    """
+    settings = task.ppo
+    env = backend.make_env(
+        task,
+        settings.num_envs,
+        lambda text: place.record("notice", text=text),
+        workers=config.curriculum.env_workers,
+        on_event=lambda event: place.record(**event),
+    )
+    return Collector(
+        env,
+        Tape(env, _seeds(place), settings.reseed_steps),
+        agent.perceive(settings.num_envs),
+        agent.controller,
+        _rules(settings),
+        LastingNoise(settings.noise_persistence),
+    )
+
+
+def dreamed_collector(
+    place: Place, task: TaskConfig, agent: Agent, starts: DreamStarts
+) -> Collector:
+    """Builds a collector in dreams of a task's environment, one after another.
+
+    Args:
+        place, task: as for `real_collector`.
+        agent: its C acts in dreams of its M.
+        starts: where dreams begin.
+    """
+    settings, dream = task.ppo, task.dream
+    env = DreamVectorEnv(
+        agent.world,
+        starts,
+        agent.spec.action,
+        settings.num_envs,
+        temperature=dream.temperature,
+        max_steps=dream.max_steps,
+    )
+    return Collector(
+        env,
+        Snapshot(env, _seeds(place)),
+        DreamPerception(env, agent.features),
+        agent.controller,
+        _rules(settings),
+        LastingNoise(settings.noise_persistence),
+        dreamed=True,
+    )
+
+
+def _rules(settings: PPOConfig) -> LessonRules:
+    return LessonRules(
+        clip_rewards=settings.clip_rewards,
+        end_on_life_loss=settings.end_on_life_loss,
+        end_on_reward=settings.end_on_reward,
+        reward_scale=settings.reward_scale,
+    )
+
+
+def _seeds(place: Place) -> Callable[[int, int], int]:
+    return lambda row, number: place.env_seed("practice", row, number)
