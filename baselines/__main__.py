@@ -120,7 +120,7 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
 def measure_throughput(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines throughput`."""
     from curriculum.cli.agents import agent_of, opened
-    from curriculum.pretrained import chosen
+    from curriculum.tasks import chosen
     from diagnostics.bench.table import show_figures
     from diagnostics.json_report import write_json
 

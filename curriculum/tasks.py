@@ -9,6 +9,7 @@ from typing import Any
 
 from curriculum.config import loading
 from curriculum.config.schema import Config, EnvConfig, TaskConfig
+from curriculum.errors import ConfigError
 from curriculum.mode import TaskNeeds
 
 BUILTIN: dict[str, dict[str, Any]] = {
@@ -89,3 +90,16 @@ def builtin_tasks() -> tuple[TaskConfig, ...]:
         values = dict(given)
         tasks.append(TaskConfig(name=name, env=EnvConfig(**values.pop("env")), **values))
     return tuple(tasks)
+
+
+def chosen(config: Config, names: Sequence[str]) -> list[TaskConfig]:
+    """Returns the tasks of a run by name, all of them without names.
+
+    Raises:
+        ConfigError: the run has no such task.
+    """
+    tasks = {task.name: task for task in config.tasks}
+    for name in names:
+        if name not in tasks:
+            raise ConfigError(f"this run has no task {name!r}: it has {', '.join(tasks)}")
+    return [tasks[name] for name in names] if names else list(tasks.values())

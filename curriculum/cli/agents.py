@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import numpy as np
-
 from curriculum.backends.backend import load_backend
 from curriculum.backends.unread import NOT_READ
 from curriculum.cli.probing import learned_config, tell
@@ -22,8 +20,11 @@ from curriculum.config.plugins import require_agreed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
 from curriculum.mode import LADDER, decide
-from curriculum.pretrained import MOMENTS, TASK, Bundle, find, learned_in, load, require_held
+from curriculum.pretrained.bundle import TASK, Bundle, load
+from curriculum.pretrained.declared import require_held
+from curriculum.pretrained.finding import find, learned_in
 from curriculum.progress import Unwatched
+from curriculum.records.agent_state import AgentState, with_moments_of
 from curriculum.records.files import write_json
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -162,11 +163,11 @@ def _unpack(bundle: Bundle, runner: Runner, dreaming: bool) -> None:
     require_held(bundle)
     ctx = _context(runner, task, bundle.mode, 0, dreaming)
     try:
-        vision = _loaded(ctx.new_vision(), bundle.vision)
-        memory = _loaded(ctx.new_memory(), bundle.memory)
+        vision = _loaded(ctx.new_vision(), bundle.learned.vision)
+        memory = _loaded(ctx.new_memory(), bundle.learned.memory)
         features = ctx.num_features(vision, memory)
         controller = ctx.backend.make_controller(ctx.task, ctx.spec.action, features)
-        controller.set_parameters(bundle.parameters)
+        controller.set_parameters(bundle.learned.parameters)
     except ValueError as e:
         if other:
             raise ConfigError(
@@ -178,7 +179,7 @@ def _unpack(bundle: Bundle, runner: Runner, dreaming: bool) -> None:
             f"where it came from"
         ) from e
     learned: dict[str, State] = {"vision": vision.state(), "memory": memory.state()}
-    learned["controller"] = {"parameters": np.asarray(bundle.parameters)}
+    learned["controller"] = AgentState(bundle.learned.parameters).arrays()
     for stage, arrays in learned.items():
         there = ctx.at(stage)
         there.store.save(arrays, {}, complete=True)
@@ -187,6 +188,5 @@ def _unpack(bundle: Bundle, runner: Runner, dreaming: bool) -> None:
 
 def _loaded(model: _Model, learned: State) -> _Model:
     """Loads what a bundle holds; what it leaves out is as in a model that has learned nothing."""
-    fresh = {name: array for name, array in model.state().items() if name.startswith(MOMENTS)}
-    model.load_state({**learned, **fresh})
+    model.load_state(with_moments_of(model.state(), learned))
     return model

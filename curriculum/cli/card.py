@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from curriculum.mode import LADDER
-from curriculum.pretrained import Bundle
+from curriculum.pretrained.bundle import Bundle
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import RunSummary, StageRow, summarise
 from curriculum.show.words import count, duration, interval, number, plain

@@ -10,8 +10,10 @@ from pathlib import Path
 from curriculum.cli.card import card
 from curriculum.cli.probing import learned_config
 from curriculum.errors import ConfigError, ExitCode
-from curriculum.pretrained import NAMES, chosen, export
+from curriculum.pretrained.bundle import NAMES
+from curriculum.pretrained.export import export
 from curriculum.records.rundir import RunDir
+from curriculum.tasks import chosen
 
 
 def export_agent(args: argparse.Namespace) -> ExitCode:

@@ -18,7 +18,6 @@ from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import agent_of, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
-from curriculum.pretrained import chosen
 from curriculum.records.files import output_path
 from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
@@ -27,6 +26,7 @@ from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.stages.stage import StageContext
+from curriculum.tasks import chosen
 
 POLICIES = ("greedy", "sampled")
 STREAM = "pretrained"

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "curriculum.mode",
         "curriculum.seeds",
         "curriculum.tasks",
-        "curriculum.pretrained",
+        "curriculum.pretrained.*",
         "curriculum.progress",
         "curriculum.stops",
         "curriculum.records.*",

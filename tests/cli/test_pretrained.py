@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from curriculum.cli.main import main
-from curriculum.pretrained import AGENT, CARD, LEDGER, NAMES, load, write
+from curriculum.pretrained.bundle import AGENT, CARD, LEDGER, NAMES, load, write
 from curriculum.records.commit import CommitStore
 from curriculum.records.rundir import RunDir
 from tests.cli.conftest import ROOT
@@ -85,11 +85,12 @@ def test_an_export_holds_the_weights_that_were_learned_and_no_more(pole: Pole) -
         assert commit is not None
         learned[stage] = commit.arrays
     assert any(name.startswith("adam.") for name in learned["memory"])
-    for stage, found in (("vision", bundle.vision), ("memory", bundle.memory)):
+    for stage, found in (("vision", bundle.learned.vision), ("memory", bundle.learned.memory)):
         kept = {n: a for n, a in learned[stage].items() if not n.startswith("adam.")}
         assert found.keys() == kept.keys()
         assert all(found[n].tobytes() == a.tobytes() for n, a in kept.items())
-    assert bundle.parameters.tobytes() == learned["controller"]["parameters"].tobytes()
+    parameters = learned["controller"]["parameters"]
+    assert bundle.learned.parameters.tobytes() == parameters.tobytes()
     committed = sum(a.nbytes for arrays in learned.values() for a in arrays.values())
     assert (pole.agent / AGENT).stat().st_size < 0.5 * committed
     assert bundle.config.tasks == RunDir.open(pole.run).config().tasks
@@ -162,9 +163,11 @@ def test_what_does_not_fit_ends_with_a_code_and_a_sentence(
     pole: Pole, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     bundle = load(pole.agent)
-    write(replace(bundle, parameters=bundle.parameters[:-1]), tmp_path / "short", lambda b: "")
-    odd = {**bundle.memory, "weight.odd": np.zeros(2, np.float32)}
-    write(replace(bundle, memory=odd), tmp_path / "odd", lambda b: "")
+    learned = bundle.learned
+    short = replace(learned, parameters=learned.parameters[:-1])
+    odd = replace(learned, memory={**learned.memory, "weight.odd": np.zeros(2, np.float32)})
+    write(replace(bundle, learned=short), tmp_path / "short", lambda b: "")
+    write(replace(bundle, learned=odd), tmp_path / "odd", lambda b: "")
     (tmp_path / "empty").mkdir()
     agent = str(pole.agent)
     cases = [

@@ -11,20 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curriculum.config.loading import dump
 from curriculum.config.schema import Config, CurriculumConfig, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
-from curriculum.pretrained import (
-    AGENT,
-    CARD,
-    LEDGER,
-    NAMES,
-    TASK,
-    Bundle,
-    find,
-    load,
-    require_held,
-    write,
-)
+from curriculum.pretrained.bundle import AGENT, CARD, LEDGER, NAMES, TASK, Bundle, load, write
+from curriculum.pretrained.declared import require_held
+from curriculum.pretrained.export import export
+from curriculum.pretrained.finding import find
+from curriculum.records.agent_state import AgentState
+from curriculum.records.commit import CommitStore
+from curriculum.records.files import write_json
+from curriculum.records.rundir import RunDir
 
 POLE = TaskConfig(name="pole", env_id="CartPole-v1", observation="state", target=5.0)
 
@@ -41,13 +38,15 @@ def bundle() -> Bundle:
         ),
         mode="FULL",
         round=1,
-        vision={"mean": rng.normal(size=4), "count": np.array(12, np.int64)},
-        memory={
-            "weight.a": rng.normal(size=(3, 2)).astype(np.float32),
-            "weight.none": np.zeros((0, 2), np.float32),
-            "begun": np.array([True, False]),
-        },
-        parameters=rng.normal(size=10).astype(np.float32),
+        learned=AgentState(
+            rng.normal(size=10).astype(np.float32),
+            vision={"mean": rng.normal(size=4), "count": np.array(12, np.int64)},
+            memory={
+                "weight.a": rng.normal(size=(3, 2)).astype(np.float32),
+                "weight.none": np.zeros((0, 2), np.float32),
+                "begun": np.array([True, False]),
+            },
+        ),
         events=({"t": 3.5, "event": "run_started", "seed": 7, "name": "α\u2028β"},),
     )
 
@@ -58,15 +57,19 @@ def written(bundle: Bundle, tmp_path: Path) -> Path:
     return tmp_path / "pole"
 
 
+def with_parameters(bundle: Bundle, parameters: np.ndarray) -> Bundle:
+    return replace(bundle, learned=replace(bundle.learned, parameters=parameters))
+
+
 def bits(arrays: dict[str, np.ndarray]) -> dict[str, tuple]:
     return {n: (a.dtype.str, a.shape, a.tobytes()) for n, a in sorted(arrays.items())}
 
 
 def test_what_is_read_back_is_what_was_written_bit_for_bit(bundle: Bundle, written: Path) -> None:
     found = load(written)
-    assert bits(found.vision) == bits(bundle.vision)
-    assert bits(found.memory) == bits(bundle.memory)
-    assert bits({"c": found.parameters}) == bits({"c": bundle.parameters})
+    assert bits(found.learned.vision) == bits(bundle.learned.vision)
+    assert bits(found.learned.memory) == bits(bundle.learned.memory)
+    assert bits(found.learned.arrays()) == bits(bundle.learned.arrays())
     assert (found.config, found.mode, found.round) == (bundle.config, "FULL", 1)
     assert found.events == bundle.events
     assert (written / CARD).read_text(encoding="utf-8") == "a card of pole\n"
@@ -77,10 +80,10 @@ def test_the_same_agent_gives_the_same_bytes_and_replaces_what_was_there(
 ) -> None:
     before = {name: (written / name).read_bytes() for name in NAMES}
     assert {path.name for path in written.iterdir()} == set(NAMES)
-    changed = replace(bundle, parameters=bundle.parameters + 1)
+    changed = with_parameters(bundle, bundle.learned.parameters + 1)
     write(changed, written, lambda b: "another card\n")
     assert (written / AGENT).read_bytes() != before[AGENT]
-    assert np.array_equal(load(written).parameters, changed.parameters)
+    assert np.array_equal(load(written).learned.parameters, changed.learned.parameters)
     write(bundle, written, lambda b: f"a card of {b.task.name}\n")
     assert {name: (written / name).read_bytes() for name in NAMES} == before
 
@@ -131,7 +134,7 @@ def test_a_damaged_agent_is_refused_with_the_reason(written: Path, what: str) ->
 
 def forged(directory: Path, data: bytes) -> None:
     """Puts other weights into a bundle, with a ledger that vouches for them."""
-    from curriculum.pretrained import _fingerprint
+    from curriculum.pretrained.bundle import _fingerprint
 
     (directory / AGENT).write_bytes(data)
     files = {name: _fingerprint((directory / name).read_bytes()) for name in (AGENT, TASK)}
@@ -155,9 +158,9 @@ def test_weights_that_somebody_vouches_for_are_still_only_arrays(
         with pytest.raises(NoCheckpoint, match=words):
             load(written)
     forged(written, save(good))
-    assert load(written).parameters.tolist() == [1.0]
+    assert load(written).learned.parameters.tolist() == [1.0]
     with pytest.raises(NoCheckpoint, match="not finite, in parameters"):
-        write(replace(bundle, parameters=np.array([np.inf])), written, lambda b: "")
+        write(with_parameters(bundle, np.array([np.inf])), written, lambda b: "")
 
 
 def test_an_agent_that_wants_code_is_neither_written_nor_read(
@@ -173,7 +176,9 @@ def test_an_agent_that_wants_code_is_neither_written_nor_read(
         with pytest.raises(ConfigError, match=r"payload.* runs no code"):
             write(wanting, tmp_path / "new", lambda b: "")
         with monkeypatch.context() as unguarded:
-            unguarded.setattr("curriculum.pretrained._refuse_code", lambda config, what: None)
+            unguarded.setattr(
+                "curriculum.pretrained.bundle._refuse_code", lambda config, what: None
+            )
             write(wanting, written, lambda b: "")
         with pytest.raises(ConfigError, match=r"payload.* runs no code"):
             load(written)
@@ -215,3 +220,25 @@ def test_what_is_declared_is_held_against_the_weights_before_it_is_built(
         task = replace(task, **{name: replace(getattr(task, name), **keys)})
     with pytest.raises(NoCheckpoint, match=f"declares {part} with at least [0-9,]+ numbers"):
         require_held(replace(agent, config=replace(agent.config, tasks=(task,))))
+
+
+def test_a_v_that_learned_with_c_is_exported_with_it(bundle: Bundle, tmp_path: Path) -> None:
+    rundir = RunDir.create(tmp_path / "run", dump(bundle.config))
+    before, after = {"mean": np.zeros(4), "count": np.array(2)}, {"mean": np.ones(4)}
+    committed = {
+        "vision": {**before, "adam.mean": np.zeros(4)},
+        "memory": {"weight": np.ones(3)},
+        "controller": {
+            **AgentState(np.arange(5.0), vision=after).arrays(),
+            "learner/weight": np.zeros(9),
+        },
+    }
+    for stage, arrays in committed.items():
+        directory = rundir.stage_dir("pole", "FULL", 0, stage)
+        store = CommitStore(directory, identity=rundir.identity(directory))
+        store.save(arrays, {}, complete=True)
+        write_json(directory / "result.json", {})
+    export(rundir, "pole", tmp_path / "pole", lambda b: "")
+    found = load(tmp_path / "pole").learned
+    wanted = AgentState(np.arange(5.0), {**before, **after}, {"weight": np.ones(3)})
+    assert bits(found.arrays()) == bits(wanted.arrays())

@@ -1,0 +1,41 @@
+"""What an agent's configuration declares, held against the weights that came with it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from curriculum.errors import NoCheckpoint
+from curriculum.mode import LADDER
+from curriculum.pretrained.bundle import AGENT, TASK, Bundle
+
+
+def require_held(bundle: Bundle) -> None:
+    """Refuses a configuration that declares more than the weights hold, before it is built.
+
+    Counted is the least that could be meant, whatever the environment; the rest is compared as
+    weights are loaded.
+
+    Raises:
+        NoCheckpoint: with both numbers.
+    """
+    task, full = bundle.task, bundle.mode == LADDER[0].value
+    chosen, memory, channels = task.controller, task.mdnrnn, task.vae.channels
+    declared = {"V": 0, "M": memory.rnn_size**2, "C": 0}
+    if full:
+        declared["M"] = 4 * memory.rnn_size**2 + 3 * memory.num_mixtures * memory.rnn_size
+    if full and task.observation == "pixels":
+        kernels = sum(16 * a * b for a, b in pairwise(channels))
+        declared["V"] = 2 * kernels + 2 * channels[-1] * task.vae.z_dim
+    if full or chosen.solver != "ppo":
+        widths = (1, *chosen.hidden_sizes, 1)
+        declared["C"] = sum((a + 1) * b for a, b in pairwise(widths))
+    learned = bundle.learned
+    held = {"V": learned.vision, "M": learned.memory, "C": {"C": learned.parameters}}
+    for part, least in declared.items():
+        numbers = sum(array.size for array in held[part].values())
+        if least > numbers:
+            raise NoCheckpoint(
+                f"the weights of {task.name} do not fit its {TASK}: it declares {part} with at "
+                f"least {least:,} numbers, {AGENT} holds {numbers:,}; take the agent anew from "
+                "where it came from"
+            )
