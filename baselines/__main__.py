@@ -302,15 +302,16 @@ def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
 def _config(args: argparse.Namespace) -> Config:
     """Reads the file that is named, or none, with what the command line lays over it."""
     from curriculum.cli.probing import probe_limit
+    from curriculum.progress import say
     from curriculum.tasks import load_config
 
     sets = [*probe_limit(args), *args.sets]
     if args.config:
-        return load_config(args.config, sets)
+        return load_config(args.config, sets, notice=say)
     with TemporaryDirectory(prefix="baselines-") as directory:
         nothing = Path(directory) / "defaults.yaml"
         nothing.write_text("{}\n", encoding="utf-8")
-        return load_config(nothing, sets)
+        return load_config(nothing, sets, notice=say)
 
 
 def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:

@@ -45,11 +45,11 @@ def _reads_memory(task: TaskConfig) -> bool:
 
 
 def _reuses(task: TaskConfig) -> bool:
-    return task.ppo.reuse > 1
+    return task.training.reuse > 1
 
 
 def _explores_in_long_moves(task: TaskConfig) -> bool:
-    return task.ppo.noise_persistence > 0
+    return task.training.noise_persistence > 0
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,17 @@ ABLATIONS: Mapping[str, Ablation] = {
     "linear": Ablation("C is linear", {"controller.hidden_sizes": "[]"}),
     "fresh-noise": Ablation(
         "each step draws its own noise",
-        {"ppo.noise_persistence": "0"},
+        {"training.noise_persistence": "0"},
         _explores_in_long_moves,
     ),
     "no-reuse": Ablation(
         "each update learns from its own rollout alone, and so from fewer gradients",
-        {"ppo.reuse": "1"},
+        {"training.reuse": "1"},
         _reuses,
     ),
     "branches": Ablation(
         "C learns from short dreams as well: 256 after each rollout",
-        {"ppo.branches": "256"},
+        {"training.branches": "256"},
     ),
 }
 
@@ -130,8 +130,9 @@ class Plan:
         """Returns the arguments of `python -m curriculum` that make a run, or go on with it."""
         directory = self.directory(name, seed)
         sets = {
-            "ppo.total_steps": str(self.steps),
-            "ppo.check_margin": "10",  # out of reach: the one check comes when all steps are taken
+            "training.total_steps": str(self.steps),
+            # Out of reach: the one check comes when all steps are taken.
+            "training.check_margin": "10",
             "evaluate.episodes": str(self.episodes),
             "evaluate.both": "true",
             **ABLATIONS[name].sets,

@@ -57,7 +57,7 @@ def throughput(ctx: StageContext, repeats: int) -> Throughput:
     Raises:
         ConfigError: C of this task is not learned by PPO, or the rival has no such environment.
     """
-    ppo = ctx.task.ppo
+    training = ctx.task.training
     title = f"learning {ctx.task.name}, rollouts and updates"
     beside = partial(Case, "throughput", title, unit="steps", calls=_CALLS)
     with ExitStack() as held:
@@ -66,7 +66,7 @@ def throughput(ctx: StageContext, repeats: int) -> Throughput:
         ctx.barrier.stopwatch.seconds.clear()
         ours = beside(
             "ours",
-            items=_UPDATES * ppo.num_envs * ppo.num_steps,
+            items=_UPDATES * training.num_envs * training.num_steps,
             work=partial(practice.practise, _UPDATES),
             wanted={name: WANTED},
         )

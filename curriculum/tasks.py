@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,14 @@ def _environment_components(env_id: str) -> tuple[str, ...]:
     return ("gymnasium",)
 
 
-def load_config(path: Path, sets: Sequence[str] = (), preset: str | None = None) -> Config:
+def load_config(
+    path: Path,
+    sets: Sequence[str] = (),
+    preset: str | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Config:
     """Reads a configuration that may name the four built-in tasks; see `config.loading`."""
-    return loading.load_config(path, sets, preset, builtin=BUILTIN)
+    return loading.load_config(path, sets, preset, BUILTIN, notice)
 
 
 def builtin_tasks() -> tuple[TaskConfig, ...]:

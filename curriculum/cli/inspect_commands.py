@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode, RunIOError
-from curriculum.progress import printable
+from curriculum.progress import printable, say
 from curriculum.tasks import builtin_tasks, load_config
 
 
@@ -20,7 +20,7 @@ def validate(args: argparse.Namespace) -> ExitCode:
     from curriculum.config.loading import dump
     from curriculum.envs.aliases import DEFAULT_EPISODE_STEPS, UNLIMITED, resolve
 
-    config = load_config(Path(args.config), sets=args.sets, preset=args.preset)
+    config = load_config(Path(args.config), args.sets, args.preset, notice=say)
     if args.full:
         print(dump(config), end="")
         return ExitCode.OK
@@ -40,7 +40,7 @@ def validate(args: argparse.Namespace) -> ExitCode:
 
 def tasks(args: argparse.Namespace) -> ExitCode:
     """Lists the tasks of a configuration, or the four built-in ones."""
-    listed = load_config(Path(args.config)).tasks if args.config else builtin_tasks()
+    listed = load_config(Path(args.config), notice=say).tasks if args.config else builtin_tasks()
     if args.json:
         print(json.dumps([asdict(task) for task in listed], indent=2))
         return ExitCode.OK

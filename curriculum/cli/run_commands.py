@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     if began:
         config, directory = _config_of(began), Path(began["run_dir"])
     else:
-        config = load_config(Path(args.config), sets=_sets(args), preset=args.preset)
+        config = load_config(Path(args.config), _sets(args), args.preset, notice=say)
         _require_agreed(config, Path(args.config), args)
         directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
         _refuse_a_run_that_is_there(args, directory)

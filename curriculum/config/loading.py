@@ -22,6 +22,7 @@ from curriculum.config.check import (
     fields_of,
     mapping,
 )
+from curriculum.config.moved import Say, up_to_date
 from curriculum.config.overrides import parse_overrides
 from curriculum.config.presets import PRESETS
 from curriculum.config.schema import NAME, Config, CurriculumConfig, TaskConfig
@@ -69,6 +70,7 @@ def load_config(
     sets: Sequence[str] = (),
     preset: str | None = None,
     builtin: Mapping[str, Mapping[str, Any]] = _NOTHING,
+    notice: Say = lambda text: None,
 ) -> Config:
     """Reads, merges and checks a whole configuration.
 
@@ -78,6 +80,7 @@ def load_config(
         preset: `quick` or `full`.
         builtin: what the built-in tasks are, by name; they are all walked unless the file has
             `tasks`. (`curriculum.tasks.load_config` passes them.)
+        notice: is told of every key that stands at an old place, and where it belongs now.
 
     Returns:
         The configuration, with the selected tasks in the order they are walked.
@@ -86,10 +89,11 @@ def load_config(
         ConfigError: naming everything that is wrong, one line each.
     """
     problems: list[str] = []
-    layers = [_layer(load_yaml(Path(path), problems), problems)]
+    sources = [load_yaml(Path(path), problems)]
     if preset is not None:
-        layers.append(_layer(_preset(preset), problems))
-    layers.append(_layer(parse_overrides(sets, problems), problems))
+        sources.append(_preset(preset))
+    sources.append(parse_overrides(sets, problems))
+    layers = [_layer(up_to_date(node, problems, notice), problems) for node in sources]
     known = {
         name: check_section(
             _TASK, node_of(dict(values), f"built-in task {name}"), f"tasks.{name}.", problems
@@ -165,17 +169,17 @@ def _assemble(
 
 def contradictions(task: TaskConfig) -> Iterator[str]:
     """Yields what no key forbids alone."""
-    ppo, controller = task.ppo, task.controller
-    if controller.solver != "ppo" or not ppo.branches:
+    training, controller = task.training, task.controller
+    if controller.solver != "ppo" or not training.branches:
         return
     if controller.train_in_dream:
         yield (
-            f"{task.name}: ppo.branches: given {ppo.branches} with controller.train_in_dream, "
-            "expected 0: branches begin in real episodes"
+            f"{task.name}: training.branches: given {training.branches} with "
+            "controller.train_in_dream, expected 0: branches begin in real episodes"
         )
-    if ppo.memory_updates and "h" in controller.features:
+    if training.memory_updates and "h" in controller.features:
         yield (
-            f"{task.name}: ppo.memory_updates: given {ppo.memory_updates} with h among "
+            f"{task.name}: training.memory_updates: given {training.memory_updates} with h among "
             "controller.features, expected 0: M must not change under a C that reads it"
         )
 

@@ -20,7 +20,7 @@ _QUICK_SECTIONS: dict[str, Any] = {
         "check_every": 0,
         "check_episodes": 4,
     },
-    "ppo": {"num_envs": 16, "num_steps": 32, "total_steps": 8192},
+    "training": {"num_envs": 16, "num_steps": 32, "total_steps": 8192},
     "dream": {"max_steps": 100, "num_envs": 32},
     "evaluate": {"episodes": 4},
 }
@@ -29,9 +29,9 @@ QUICK: dict[str, Any] = {
     **_QUICK_SECTIONS,
     # A task with budgets of its own in the file gets the quick ones too.
     "tasks": {
-        "pong": {name: _QUICK_SECTIONS[name] for name in ("collect", "vae", "mdnrnn", "ppo")},
+        "pong": {name: _QUICK_SECTIONS[name] for name in ("collect", "vae", "mdnrnn", "training")},
         "lunarlander": {
-            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller", "ppo")
+            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller", "training")
         },
     },
 }
@@ -52,7 +52,7 @@ FULL: dict[str, Any] = {
         "check_every": 10,
         "check_episodes": 16,
     },
-    "ppo": {"num_envs": 64, "num_steps": 64, "total_steps": 1_000_000},
+    "training": {"num_envs": 64, "num_steps": 64, "total_steps": 1_000_000},
     "dream": {"max_steps": 300, "num_envs": 64},
     "evaluate": {"episodes": 100},
     "tasks": {
@@ -61,7 +61,7 @@ FULL: dict[str, Any] = {
             "vae": {"epochs": 20, "max_steps": 800, "batch_size": 64},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
             "controller": {"check_episodes": 10},
-            "ppo": {"num_envs": 32, "total_steps": 550_000},
+            "training": {"num_envs": 32, "total_steps": 550_000},
         },
         "lunarlander": {
             "collect": {"num_random_rollouts": 50, "max_steps_per_rollout": 400},
@@ -73,7 +73,7 @@ FULL: dict[str, Any] = {
                 "check_every": 5,
                 "check_episodes": 24,
             },
-            "ppo": {"num_envs": 16, "num_steps": 128, "total_steps": 190_000},
+            "training": {"num_envs": 16, "num_steps": 128, "total_steps": 190_000},
         },
     },
 }

@@ -251,30 +251,13 @@ class ControllerConfig:
 class PPOConfig:
     """C by gradients (Schulman et al. 2017); used where `controller.solver` is ppo."""
 
-    num_envs: int = key(64, "environments stepped together", low=1, high=4096)
-    num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
-    total_steps: int = key(1_000_000, "steps at most, dreamed ones in dreams", low=1)
     learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
-    final_rate: float = key(0.1, "share of learning_rate left at total_steps", low=0, high=1)
     gamma: float = key(0.99, "discount", low=0, high=1)
     gae_lambda: float = key(0.95, "lambda of generalised advantages", low=0, high=1)
     epochs: int = key(4, "passes over the rollouts of an update", low=1, high=100)
-    reuse: int = key(
-        1,
-        "rollouts that an update learns from: the newest, and those of the updates before",
-        low=1,
-        high=64,
-    )
     minibatch_size: int = key(1024, "steps per gradient", low=2)
     clip_range: float = key(0.1, "how far a probability may move", low=0, open_low=True)
     ent_coef: float = key(0.01, "weight of the entropy", low=0)
-    noise_persistence: float = key(
-        0.0,
-        "probability that an environment draws its action with the noise of its step before; the "
-        "more, the longer the moves it explores in",
-        low=0,
-        high=0.9999,
-    )
     vf_coef: float = key(0.5, "weight of the value's loss", low=0)
     max_grad_norm: float = key(
         0.5, "global norm that gradients are clipped to", low=0, open_low=True
@@ -282,6 +265,31 @@ class PPOConfig:
     target_kl: float = key(0.0, "ends an update's passes early; 0 is never", low=0)
     value_sizes: tuple[int, ...] = key(
         (), "hidden layers of the value; none are those of C", low=1, high=4096, max_items=8
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The loop around what learns C by gradients: what is played, how long, what is deployed."""
+
+    num_envs: int = key(64, "environments stepped together", low=1, high=4096)
+    num_steps: int = key(64, "steps of each between two updates", low=1, high=100_000)
+    total_steps: int = key(1_000_000, "steps at most, dreamed ones in dreams", low=1)
+    final_rate: float = key(
+        0.1, "share of the learner's learning_rate left at total_steps", low=0, high=1
+    )
+    reuse: int = key(
+        1,
+        "rollouts that an update learns from: the newest, and those of the updates before",
+        low=1,
+        high=64,
+    )
+    noise_persistence: float = key(
+        0.0,
+        "probability that an environment draws its action with the noise of its step before; the "
+        "more, the longer the moves it explores in",
+        low=0,
+        high=0.9999,
     )
     clip_rewards: bool = key(False, "learn from the sign of rewards")
     reward_scale: float = key(1.0, "factor on rewards while learning", low=0, open_low=True)
@@ -361,6 +369,7 @@ class TaskConfig:
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 

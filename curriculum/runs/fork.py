@@ -24,6 +24,7 @@ FIRST_USE = {
     "mdnrnn": "memory",
     "controller": "controller",
     "ppo": "controller",
+    "training": "controller",
     "dream": "controller",
     "target": "controller",
     "simulation_target": "controller",

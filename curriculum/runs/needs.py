@@ -262,16 +262,16 @@ def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
 
 
 def _practice(task: TaskConfig, features: int, latents: int, widths: tuple[int, ...]) -> int:
-    ppo = task.ppo
-    valued = (features, *(ppo.value_sizes or widths[1:-1]), 1)
+    loop = task.training
+    valued = (features, *(task.ppo.value_sizes or widths[1:-1]), 1)
     parameters = sum(a * b + b for sizes in (widths, valued) for a, b in pairwise(sizes))
     learner = (4 + 3 + 3) * parameters * _FLOAT
-    if ppo.branches and ppo.memory_updates:
-        learner += ppo.recall_steps * ppo.num_envs * (2 * latents + widths[-1] + 2) * _FLOAT
+    if loop.branches and loop.memory_updates:
+        learner += loop.recall_steps * loop.num_envs * (2 * latents + widths[-1] + 2) * _FLOAT
     # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
-    played = 3 * ppo.reuse * ppo.num_steps * ppo.num_envs + 3 * ppo.branches * ppo.branch_steps
-    states = 3 * (ppo.num_envs + 2 * ppo.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
-    tape = 2 * 2 * ppo.num_envs * 2 * ppo.reseed_steps
+    played = 3 * loop.reuse * loop.num_steps * loop.num_envs + 3 * loop.branches * loop.branch_steps
+    states = 3 * (loop.num_envs + 2 * loop.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
+    tape = 2 * 2 * loop.num_envs * 2 * loop.reseed_steps
     return learner + (played * (features + 8) + states) * _FLOAT + tape
 
 

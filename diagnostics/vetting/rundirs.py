@@ -42,12 +42,11 @@ def irregular(path: Path) -> str:
 
 
 def configuration(path: Path) -> Iterator[Finding]:
-    """Reads a configuration whole, and tells what is wrong with it."""
-    config = _config(path)
-    if isinstance(config, Finding):
-        yield config
-        return
-    yield Finding("ok", str(path), f"valid: {', '.join(task.name for task in config.tasks)}")
+    """Reads a configuration whole, and tells what is wrong with it and which keys have moved."""
+    notices: list[str] = []
+    config = _config(path, notices.append)
+    yield from (Finding("warning", str(path), text) for text in notices)
+    yield _valid(path, config)
 
 
 def parts(path: Path, fix: bool) -> list[Part]:
@@ -71,13 +70,19 @@ def parts(path: Path, fix: bool) -> list[Part]:
     return found
 
 
-def _config(path: Path) -> Config | Finding:
+def _config(path: Path, notice: Callable[[str], None] = lambda text: None) -> Config | Finding:
     if what := irregular(path):
         return Finding("error", str(path), f"is {what}, expected a YAML file")
     try:
-        return load_config(path)
+        return load_config(path, notice=notice)
     except ConfigError as e:
         return Finding("error", str(path), str(e))
+
+
+def _valid(path: Path, config: Config | Finding) -> Finding:
+    if isinstance(config, Finding):
+        return config
+    return Finding("ok", str(path), f"valid: {', '.join(task.name for task in config.tasks)}")
 
 
 def _regular(path: Path, act: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -126,7 +131,7 @@ def _identity(path: Path) -> Iterator[Finding]:
 
 def _run_configuration(path: Path) -> Iterator[Finding]:
     config = _config(path)
-    yield from configuration(path)
+    yield _valid(path, config)
     if isinstance(config, Finding):
         return
     for name in code_of(config):

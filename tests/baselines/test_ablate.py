@@ -21,7 +21,8 @@ name: pole
 collect: {num_random_rollouts: 4, max_steps_per_rollout: 40}
 mdnrnn: {max_steps: 2, batch_size: 4, sequence_length: 8, rnn_size: 16}
 controller: {solver: ppo, features: [z, dz, h], hidden_sizes: [8], check_episodes: 1}
-ppo: {num_envs: 4, num_steps: 8, minibatch_size: 16}
+ppo: {minibatch_size: 16}
+training: {num_envs: 4, num_steps: 8}
 env: {num_envs: 4, max_episode_steps: 40}
 curriculum: {workers: 0}
 tasks: {pole: {env_id: CartPole-v1, observation: state, target: 500}}
@@ -48,9 +49,9 @@ def test_every_run_spends_its_steps_and_is_checked_once(tmp_path: Path) -> None:
     task = next(
         t for t in load_config(DEFAULT, [w for w in words if "=" in w]).tasks if t.name == "pong"
     )
-    assert task.ppo.total_steps == 64 and task.evaluate.episodes == 2 and task.evaluate.both
+    assert task.training.total_steps == 64 and task.evaluate.episodes == 2 and task.evaluate.both
     best = 21.0
-    assert task.target + task.ppo.check_margin * task.target > best, (
+    assert task.target + task.training.check_margin * task.target > best, (
         "no training score calls for one"
     )
 

@@ -18,6 +18,7 @@ from curriculum.config.schema import (
     MDNRNNConfig,
     PPOConfig,
     TaskConfig,
+    TrainingConfig,
 )
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.datasets.sequences import LatentWriter
@@ -61,7 +62,8 @@ def pole(
     updates: int = 5,
     features: tuple[str, ...] = ("z", "dz", "h"),
     dream_steps: int = 0,
-    **ppo: Any,
+    learning_rate: float = 1e-3,
+    **training: Any,
 ) -> TaskConfig:
     """CartPole, practised in for so many updates and polished for so many generations.
 
@@ -71,11 +73,9 @@ def pole(
         "num_envs": ENVS,
         "num_steps": STEPS,
         "total_steps": updates * ENVS * STEPS,
-        "minibatch_size": 16,
-        "epochs": 2,
         "reseed_steps": 20,
         "final_rate": 1.0,
-        **ppo,
+        **training,
     }
     return TaskConfig(
         name="pole",
@@ -96,7 +96,8 @@ def pole(
             train_in_dream=dream_steps > 0,
         ),
         dream=DreamConfig(max_steps=max(dream_steps, 1)),
-        ppo=PPOConfig(**settings),
+        ppo=PPOConfig(minibatch_size=16, epochs=2, learning_rate=learning_rate),
+        training=TrainingConfig(**settings),
     )
 
 

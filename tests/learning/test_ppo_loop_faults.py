@@ -168,7 +168,7 @@ def test_no_memory_on_the_host_at_all(tmp_path: Path, monkeypatch: pytest.Monkey
     expect="it goes on in these parts and on the CPU, and ends bit for bit as if it had not been",
 )
 @pytest.mark.parametrize(("how", "killed"), [("stopped", False), ("killed", True)])
-@pytest.mark.parametrize("task", [REAL, replace(REAL, ppo=replace(REAL.ppo, reuse=3))])
+@pytest.mark.parametrize("task", [REAL, replace(REAL, training=replace(REAL.training, reuse=3))])
 def test_a_resumed_practice_keeps_its_parts_and_its_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, killed: bool, task: TaskConfig
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_nan_of_m_is_m_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_m_that_nothing_mends_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = replace(RECALL, ppo=replace(RECALL.ppo, total_steps=9 * 24))
+    task = replace(RECALL, training=replace(RECALL.training, total_steps=9 * 24))
     sick_memory(monkeypatch, lambda call, rate: NonFiniteLoss("really met"))
     ctx, _ = learned(tmp_path, task, None)
     events = ctx.ledger.events("rolled_back")
@@ -300,7 +300,7 @@ def test_what_m_imagines_is_m_s(
         return replace(found, rewards=found.rewards * np.nan) if calls in sick else found
 
     monkeypatch.setattr(MDNRNN, "predict", imagining)
-    task = replace(RECALL, ppo=replace(RECALL.ppo, memory_updates=2 if refreshed else 0))
+    task = replace(RECALL, training=replace(RECALL.training, memory_updates=2 if refreshed else 0))
     if not refreshed:
         with pytest.raises(StageFailure, match=r"M imagines .* mdnrnn.learning_rate"):
             learned(tmp_path, task, None)

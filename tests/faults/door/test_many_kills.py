@@ -33,7 +33,7 @@ curriculum: {mode: FULL, tasks: [lunarlander], workers: 2, device: cpu}
 collect: {num_random_rollouts: 16, max_steps_per_rollout: 200}
 mdnrnn: {epochs: 2, max_steps: 60}
 controller: {check_episodes: 8}
-ppo: {total_steps: 30000}
+training: {total_steps: 30000}
 evaluate: {episodes: 20}
 tasks: {lunarlander: {controller: {solver: ppo}}}
 """

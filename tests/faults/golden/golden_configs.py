@@ -25,11 +25,13 @@ controller:
 
 PRACTICE = """\
 ppo:
+  minibatch_size: 16
+  epochs: 2
+
+training:
   num_envs: 3
   num_steps: 16
   total_steps: 200
-  minibatch_size: 16
-  epochs: 2
   reseed_steps: 20
   patience: 1
   branches: 6

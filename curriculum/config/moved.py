@@ -1,0 +1,87 @@
+"""Keys that have moved: old files still load, and whoever wrote them is told what to write now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from curriculum.config.yaml_strict import Node
+
+_LOOP = (
+    "num_envs",
+    "num_steps",
+    "total_steps",
+    "final_rate",
+    "reuse",
+    "noise_persistence",
+    "clip_rewards",
+    "reward_scale",
+    "end_on_life_loss",
+    "end_on_reward",
+    "reseed_steps",
+    "averaging",
+    "check_margin",
+    "patience",
+    "branches",
+    "branch_steps",
+    "branch_updates",
+    "branch_after",
+    "memory_updates",
+    "recall_steps",
+)
+MOVED = {("ppo", key): ("training", key) for key in _LOOP}
+"""Section and key as they were, and as they are."""
+
+Say = Callable[[str], None]
+
+
+def up_to_date(root: Node, problems: list[str], notice: Say) -> Node:
+    """Returns a tree whose moved keys stand where they belong now.
+
+    Args:
+        root: of one source, at whose top and in whose `tasks` sections may stand.
+        problems: a sentence is added for a key that is given at both places.
+        notice: is told what to write instead, once for each key that has moved.
+    """
+    if not isinstance(root.value, dict):
+        return root
+    root = _with_moves(root, "", problems, notice)
+    tasks = root.value.get("tasks")
+    if tasks is None or not isinstance(tasks.value, dict):
+        return root
+    moved = {
+        name: _with_moves(task, f"tasks.{name}.", problems, notice)
+        for name, task in tasks.value.items()
+    }
+    return Node({**root.value, "tasks": Node(moved, tasks.place)}, root.place)
+
+
+def _with_moves(node: Node, prefix: str, problems: list[str], notice: Say) -> Node:
+    for (section, key), (home, name) in MOVED.items():
+        given = _entries(_entries(node).get(section)).get(key)
+        if given is None:
+            continue
+        old, new = f"{prefix}{section}.{key}", f"{prefix}{home}.{name}"
+        there = _entries(_entries(node).get(home)).get(name)
+        if there is None:
+            notice(f"{given.place}: {old} has moved: write {new}")
+        else:
+            problems.append(
+                f"{given.place}: {old} is {new} now, which {there.place} gives; keep one"
+            )
+        node = _moved(node, (section, key), (home, name), given)
+    return node
+
+
+def _moved(node: Node, old: tuple[str, str], new: tuple[str, str], given: Node) -> Node:
+    """Returns the node with an entry at its new place, unless something else is given there."""
+    sections = dict(node.value)
+    left = {key: child for key, child in _entries(sections[old[0]]).items() if key != old[1]}
+    sections[old[0]] = Node(left, sections[old[0]].place)
+    home = sections.get(new[0], Node(None, given.place))
+    if home.value is None or isinstance(home.value, dict):
+        sections[new[0]] = Node({new[1]: given, **_entries(home)}, home.place)
+    return Node(sections, node.place)
+
+
+def _entries(node: Node | None) -> dict[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
