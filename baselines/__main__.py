@@ -119,12 +119,12 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
 
 def measure_throughput(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines throughput`."""
-    from curriculum.cli.agents import agent_of, opened
+    from curriculum.cli.agents import opened
     from curriculum.tasks import chosen
     from diagnostics.bench.table import show_figures
     from diagnostics.json_report import write_json
 
-    with opened(args) as runner:
+    with opened(args) as agents:
         try:
             from baselines.throughput import throughput
         except ImportError as e:
@@ -133,8 +133,8 @@ def measure_throughput(args: argparse.Namespace) -> ExitCode:
                 f"imported ({e}): install them with `pip install stable-baselines3 ale-py "
                 f"opencv-python-headless`"
             ) from e
-        task = chosen(runner.config, [args.task] if args.task else [])[0]
-        found = throughput(agent_of(runner, task, args.dream), args.repeats)
+        one = agents.open(chosen(agents.config, [args.task] if args.task else [])[0], args.dream)
+        found = throughput(agents.config, one.task, one.backend, one.agent, args.repeats)
     show_figures(found.figures, (), args.out)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
     print(f"where ours spent its time: {shares}", file=sys.stderr if args.out == "-" else None)

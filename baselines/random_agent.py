@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from baselines.results import BaselineResult, describe, finish
-from curriculum.agent.episodes import RandomPolicy, run_episodes
+from curriculum.agent.episodes import run_episodes
+from curriculum.agent.policies import RandomPolicy
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import VectorEnv
 from curriculum.records.ledger import Ledger

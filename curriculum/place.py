@@ -7,6 +7,7 @@ that was never stopped and in one that is gone on with.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from curriculum.errors import ConfigError, NoCheckpoint
-from curriculum.progress import Listener, Progress
+from curriculum.progress import Listener, Progress, silent
 from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -44,6 +45,24 @@ class Place:
     ledger: Ledger
     barrier: Barrier
     listener: Listener
+
+    @classmethod
+    def to_look_at(
+        cls, rundir: RunDir, task: str, mode: str, round: int, *, seed: int = 0, simulated: bool
+    ) -> Place:
+        """Returns a place of a run that is only looked at: nobody is told anything."""
+        return cls(
+            seed=seed,
+            task=task,
+            mode=mode,
+            round=round,
+            stage="controller",
+            simulated=simulated,
+            rundir=rundir,
+            ledger=Ledger(Path(os.devnull)),
+            barrier=Barrier(commit_seconds=float("inf")),
+            listener=silent,
+        )
 
     def at(self, stage: str, round: int | None = None) -> Place:
         """Returns the same place in another stage or round."""

@@ -21,9 +21,9 @@ from curriculum.agent.perception import (
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec, VectorEnv
-from curriculum.pretrained import MOMENTS
+from curriculum.records.agent_state import PARAMETERS, as_part, part_of, with_moments_of
 from curriculum.world.world_model import WorldModel
-from models.interfaces import Controller, Memory, State, Vision
+from models.interfaces import Controller, State
 
 NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -133,12 +133,12 @@ class Agent:
         return self.controller.num_features
 
     def state(self) -> State:
-        """Returns all that was learned: `vision/...`, `memory/...` and `parameters` `[P]`."""
+        """Returns all that was learned (`curriculum.records.agent_state`)."""
         world = self.world
         return {
-            **named("vision", world.vision.state()),
-            **named("memory", world.memory.state()),
-            "parameters": self.controller.get_parameters(),
+            **as_part("vision", world.vision.state()),
+            **as_part("memory", world.memory.state()),
+            PARAMETERS: self.controller.get_parameters(),
         }
 
     def load(self, learned: Mapping[str, np.ndarray]) -> None:
@@ -154,9 +154,9 @@ class Agent:
         for name, model in (("vision", self.world.vision), ("memory", self.world.memory)):
             part = part_of(learned, name)
             if part:
-                model.load_state({**_moments(model), **part})
-        if "parameters" in learned:
-            self.controller.set_parameters(learned["parameters"])
+                model.load_state(with_moments_of(model.state(), part))
+        if PARAMETERS in learned:
+            self.controller.set_parameters(learned[PARAMETERS])
 
     def perceive(self, num_slots: int) -> WorldModelPerception:
         """Returns what turns the observations of so many environments into features."""
@@ -212,28 +212,6 @@ class Agent:
         if self._said is None:
             raise RuntimeError("observe was called before act: there is no action to replace")
         self._said = np.asarray(action, self._said.dtype).reshape(self._said.shape)
-
-
-def named(part: str, arrays: Mapping[str, np.ndarray]) -> State:
-    """Returns the arrays of a model as those of an agent's part, `vision` or `memory`."""
-    return {f"{part}/{name}": array for name, array in arrays.items()}
-
-
-def agent_part(arrays: Mapping[str, np.ndarray]) -> State:
-    """Returns what of a controller stage's commit belongs to the agent."""
-    heads = ("vision/", "memory/")
-    return {n: a for n, a in arrays.items() if n == "parameters" or n.startswith(heads)}
-
-
-def part_of(learned: Mapping[str, np.ndarray], name: str) -> State:
-    """Returns the arrays of an agent's part, `vision` or `memory`, as its model names them."""
-    head = f"{name}/"
-    return {key.removeprefix(head): a for key, a in learned.items() if key.startswith(head)}
-
-
-def _moments(model: Vision | Memory) -> State:
-    """What only further learning needs is as in a model that has learned nothing."""
-    return {name: a for name, a in model.state().items() if name.startswith(MOMENTS)}
 
 
 def _unheard(text: str) -> None:

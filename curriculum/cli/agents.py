@@ -1,51 +1,154 @@
-"""Opens agents to be played: those of a run, and pretrained ones as if they were a run's."""
+"""Opens agents to be played by commands: those of a run, and pretrained ones."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TypeVar
 
-from curriculum.backends.backend import load_backend
+from curriculum.agent import work
+from curriculum.agent.agent import Agent
+from curriculum.agent.loading import agent_from
+from curriculum.agent.work import WorkSpec
+from curriculum.backends.backend import Backend, fitted, import_plugins
+from curriculum.backends.components import ImportFailed
 from curriculum.backends.unread import NOT_READ
 from curriculum.cli.probing import learned_config, tell
-from curriculum.config.loading import dump
 from curriculum.config.plugins import require_agreed
 from curriculum.config.schema import Config, TaskConfig
-from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint
-from curriculum.mode import LADDER, decide
+from curriculum.envs.interface import EnvSpec
+from curriculum.errors import ComponentMissing, ConfigError, NoCheckpoint, StageFailure
+from curriculum.mode import decide
+from curriculum.pool import Pool
 from curriculum.pretrained.bundle import TASK, Bundle, load
-from curriculum.pretrained.declared import require_held
-from curriculum.pretrained.finding import find, learned_in
-from curriculum.progress import Unwatched
-from curriculum.records.agent_state import AgentState, with_moments_of
-from curriculum.records.files import write_json
+from curriculum.pretrained.export import gather
+from curriculum.pretrained.finding import find
+from curriculum.progress import Listener, Unwatched, Watcher
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
+from curriculum.runs.endings import unsuitable
+from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
 from curriculum.runs.machine import machine_from, mending, probe_names
-from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import make_display
-from curriculum.stages import evaluate as evaluation
-from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, signals_to
 from curriculum.tasks import needs_to_play
 from diagnostics.cache import probe_all
-from models.interfaces import Memory, State, Vision
 
-_Model = TypeVar("_Model", Vision, Memory)
+
+@dataclass(frozen=True)
+class OpenedAgent:
+    """A learned agent and what plays it.
+
+    Attributes:
+        agent: ready to play.
+        task: what it plays, as its backend can.
+        backend: of the mode it was learned in.
+        work: the same agent, for workers.
+    """
+
+    agent: Agent
+    task: TaskConfig
+    backend: Backend
+    work: WorkSpec
+
+    @property
+    def target(self) -> float:
+        """The score that passes in its environments."""
+        simulated = self.backend.environment == "simulation"
+        return self.task.simulation_target if simulated else self.task.target
+
+
+@dataclass(frozen=True)
+class Agents:
+    """The agents of a run, or a pretrained one, on this machine.
+
+    Attributes:
+        config: what they are played with.
+        machine: what this machine can do.
+        executor: plays whole episodes.
+        barrier, listener, watcher: as in a run.
+        bundle_of: reads what was learned of a task.
+    """
+
+    config: Config
+    machine: Machine
+    executor: Pool
+    barrier: Barrier
+    listener: Listener
+    watcher: Watcher
+    bundle_of: Callable[[TaskConfig], Bundle]
+
+    def open(self, task: TaskConfig, dreaming: bool = False) -> OpenedAgent:
+        """Opens the agent that was learned last in the best mode that has one.
+
+        Args:
+            task: one of the configuration's.
+            dreaming: whether M is needed even where C does not read it.
+
+        Raises:
+            NoCheckpoint: nothing was learned, or it cannot be used.
+            ComponentMissing: this machine lacks what the agent needs.
+        """
+        bundle = self.bundle_of(task)
+        self._require(task, bundle.mode, dreaming)
+        machine = self.machine
+        if "mdnrnn" not in needs_to_play(task, dreaming).world_model:
+            # M stays away if nothing reads it.
+            machine = replace(machine, states={**machine.states, "mdnrnn": NOT_READ})
+        ledger = Ledger(Path(os.devnull))
+        try:
+            backend = import_backend(task, bundle.mode, machine, ledger, self.watcher)
+        except ImportFailed as e:
+            text = f"the agent of {task.name} cannot play in {bundle.mode}: {e}"
+            raise ComponentMissing(text) from e
+        spec = self._look_at(task, backend)
+        work_spec = WorkSpec(
+            task=fitted(task, backend),
+            mode=bundle.mode,
+            states=dict(machine.states),
+            plugins=self.config.curriculum.plugins,
+            learned=bundle.learned,
+        )
+        agent = self._built(bundle, backend, spec, task)
+        return OpenedAgent(agent, work_spec.task, backend, work_spec)
+
+    def _require(self, task: TaskConfig, mode: str, dreaming: bool) -> None:
+        machine, needs = self.machine, needs_to_play(task, dreaming)
+        decision = decide(machine.states, needs, mode, machine.details)
+        if decision.mode is None:
+            mended = mending(machine, decision.missing, self.config.curriculum.timeout_seconds)
+            raise ComponentMissing(
+                f"the agent of {task.name} was learned in mode {mode} and plays in no other: "
+                f"{'; '.join(decision.reasons)}{mended}"
+            )
+
+    def _look_at(self, task: TaskConfig, backend: Backend) -> EnvSpec:
+        """Builds one environment to learn its shapes."""
+
+        def look() -> EnvSpec:
+            with unsuitable(task):
+                env = backend.make_env(task, 1, lambda text: None)
+            env.close()
+            return env.spec
+
+        looking = partial(guarded, look, f"the environment {task.env_id} cannot be made")
+        return self.barrier.breaking_off(looking, lambda: None)
+
+    def _built(self, bundle: Bundle, backend: Backend, spec: EnvSpec, task: TaskConfig) -> Agent:
+        building = partial(agent_from, bundle, backend, spec, task)
+        try:
+            return guarded(building, "its parts cannot be built")
+        except StageFailure as e:
+            raise NoCheckpoint(f"the agent of {task.name} cannot be loaded: {e}") from e
 
 
 @contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Runner]:
-    """Opens the run, or the pretrained agent, that the command line names.
-
-    Nothing is written or locked in a run. A pretrained agent is unpacked into a temporary one.
+def opened(args: argparse.Namespace) -> Iterator[Agents]:
+    """Opens the run, or the pretrained agent, that the command line names; nothing is written.
 
     Raises:
         ConfigError: neither is named, or both, or it is not there.
@@ -58,42 +161,33 @@ def opened(args: argparse.Namespace) -> Iterator[Runner]:
         rundir = RunDir.open(Path(args.run))
         config = learned_config(rundir.config_path, args)
         require_agreed(config, getattr(args, "plugins", ()), rundir.given)
-        with _running(config, rundir, args) as runner:
-            yield runner
-        return
-    directory = find(args.pretrained)
-    bundle = load(directory)
-    bundle = replace(bundle, config=learned_config(directory / TASK, args))
-    with TemporaryDirectory(prefix="pretrained-") as directory:
-        rundir = RunDir.create(Path(directory) / "run", dump(bundle.config))
+        gathered = partial(_gathered, rundir, config)
+    else:
+        directory = find(args.pretrained)
+        bundle = load(directory)
+        config = learned_config(directory / TASK, args)
         # Episodes are played on the CPU wherever the agent was learned.
-        curriculum = replace(bundle.config.curriculum, device="cpu")
-        with _running(replace(bundle.config, curriculum=curriculum), rundir, args) as runner:
-            _unpack(bundle, runner, args.dream)
-            yield runner
-
-
-def agent_of(runner: Runner, task: TaskConfig, dreaming: bool = False) -> StageContext:
-    """Returns the context to play the agent that was learned last in the best mode that has one.
-
-    Args:
-        runner: of the run.
-        task: of the run.
-        dreaming: whether M is needed even where C does not read it.
-
-    Raises:
-        NoCheckpoint: nothing was learned.
-        ComponentMissing: this machine lacks what the agent needs.
-    """
-    mode, last = learned_in(runner.rundir, runner.config, task.name)
-    return _context(runner, task, mode, last, dreaming)
-
-
-@contextmanager
-def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterator[Runner]:
+        config = replace(config, curriculum=replace(config.curriculum, device="cpu"))
+        gathered = partial(_handed_on, bundle)
     env_id = getattr(args, "env_id", None)
     if env_id:
         config = replace(config, tasks=tuple(replace(t, env_id=env_id) for t in config.tasks))
+    with _running(config, gathered, args) as agents:
+        yield agents
+
+
+def _gathered(rundir: RunDir, config: Config, task: TaskConfig) -> Bundle:
+    return gather(rundir, task.name, config)
+
+
+def _handed_on(bundle: Bundle, task: TaskConfig) -> Bundle:
+    return bundle
+
+
+@contextmanager
+def _running(
+    config: Config, bundle_of: Callable[[TaskConfig], Bundle], args: argparse.Namespace
+) -> Iterator[Agents]:
     quiet = getattr(args, "quiet", False)
     probes = probe_all(
         config.curriculum.timeout_seconds,
@@ -113,80 +207,15 @@ def _running(config: Config, rundir: RunDir, args: argparse.Namespace) -> Iterat
         config, quiet=getattr(args, "quiet", True), json=getattr(args, "json", False)
     )
     with display, signals_to(barrier):
-        runner = Runner(
-            config,
-            rundir,
-            Ledger(Path(os.devnull)),
-            machine,
-            barrier,
-            display.on_progress,
-            watcher=watcher,
+        import_plugins(config.curriculum.plugins, announced_to(watcher))
+        executor = Pool(
+            machine.workers,
+            build=work.build,
+            deadline_s=config.curriculum.unit_deadline_seconds,
+            breakable=barrier.breakable,
         )
+        listener = display.on_progress
         try:
-            yield runner
+            yield Agents(config, machine, executor, barrier, listener, watcher, bundle_of)
         finally:
-            runner.close()
-
-
-def _context(
-    runner: Runner, task: TaskConfig, mode: str, number: int, dreaming: bool
-) -> StageContext:
-    """Returns the context of an agent that can be played here; M stays away if nothing reads it."""
-    _require(runner, task, mode, dreaming)
-    ctx = runner.context_of(task, mode, number, evaluation.NAME)
-    if "mdnrnn" in needs_to_play(task, dreaming).world_model:
-        return ctx
-    states = {**ctx.states, "mdnrnn": NOT_READ}
-    return replace(ctx, states=states, backend=load_backend(mode, states, runner.machine.device))
-
-
-def _require(runner: Runner, task: TaskConfig, mode: str, dreaming: bool) -> None:
-    machine, needs = runner.machine, needs_to_play(task, dreaming)
-    timeout_s = runner.config.curriculum.timeout_seconds
-    decision = decide(machine.states, needs, mode, machine.details)
-    if decision.mode is None:
-        raise ComponentMissing(
-            f"the agent of {task.name} was learned in mode {mode} and plays in no other: "
-            f"{'; '.join(decision.reasons)}{mending(machine, decision.missing, timeout_s)}"
-        )
-
-
-def _unpack(bundle: Bundle, runner: Runner, dreaming: bool) -> None:
-    """Leaves the bundle in the runner's directory as the finished stages of round 0 would."""
-    (task,) = runner.config.tasks
-    other = task.env_id != bundle.task.env_id
-    if other and bundle.mode == LADDER[-1].value:
-        raise ConfigError(
-            f"this agent was learned in {bundle.mode} and plays no real environment: leave "
-            f"--env-id away"
-        )
-    require_held(bundle)
-    ctx = _context(runner, task, bundle.mode, 0, dreaming)
-    try:
-        vision = _loaded(ctx.new_vision(), bundle.learned.vision)
-        memory = _loaded(ctx.new_memory(), bundle.learned.memory)
-        features = ctx.num_features(vision, memory)
-        controller = ctx.backend.make_controller(ctx.task, ctx.spec.action, features)
-        controller.set_parameters(bundle.learned.parameters)
-    except ValueError as e:
-        if other:
-            raise ConfigError(
-                f"the agent of {task.name} cannot play {task.env_id}: it needs observations and "
-                f"actions like those of {bundle.task.env_id}: {e}"
-            ) from e
-        raise NoCheckpoint(
-            f"the weights of {task.name} do not fit its task.yaml: {e}; take the agent anew from "
-            f"where it came from"
-        ) from e
-    learned: dict[str, State] = {"vision": vision.state(), "memory": memory.state()}
-    learned["controller"] = AgentState(bundle.learned.parameters).arrays()
-    for stage, arrays in learned.items():
-        there = ctx.at(stage)
-        there.store.save(arrays, {}, complete=True)
-        write_json(there.directory / "result.json", {})
-
-
-def _loaded(model: _Model, learned: State) -> _Model:
-    """Loads what a bundle holds; what it leaves out is as in a model that has learned nothing."""
-    model.load_state(with_moments_of(model.state(), learned))
-    return model
+            executor.close()

@@ -14,18 +14,18 @@ from typing import Any, TextIO, cast
 import numpy as np
 
 from curriculum.agent.episodes import Episode
+from curriculum.agent.playing import mean_score
 from curriculum.agent.work import EpisodesUnit, play_episodes
-from curriculum.cli.agents import agent_of, opened
+from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import ExitCode, NoCheckpoint, StageFailure
+from curriculum.errors import ExitCode
+from curriculum.progress import Progress
 from curriculum.records.files import output_path
-from curriculum.runs.runner import Runner
 from curriculum.seeds import env_seed, generator
 from curriculum.show.lines import LosableStream
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
 from curriculum.stages.evaluate import bootstrap_interval
-from curriculum.stages.stage import StageContext
 from curriculum.tasks import chosen
 
 POLICIES = ("greedy", "sampled")
@@ -37,10 +37,10 @@ _HEADER = ("task", "policy", "mean", "std", "interval", "min", "max", "episodes"
 
 def evaluate(args: argparse.Namespace) -> ExitCode:
     """Plays fresh episodes with every agent that is named and prints its scores."""
-    with opened(args) as runner:
+    with opened(args) as agents:
         results = {
-            task.name: _evaluated(runner, task, args)
-            for task in chosen(runner.config, args.tasks or ())
+            task.name: _evaluated(agents, task, args)
+            for task in chosen(agents.config, args.tasks or ())
         }
     args.watcher.tell("over")
     with redirect_stdout(cast(TextIO, LosableStream(sys.stdout))):
@@ -52,17 +52,20 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
 def play(args: argparse.Namespace) -> ExitCode:
     """Plays one episode, prints its score, and writes it as a GIF where asked."""
     gif = output_path(Path(args.gif)) if args.gif else None
-    with opened(args) as runner:
+    with opened(args) as agents:
         from curriculum.insight.films import play_dream, play_episode
 
-        task = chosen(runner.config, [args.task] if args.task else [])[0]
-        ctx = agent_of(runner, task, args.dream)
-        film = play_dream if args.dream else play_episode
-        seed = env_seed(args.seed, task.name, "play")
-        played = film(ctx, seed, gif=gif)
-    where = "its dream" if args.dream else ctx.spec.env_id
+        task = chosen(agents.config, [args.task] if args.task else [])[0]
+        opened_agent = agents.open(task, args.dream)
+        seed, agent = env_seed(args.seed, task.name, "play"), opened_agent.agent
+        if args.dream:
+            limits = {"temperature": task.dream.temperature, "max_steps": task.dream.max_steps}
+            played = play_dream(agent, seed, gif, **limits)
+        else:
+            played = play_episode(agent, seed, gif)
+    where = "its dream" if args.dream else agent.spec.env_id
     print(
-        f"{task.name} ({ctx.backend.mode}) in {where}: "
+        f"{task.name} ({opened_agent.backend.mode}) in {where}: "
         f"score {played.score:.1f}, {played.steps} steps"
     )
     if args.gif:
@@ -73,64 +76,66 @@ def play(args: argparse.Namespace) -> ExitCode:
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"evaluate": evaluate, "play": play}
 
 
-def _evaluated(runner: Runner, task: TaskConfig, args: argparse.Namespace) -> dict[str, Any]:
+def _evaluated(agents: Agents, task: TaskConfig, args: argparse.Namespace) -> dict[str, Any]:
     """Returns the results of each policy, and once more those of the one that judges."""
-    ctx = agent_of(runner, task)
+    opened_agent = agents.open(task)
     policies = [policy for policy in POLICIES if getattr(args, policy)] or list(POLICIES)
     seeds = [env_seed(args.seed, STREAM, task.name, n) for n in range(args.episodes)]
-    played = _played(ctx, policies, seeds, args.seed)
-    found = {policy: _facts(ctx, played[policy], args.seed) for policy in policies}
+    played = _played(agents, opened_agent, policies, seeds, args.seed)
+    found = {policy: _facts(task, played[policy], args.seed) for policy in policies}
     judging = POLICIES[task.evaluate.sampled]
     judging = judging if judging in found else policies[0]
     return {
         **found[judging],
         "policy": judging,
-        "mode": ctx.backend.mode.value,
-        "env_id": ctx.spec.env_id,
-        "target": ctx.target,
+        "mode": opened_agent.backend.mode.value,
+        "env_id": opened_agent.agent.spec.env_id,
+        "target": opened_agent.target,
         "seed": args.seed,
         "policies": found,
     }
 
 
 def _played(
-    ctx: StageContext, policies: Sequence[str], seeds: Sequence[int], root: int
+    agents: Agents,
+    opened_agent: OpenedAgent,
+    policies: Sequence[str],
+    seeds: Sequence[int],
+    root: int,
 ) -> dict[str, list[Episode]]:
     """Plays one full episode per policy and seed, in batches cut by configuration alone."""
-    try:
-        parameters = ctx.completed("controller").arrays["parameters"]
-        learned = {"vision": ctx.vision().state(), "memory": ctx.memory().state()}
-        ctx.pool.refresh((replace(ctx.work(**learned), seed=root),))
-    except StageFailure as e:
-        raise NoCheckpoint(f"the agent of {ctx.task.name} cannot be loaded: {e}") from e
-    size = ctx.task.env.num_envs
+    task, mode = opened_agent.task, opened_agent.backend.mode.value
+    agents.executor.refresh((replace(opened_agent.work, seed=root),))
+    size = task.env.num_envs
     batches = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
     units = [
-        EpisodesUnit(parameters, batch, sampled=policy == POLICIES[True])
+        EpisodesUnit({}, batch, sampled=policy == POLICIES[True])
         for policy in policies
         for batch in batches
     ]
     done: list[Episode] = []
 
     def stop_if_asked() -> None:
-        ctx.barrier.may_stop(lambda: None)
+        agents.barrier.may_stop(lambda: None)
 
     def on_result(number: int, result: list[Episode]) -> None:
         done.extend(result)
-        mean = float(np.mean([e.score for e in done]))
-        ctx.say(len(done), len(policies) * len(seeds), "episodes", score=mean)
+        facts = {"score": mean_score(done)}
+        total = len(policies) * len(seeds)
+        where = (task.name, mode, 0, "evaluate")
+        agents.listener(Progress(*where, len(done), total, "episodes", facts))
         stop_if_asked()
 
-    results = ctx.pool.map(play_episodes, units, on_result=on_result, on_wait=stop_if_asked)
+    results = agents.executor.map(play_episodes, units, on_result=on_result, on_wait=stop_if_asked)
     flat = [episode for unit in results for episode in unit]
     each = len(seeds)
     return {policy: flat[i * each : (i + 1) * each] for i, policy in enumerate(policies)}
 
 
-def _facts(ctx: StageContext, episodes: Sequence[Episode], root: int) -> dict[str, Any]:
+def _facts(task: TaskConfig, episodes: Sequence[Episode], root: int) -> dict[str, Any]:
     scores = np.array([e.score for e in episodes])
-    confidence = ctx.task.evaluate.confidence
-    rng = generator(root, STREAM, ctx.task.name, "bootstrap")
+    confidence = task.evaluate.confidence
+    rng = generator(root, STREAM, task.name, "bootstrap")
     return {
         "score": float(scores.mean()),
         "std": float(scores.std()),

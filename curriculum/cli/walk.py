@@ -246,7 +246,7 @@ def _media(config: Config) -> Callable[[StageContext], None] | None:
         return None
     from curriculum.insight.films import save_media
 
-    return save_media
+    return lambda ctx: save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
 
 
 def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledger) -> None:

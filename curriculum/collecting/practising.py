@@ -11,7 +11,7 @@ from curriculum.collecting.collector import Collector
 from curriculum.collecting.exploration import LastingNoise
 from curriculum.collecting.lessons import LessonRules
 from curriculum.collecting.tape import Snapshot, Tape
-from curriculum.config.schema import Config, PPOConfig, TaskConfig
+from curriculum.config.schema import Config, TaskConfig, TrainingConfig
 from curriculum.place import Place
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
 
@@ -27,7 +27,7 @@ def real_collector(
         backend: builds the environments.
         agent: its C acts on what its V and M make of what is seen.
     """
-    settings = task.ppo
+    settings = task.training
     env = backend.make_env(
         task,
         settings.num_envs,
@@ -55,7 +55,7 @@ def dreamed_collector(
         agent: its C acts in dreams of its M.
         starts: where dreams begin.
     """
-    settings, dream = task.ppo, task.dream
+    settings, dream = task.training, task.dream
     env = DreamVectorEnv(
         agent.world,
         starts,
@@ -75,7 +75,7 @@ def dreamed_collector(
     )
 
 
-def _rules(settings: PPOConfig) -> LessonRules:
+def _rules(settings: TrainingConfig) -> LessonRules:
     return LessonRules(
         clip_rewards=settings.clip_rewards,
         end_on_life_loss=settings.end_on_life_loss,

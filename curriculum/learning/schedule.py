@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.config.schema import PPOConfig
+from curriculum.config.schema import TrainingConfig
 
 RECENT = 64
 """Finished training episodes whose mean score says where learning stands."""
@@ -64,7 +64,7 @@ class Schedule:
 
     def __init__(
         self,
-        settings: PPOConfig,
+        settings: TrainingConfig,
         learning_rate: float,
         target: float,
         steps_per_update: int,

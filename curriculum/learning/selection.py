@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.agent.agent import agent_part
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import mean_score
 from curriculum.place import Place
+from curriculum.records.agent_state import learned_part
 from curriculum.stops import Guard
 from models.interfaces import State
 
@@ -110,7 +110,7 @@ class Selection:
         self.confirmed = meta["confirmed"]
         self.checks = [list(check) for check in meta["checks"]]
         self.env_steps = meta["check_steps"]
-        self.learned = {name: np.array(array) for name, array in agent_part(arrays).items()}
+        self.learned = {name: np.array(array) for name, array in learned_part(arrays).items()}
 
     def _out_of_reach(self, played: Sequence[Episode]) -> bool:
         """Whether the goal is further from the episodes' mean than two of its standard errors."""

@@ -23,7 +23,6 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.mode import LADDER
 from curriculum.records import agent_state
-from curriculum.records.agent_state import AgentState
 from curriculum.records.files import read_plain, write_bytes
 from curriculum.records.ledger import Event, parse_events
 from models.interfaces import State
@@ -43,14 +42,15 @@ class Bundle:
     Attributes:
         config: of a run with this task alone, in the mode the agent was learned in.
         mode, round: where it was learned.
-        learned: by V, M and C, without what only further learning needs.
+        learned: by V, M and C (`curriculum.records.agent_state`), without what only further
+            learning needs.
         events: what the run's ledger tells of it, oldest first.
     """
 
     config: Config
     mode: str
     round: int
-    learned: AgentState
+    learned: State = field(repr=False)
     events: tuple[Event, ...] = field(repr=False)
 
     @property
@@ -85,7 +85,7 @@ def write(bundle: Bundle, directory: Path, describe: Describe) -> None:
                 f"{directory} holds {foreign[0]}, which is no part of a pretrained agent: give an "
                 f"empty or a new directory"
             )
-    arrays = bundle.learned.arrays()
+    arrays = bundle.learned
     _require_finite(arrays, "what the run learned")
     contents = {AGENT: _pack(arrays), TASK: dump(bundle.config).encode()}
     head = {
@@ -132,7 +132,7 @@ def load(directory: Path) -> Bundle:
         config=config,
         mode=config.curriculum.mode,
         round=head["round"],
-        learned=AgentState.of(arrays),
+        learned=arrays,
         events=tuple(events),
     )
 

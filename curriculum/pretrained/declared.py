@@ -7,6 +7,7 @@ from itertools import pairwise
 from curriculum.errors import NoCheckpoint
 from curriculum.mode import LADDER
 from curriculum.pretrained.bundle import AGENT, TASK, Bundle
+from curriculum.records.agent_state import PARAMETERS, part_of
 
 
 def require_held(bundle: Bundle) -> None:
@@ -30,7 +31,8 @@ def require_held(bundle: Bundle) -> None:
         widths = (1, *chosen.hidden_sizes, 1)
         declared["C"] = sum((a + 1) * b for a, b in pairwise(widths))
     learned = bundle.learned
-    held = {"V": learned.vision, "M": learned.memory, "C": {"C": learned.parameters}}
+    held = {"V": part_of(learned, "vision"), "M": part_of(learned, "memory")}
+    held["C"] = {PARAMETERS: learned[PARAMETERS]}
     for part, least in declared.items():
         numbers = sum(array.size for array in held[part].values())
         if least > numbers:

@@ -9,7 +9,7 @@ from curriculum.config.schema import Config
 from curriculum.errors import NoCheckpoint
 from curriculum.pretrained.bundle import Bundle, Describe, write
 from curriculum.pretrained.finding import learned_in
-from curriculum.records.agent_state import AgentState
+from curriculum.records.agent_state import learned_by, without_moments
 from curriculum.records.commit import CommitStore
 from curriculum.records.ledger import effective_events
 from curriculum.records.rundir import RunDir
@@ -50,7 +50,7 @@ def gather(rundir: RunDir, task: str, config: Config | None = None) -> Bundle:
     (found,) = chosen(config, [task])
     mode, last = learned_in(rundir, config, task)
     stages = ("vision", "memory", "controller")
-    learned = AgentState.learned(*(_final(rundir, task, mode, last, stage) for stage in stages))
+    learned = learned_by(*(_final(rundir, task, mode, last, stage) for stage in stages))
     alone = replace(
         config,
         name=task,
@@ -63,7 +63,7 @@ def gather(rundir: RunDir, task: str, config: Config | None = None) -> Bundle:
         config=alone,
         mode=mode,
         round=last,
-        learned=learned.without_moments(),
+        learned=without_moments(learned),
         events=tuple(told),
     )
 

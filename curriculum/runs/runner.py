@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from curriculum.agent import work
 from curriculum.backends.backend import (
     SEARCHED,
     Backend,
@@ -34,7 +35,7 @@ from curriculum.records.verdict import Verdict, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
 from curriculum.runs.history import History, StageKey, Start, key_of
 from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
-from curriculum.stages import collect, controller, encode, evaluate, memory, vision, work
+from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, reached
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
@@ -110,14 +111,6 @@ class Runner:
             if self.config.curriculum.stop_on_miss and not verdict.met:
                 break
         return verdicts
-
-    def context_of(self, task: TaskConfig, mode: str, number: int, stage: str) -> StageContext:
-        """Returns a stage's context in a given mode, to look at what was learned there."""
-        try:
-            backend = self._import(task, mode)
-        except ImportFailed as e:
-            raise ComponentMissing(f"the agent of {task.name} cannot play in {mode}: {e}") from e
-        return self._context(task, backend, self._look_at(task, backend), number).at(stage)
 
     def _task(self, task: TaskConfig, start: Start) -> Verdict:
         if start.verdict is not None:

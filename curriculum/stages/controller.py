@@ -57,7 +57,7 @@ def run(ctx: StageContext) -> StageResult:
         if not settings.polish_generations or selection.confirmed:
             return _result(ctx, selection, practised)
     agent.load(selection.learned)
-    ctx.executor.refresh((ctx.work(agent.state()),))
+    ctx.executor.refresh((ctx.work(agent.state(), starts),))
     return _searched(ctx, new_search(ctx, agent, selection, practised), selection, practised)
 
 
@@ -87,7 +87,7 @@ def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
     make = ctx.backend.make_policy_learner
     if ctx.task.controller.solver != "ppo" or make is None:
         return None
-    seed, settings = ctx.place.model_seed("policy"), ctx.task.ppo
+    seed, settings = ctx.place.model_seed("policy"), ctx.task.training
     model = make(ctx.task, ctx.spec.action, agent.num_features, seed)
     if ctx.place.round > 0:
         last = ctx.place.completed(NAME, ctx.place.round - 1)
@@ -115,14 +115,15 @@ def new_loop(
         selection: checks what is learned.
         starts: where dreams begin; None learns in real environments.
     """
-    settings, place = ctx.task.ppo, ctx.place
+    settings, place = ctx.task.training, ctx.place
     if starts is None:
         collector = real_collector(place, ctx.config, ctx.task, ctx.backend, agent)
     else:
         collector = dreamed_collector(place, ctx.task, agent, starts)
     steps = learner.steps_per_update * settings.num_envs
     dreamed = starts is not None
-    schedule = Schedule(settings, settings.learning_rate, ctx.target, steps, dreamed=dreamed)
+    rate = ctx.task.ppo.learning_rate
+    schedule = Schedule(settings, rate, ctx.target, steps, dreamed=dreamed)
     return Loop(
         place,
         agent,

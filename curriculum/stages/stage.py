@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from curriculum.agent.agent import Agent, agent_part, named
+from curriculum.agent.agent import Agent
 from curriculum.agent.work import WorkSpec
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import Config, TaskConfig
@@ -22,6 +22,7 @@ from curriculum.envs.interface import EnvSpec
 from curriculum.errors import require
 from curriculum.place import Place
 from curriculum.pool import Executor
+from curriculum.records.agent_state import as_part, learned_part
 from curriculum.records.commit import Commit
 from curriculum.records.facts import finite
 from curriculum.records.finished import StageResult
@@ -117,7 +118,7 @@ class StageContext:
         found: State = {}
         for stage in stages or LEARNING:
             arrays = self.place.completed(stage, round).arrays
-            found |= agent_part(arrays) if stage == "controller" else named(stage, arrays)
+            found |= learned_part(arrays) if stage == "controller" else as_part(stage, arrays)
         return found
 
     def agent(

@@ -10,6 +10,7 @@ import numpy as np
 
 from curriculum.envs.interface import ActionSpec, VectorEnv
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.world_model import WorldModel
 from diagnostics.bench.measuring import Case
 from models.controller_cpu import CPUController
 from models.echo import EchoMemory
@@ -86,7 +87,7 @@ def dream_cases() -> Iterator[Case]:
         )
         action = ActionSpec("continuous", ACTIONS, (-1.0,) * ACTIONS, (1.0,) * ACTIONS)
         for n in (16, 256, 1024):
-            dream = DreamVectorEnv(memory, starts, action, n, max_steps=10**9)
+            dream = DreamVectorEnv(WorldModel(None, memory), starts, action, n, max_steps=10**9)
             yield Case(
                 "dream", f"step, {n} dreams", implementation, "steps", n, _stepper(dream, rng)
             )

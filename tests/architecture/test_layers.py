@@ -16,6 +16,7 @@ PACKAGES = ("baselines", "curriculum", "diagnostics", "models")
 LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "curriculum.errors",
+        "curriculum.registration",
         "curriculum.config.*",
         "curriculum.envs.interface",
         "diagnostics.components",
@@ -27,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "curriculum.mode",
+        "curriculum.place",
         "curriculum.seeds",
         "curriculum.tasks",
         "curriculum.pretrained.*",
@@ -71,6 +73,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 HEAVY = {"torch", "gymnasium", "ale_py", "stable_baselines3", "cma", "pygame", "Box2D", "cv2"}
 MAY_BE_HEAVY = (
     *LAYERS[3],
+    "curriculum.agent.dream_env",
     "curriculum.backends.full",
     "baselines.ppo",
     "baselines.throughput",

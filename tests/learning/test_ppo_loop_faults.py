@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from curriculum.learning.counters import Counters
 
 from curriculum.collecting.rollouts import not_finite
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import StageFailure
-from curriculum.learning.counters import Counters
 from curriculum.learning.healing import MAX_IN_A_ROW
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext
