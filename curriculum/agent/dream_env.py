@@ -48,8 +48,6 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         ValueError: the temperature or a size does not fit.
     """
 
-    metadata = ExportedEnv.metadata
-
     def __init__(
         self,
         world: WorldModel,
@@ -63,10 +61,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._dream = DreamVectorEnv(
             world, starts, action, 1, temperature=temperature, max_steps=max_steps
         )
-        self._env = ExportedEnv(
-            self._dream, lambda latents: world.draw(latents[None])[0], render_mode
-        )
-        self.render_mode = render_mode
+        draw = (lambda latents: world.draw(latents[None])[0]) if world.sees else None
+        self._env = ExportedEnv(self._dream, draw, render_mode)
+        self.metadata, self.render_mode = self._env.metadata, render_mode
         # Bounds that are infinite are warned of by Gymnasium's checker.
         self.observation_space = spaces.Box(-_LARGEST, _LARGEST, (world.latent_size,), np.float32)
         self.action_space = self._env.action_space

@@ -32,9 +32,26 @@ class WorldModel:
     def __init__(self, vision: Vision | None, memory: Memory) -> None:
         self._vision = vision
         self.memory = memory
-        self.latent_size = memory.latent_size
-        self.action_size = memory.action_size
-        self.hidden_size = memory.hidden_size
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is a V, so that it can observe and draw."""
+        return self._vision is not None
+
+    @property
+    def latent_size(self) -> int:
+        """Z."""
+        return self.memory.latent_size
+
+    @property
+    def action_size(self) -> int:
+        """A, the length of an encoded action."""
+        return self.memory.action_size
+
+    @property
+    def hidden_size(self) -> int:
+        """R."""
+        return self.memory.hidden_size
 
     @property
     def vision(self) -> Vision:

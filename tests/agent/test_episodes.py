@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 
 from curriculum.agent.episodes import (
     Episode,
-    ExploringPolicy,
-    PopulationPolicy,
-    RandomPolicy,
     run_episodes,
 )
-from curriculum.agent.work import _Tape
+from curriculum.agent.policies import ExploringPolicy, PopulationPolicy, RandomPolicy
+from curriculum.agent.work import _Recorder
 from curriculum.envs.interface import ActionSpec
 from curriculum.seeds import generator
 from tests.curriculum.counting_env import CountingEnv
@@ -138,7 +136,7 @@ def test_a_population_gives_each_candidate_its_own_slots() -> None:
 def test_a_tape_holds_every_step_of_every_episode_in_its_place() -> None:
     seeds = [7, 3, 9, 4, 0, 2, 8]
     env = CountingEnv(3)
-    tape = _Tape(env.num_envs)
+    tape = _Recorder(env.num_envs)
     policy = RandomPolicy(ACTION, 0.0, [generator(3, s) for s in seeds])
     episodes = run_episodes(env, policy, seeds, max_steps=4, recorder=tape.record)
     assert sorted(tape.recordings) == list(range(len(seeds)))

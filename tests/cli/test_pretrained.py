@@ -14,6 +14,7 @@ import pytest
 
 from curriculum.cli.main import main
 from curriculum.pretrained.bundle import AGENT, CARD, LEDGER, NAMES, load, write
+from curriculum.records.agent_state import part_of
 from curriculum.records.commit import CommitStore
 from curriculum.records.rundir import RunDir
 from tests.cli.conftest import ROOT
@@ -85,12 +86,13 @@ def test_an_export_holds_the_weights_that_were_learned_and_no_more(pole: Pole) -
         assert commit is not None
         learned[stage] = commit.arrays
     assert any(name.startswith("adam.") for name in learned["memory"])
-    for stage, found in (("vision", bundle.learned.vision), ("memory", bundle.learned.memory)):
+    for stage in ("vision", "memory"):
+        found = part_of(bundle.learned, stage)
         kept = {n: a for n, a in learned[stage].items() if not n.startswith("adam.")}
         assert found.keys() == kept.keys()
         assert all(found[n].tobytes() == a.tobytes() for n, a in kept.items())
     parameters = learned["controller"]["parameters"]
-    assert bundle.learned.parameters.tobytes() == parameters.tobytes()
+    assert bundle.learned["parameters"].tobytes() == parameters.tobytes()
     committed = sum(a.nbytes for arrays in learned.values() for a in arrays.values())
     assert (pole.agent / AGENT).stat().st_size < 0.5 * committed
     assert bundle.config.tasks == RunDir.open(pole.run).config().tasks
@@ -164,14 +166,14 @@ def test_what_does_not_fit_ends_with_a_code_and_a_sentence(
 ) -> None:
     bundle = load(pole.agent)
     learned = bundle.learned
-    short = replace(learned, parameters=learned.parameters[:-1])
-    odd = replace(learned, memory={**learned.memory, "weight.odd": np.zeros(2, np.float32)})
+    short = {**learned, "parameters": learned["parameters"][:-1]}
+    odd = {**learned, "memory/weight.odd": np.zeros(2, np.float32)}
     write(replace(bundle, learned=short), tmp_path / "short", lambda b: "")
     write(replace(bundle, learned=odd), tmp_path / "odd", lambda b: "")
     (tmp_path / "empty").mkdir()
     agent = str(pole.agent)
     cases = [
-        (["--pretrained", str(tmp_path / "short")], 5, "do not fit its task.yaml"),
+        (["--pretrained", str(tmp_path / "short")], 5, "do not fit its configuration"),
         (["--pretrained", str(tmp_path / "odd")], 5, "weight.odd"),
         (["--pretrained", str(tmp_path / "empty")], 5, "agent.safetensors is missing"),
         (["--pretrained", agent, "--env-id", "MountainCar-v0"], 2, "cannot play MountainCar-v0"),

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from curriculum.collecting.lessons import Ended, EpisodeStatistics, lesson_of
+from curriculum.collecting.lessons import Ended, EpisodeStatistics, LessonRules, lesson_of
 from curriculum.envs.export.vector import ExportedVectorEnv
 from curriculum.envs.interface import Step
 from models.numeric.returns import generalized_advantages
@@ -33,7 +33,7 @@ STEP = Step(
 
 
 def test_a_lesson_may_be_clipped_and_end_with_a_life_while_the_step_stays_true() -> None:
-    plain, learned = lesson_of(STEP), lesson_of(STEP, clip_rewards=True, end_on_life_loss=True)
+    plain, learned = lesson_of(STEP, LessonRules()), lesson_of(STEP, LessonRules(True, True))
     assert plain.rewards.tolist() == [5.0, -7.0, 0.0]
     assert plain.terminated.tolist() == [True, False, False]
     assert learned.rewards.tolist() == [1.0, -1.0, 0.0]
@@ -44,18 +44,18 @@ def test_a_lesson_may_be_clipped_and_end_with_a_life_while_the_step_stays_true()
 
 def test_a_reward_may_end_an_episode_for_the_learner() -> None:
     cut = STEP._replace(terminated=flags(0, 0, 0), truncated=flags(0, 1, 1))
-    learned = lesson_of(cut, end_on_reward=True)
+    learned = lesson_of(cut, LessonRules(end_on_reward=True))
     assert learned.terminated.tolist() == [True, True, False]
     # What is over for the learner is not cut as well.
     assert learned.truncated.tolist() == [False, False, True]
-    assert lesson_of(cut).truncated.tolist() == [False, True, True]
+    assert lesson_of(cut, LessonRules()).truncated.tolist() == [False, True, True]
 
 
 def test_dreamed_rewards_are_expectations() -> None:
     dreamed = STEP._replace(
         rewards=np.array([0.4, -3.0, 0.6], np.float32), terminated=flags(0, 0, 0)
     )
-    learned = lesson_of(dreamed, clip_rewards=True, end_on_reward=True, dreamed=True)
+    learned = lesson_of(dreamed, LessonRules(clip_rewards=True, end_on_reward=True), dreamed=True)
     np.testing.assert_allclose(learned.rewards, [0.4, -1.0, 0.6])
     assert learned.terminated.tolist() == [False, True, True]
 

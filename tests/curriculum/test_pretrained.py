@@ -18,7 +18,7 @@ from curriculum.pretrained.bundle import AGENT, CARD, LEDGER, NAMES, TASK, Bundl
 from curriculum.pretrained.declared import require_held
 from curriculum.pretrained.export import export
 from curriculum.pretrained.finding import find
-from curriculum.records.agent_state import AgentState
+from curriculum.records.agent_state import as_part
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import write_json
 from curriculum.records.rundir import RunDir
@@ -38,15 +38,14 @@ def bundle() -> Bundle:
         ),
         mode="FULL",
         round=1,
-        learned=AgentState(
-            rng.normal(size=10).astype(np.float32),
-            vision={"mean": rng.normal(size=4), "count": np.array(12, np.int64)},
-            memory={
-                "weight.a": rng.normal(size=(3, 2)).astype(np.float32),
-                "weight.none": np.zeros((0, 2), np.float32),
-                "begun": np.array([True, False]),
-            },
-        ),
+        learned={
+            "parameters": rng.normal(size=10).astype(np.float32),
+            "vision/mean": rng.normal(size=4),
+            "vision/count": np.array(12, np.int64),
+            "memory/weight.a": rng.normal(size=(3, 2)).astype(np.float32),
+            "memory/weight.none": np.zeros((0, 2), np.float32),
+            "memory/begun": np.array([True, False]),
+        },
         events=({"t": 3.5, "event": "run_started", "seed": 7, "name": "α\u2028β"},),
     )
 
@@ -58,7 +57,7 @@ def written(bundle: Bundle, tmp_path: Path) -> Path:
 
 
 def with_parameters(bundle: Bundle, parameters: np.ndarray) -> Bundle:
-    return replace(bundle, learned=replace(bundle.learned, parameters=parameters))
+    return replace(bundle, learned={**bundle.learned, "parameters": parameters})
 
 
 def bits(arrays: dict[str, np.ndarray]) -> dict[str, tuple]:
@@ -67,9 +66,7 @@ def bits(arrays: dict[str, np.ndarray]) -> dict[str, tuple]:
 
 def test_what_is_read_back_is_what_was_written_bit_for_bit(bundle: Bundle, written: Path) -> None:
     found = load(written)
-    assert bits(found.learned.vision) == bits(bundle.learned.vision)
-    assert bits(found.learned.memory) == bits(bundle.learned.memory)
-    assert bits(found.learned.arrays()) == bits(bundle.learned.arrays())
+    assert bits(found.learned) == bits(bundle.learned)
     assert (found.config, found.mode, found.round) == (bundle.config, "FULL", 1)
     assert found.events == bundle.events
     assert (written / CARD).read_text(encoding="utf-8") == "a card of pole\n"
@@ -80,10 +77,10 @@ def test_the_same_agent_gives_the_same_bytes_and_replaces_what_was_there(
 ) -> None:
     before = {name: (written / name).read_bytes() for name in NAMES}
     assert {path.name for path in written.iterdir()} == set(NAMES)
-    changed = with_parameters(bundle, bundle.learned.parameters + 1)
+    changed = with_parameters(bundle, bundle.learned["parameters"] + 1)
     write(changed, written, lambda b: "another card\n")
     assert (written / AGENT).read_bytes() != before[AGENT]
-    assert np.array_equal(load(written).learned.parameters, changed.learned.parameters)
+    assert np.array_equal(load(written).learned["parameters"], changed.learned["parameters"])
     write(bundle, written, lambda b: f"a card of {b.task.name}\n")
     assert {name: (written / name).read_bytes() for name in NAMES} == before
 
@@ -158,7 +155,7 @@ def test_weights_that_somebody_vouches_for_are_still_only_arrays(
         with pytest.raises(NoCheckpoint, match=words):
             load(written)
     forged(written, save(good))
-    assert load(written).learned.parameters.tolist() == [1.0]
+    assert load(written).learned["parameters"].tolist() == [1.0]
     with pytest.raises(NoCheckpoint, match="not finite, in parameters"):
         write(with_parameters(bundle, np.array([np.inf])), written, lambda b: "")
 
@@ -229,7 +226,8 @@ def test_a_v_that_learned_with_c_is_exported_with_it(bundle: Bundle, tmp_path: P
         "vision": {**before, "adam.mean": np.zeros(4)},
         "memory": {"weight": np.ones(3)},
         "controller": {
-            **AgentState(np.arange(5.0), vision=after).arrays(),
+            "parameters": np.arange(5.0),
+            **as_part("vision", after),
             "learner/weight": np.zeros(9),
         },
     }
@@ -240,5 +238,5 @@ def test_a_v_that_learned_with_c_is_exported_with_it(bundle: Bundle, tmp_path: P
         write_json(directory / "result.json", {})
     export(rundir, "pole", tmp_path / "pole", lambda b: "")
     found = load(tmp_path / "pole").learned
-    wanted = AgentState(np.arange(5.0), {**before, **after}, {"weight": np.ones(3)})
-    assert bits(found.arrays()) == bits(wanted.arrays())
+    wanted = {"parameters": np.arange(5.0), "memory/weight": np.ones(3)}
+    assert bits(found) == bits({**as_part("vision", {**before, **after}), **wanted})

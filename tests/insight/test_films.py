@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from curriculum.backends.backend import load_backend
+from curriculum.agent.agent import Agent
 from curriculum.config.loading import dump
 from curriculum.config.schema import (
     CollectConfig,
@@ -23,14 +22,15 @@ from curriculum.config.schema import (
     TaskConfig,
 )
 from curriculum.envs.interface import ActionSpec, EnvSpec
-from curriculum.insight import drawing
-from curriculum.insight import films as videos
+from curriculum.insight import drawing, films
 from curriculum.insight.drawing import draw_bars, draw_lander, drawer, enlarge, strip, write_gif
+from curriculum.place import Place
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.runs.runner import Machine, Runner
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier
+from curriculum.world.world_model import WorldModel
 from models.echo import EchoMemory
 from models.pca import PCAVision
 
@@ -94,14 +94,15 @@ def test_dreams_begin_in_reality_and_are_reproducible() -> None:
     vision.update(frames, np.roll(frames, 1, axis=0), rng)
     vision.finish()
     memory = EchoMemory(4, 4, hidden_size=16, seed=0)
+    world = WorldModel(vision, memory)
     actions = ACTION.encode(rng.integers(0, 4, 19))
 
     def dream(seed: int) -> np.ndarray:
         stream = np.random.default_rng(seed)
-        return videos.dream_strip(vision, memory, frames, actions, 4, stream, enlarge)
+        return films.dream_strip(world, frames, actions, 4, stream, enlarge)
 
     np.testing.assert_array_equal(dream(1), dream(1))
-    rebuilt = videos.reconstruction_strip(vision, frames[4:5], enlarge)
+    rebuilt = films.reconstruction_strip(world, frames[4:5], enlarge)
     height, width = 64 + drawing.GAP, drawing.LABEL_WIDTH + 64
     first_dreamed = dream(1)[height + drawing.GAP :, drawing.LABEL_WIDTH : width]
     first_rebuilt = rebuilt[height + drawing.GAP :, drawing.LABEL_WIDTH : width]
@@ -132,14 +133,15 @@ def test_a_run_leaves_its_pictures(tmp_path: Path, name: str, observation: str) 
 
     def after_task(ctx: StageContext) -> None:
         seen.append(ctx)
-        videos.save_media(ctx)
+        films.save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
 
     machine = Machine(states={"controller_cpu": "ok"})
     runner = Runner(config, rundir, ledger, machine, Barrier(60.0), after_task=after_task)
     try:
         runner.walk()
-        dreamed = videos.play_dream(seen[0], 3, gif=tmp_path / "dream.gif")
-        played = videos.play_episode(seen[0], 3, gif=tmp_path / "play.gif")
+        agent = seen[0].agent(seen[0].learned())
+        dreamed = films.play_dream(agent, 3, gif=tmp_path / "dream.gif")
+        played = films.play_episode(agent, 3, gif=tmp_path / "play.gif")
     finally:
         runner.close()
     assert dreamed.steps > 0 and 0 < played.steps <= 40
@@ -152,18 +154,12 @@ def test_a_run_leaves_its_pictures(tmp_path: Path, name: str, observation: str) 
 
 
 def test_a_picture_that_fails_is_noted_and_nothing_else(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "events.jsonl")
+    rundir = RunDir.create(tmp_path / "run", "")
+    place = Place.to_look_at(rundir, "pong", "SIMULATION", 0, simulated=True)
+    place = replace(place, ledger=Ledger(rundir.ledger_path))
 
-    class Broken:
-        task = TaskConfig(name="pong")
-        backend = load_backend("SIMULATION", {})
-        round = 0
-        rundir = RunDir(tmp_path, {})
+    def broken() -> Agent:
+        raise OSError(28, "No space left on device")
 
-        def vision(self) -> Any:
-            raise OSError(28, "No space left on device")
-
-    broken = Broken()
-    broken.ledger = ledger  # type: ignore[attr-defined]
-    videos.save_media(cast(StageContext, broken))
-    assert "No space left" in ledger.events("notice")[0]["text"]
+    films.save_media(place, broken)
+    assert "No space left" in place.ledger.events("notice")[0]["text"]

@@ -9,6 +9,7 @@ import pytest
 
 from curriculum.insight.memory_horizon import FACT_HORIZONS, LOW_TEMPERATURE, Horizon, open_loop
 from curriculum.insight.vision_probe import Readout
+from curriculum.world.world_model import WorldModel
 from models.interfaces import Memory, Prediction
 
 Z, A = 2, 3
@@ -54,7 +55,8 @@ def walk(seed: int = 0, steps: int = 80, batch: int = 6) -> tuple[np.ndarray, ..
 
 def measure(memory: Mover, *batch: np.ndarray, **options: Any) -> Horizon:
     arguments: dict[str, Any] = {"warm_up": 5, "horizon": 20, "stride": 10, **options}
-    return open_loop(cast(Memory, memory), *batch, rng=np.random.default_rng(1), **arguments)
+    world = WorldModel(None, cast(Memory, memory))
+    return open_loop(world, *batch, rng=np.random.default_rng(1), **arguments)
 
 
 def test_a_memory_that_knows_the_world_makes_no_error() -> None:

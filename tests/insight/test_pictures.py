@@ -10,6 +10,7 @@ import pytest
 
 from curriculum.insight.drawing import GAP, LABEL_WIDTH, SCALE
 from curriculum.insight.pictures import COLUMNS, memory_picture, motion_weights, vision_picture
+from curriculum.world.world_model import WorldModel
 from models.interfaces import Memory, Prediction, Vision
 
 SIDE = 16
@@ -48,6 +49,7 @@ class Adds:
 
 
 VISION, MEMORY = cast(Vision, Grey()), cast(Memory, Adds())
+WORLD = WorldModel(VISION, MEMORY)
 
 
 def greys(picture: np.ndarray) -> np.ndarray:
@@ -71,7 +73,7 @@ def episode(steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_real_stands_above_one_step_above_a_dream() -> None:
     frames, actions = episode()
     rng = np.random.default_rng(0)
-    picture = memory_picture(VISION, MEMORY, frames, actions, [4, 25], rng)
+    picture = memory_picture(WORLD, frames, actions, [4, 25], rng)
     found = greys(picture)
     assert found.shape == (6, COLUMNS) and picture.dtype == np.uint8 and picture.shape[2] == 3
     shown = np.linspace(1, 15, COLUMNS).round().astype(int)
@@ -85,11 +87,11 @@ def test_real_stands_above_one_step_above_a_dream() -> None:
 def test_short_dreams_have_a_column_a_step_and_long_ones_are_refused() -> None:
     frames, actions = episode(10)
     rng = np.random.default_rng(0)
-    picture = memory_picture(VISION, MEMORY, frames, actions, [2], rng, dream_steps=3)
+    picture = memory_picture(WORLD, frames, actions, [2], rng, dream_steps=3)
     assert greys(picture).shape == (3, 3)
     for starts in ([], [-1], [8]):
         with pytest.raises(ValueError, match="from 0 to 7"):
-            memory_picture(VISION, MEMORY, frames, actions, starts, rng, dream_steps=3)
+            memory_picture(WORLD, frames, actions, starts, rng, dream_steps=3)
 
 
 def test_vision_has_three_rows_and_looks_where_it_moves() -> None:

@@ -23,7 +23,9 @@ from curriculum.config.schema import (
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.datasets.sequences import LatentWriter
 from curriculum.errors import Stopped
+from curriculum.place import Place
 from curriculum.pool import Pool
+from curriculum.progress import silent
 from curriculum.records.ledger import Ledger, effective
 from curriculum.records.rundir import RunDir
 from curriculum.stages import controller as stage
@@ -40,19 +42,26 @@ def context(path: Path, task: TaskConfig, barrier: Barrier | None = None) -> Sta
     backend = load_backend("FULL", {})
     env = backend.make_env(task, 1, lambda text: None)
     env.close()
+    place = Place(
+        seed=0,
+        task=task.name,
+        mode="FULL",
+        round=0,
+        stage=stage.NAME,
+        simulated=False,
+        rundir=rundir,
+        ledger=Ledger(rundir.ledger_path),
+        barrier=barrier or Barrier(1e9),
+        listener=silent,
+    )
     return StageContext(
+        place=place,
         config=Config(tasks=(task,)),
         task=task,
         backend=backend,
         states={},
         spec=env.spec,
-        round=0,
-        stage=stage.NAME,
-        rundir=rundir,
-        ledger=Ledger(rundir.ledger_path),
-        pool=Pool(0, build=work.build),
-        listener=lambda progress: None,
-        barrier=barrier or Barrier(1e9),
+        executor=Pool(0, build=work.build),
     )
 
 
@@ -132,23 +141,23 @@ def learned(
     states = rng.standard_normal((64, 4)).astype(np.float32)
     vision.update(states, states, rng)
     vision.finish()
-    ctx.at("vision").store.save(vision.state(), {}, complete=True)
-    ctx.at("memory").store.save(memory.state(), {}, complete=True)
+    ctx.place.at("vision").store.save(vision.state(), {}, complete=True)
+    ctx.place.at("memory").store.save(memory.state(), {}, complete=True)
     if task.controller.train_in_dream:
         collected(ctx, vision.encode(states))
     ends_in_search = 0
     for _ in range(40):
         ctx = context(path, task, life(ticks, killed))
-        ctx.record("stage_started", attempt=0, resumed_at=reached(ctx.store.latest()))
+        ctx.place.record("stage_started", attempt=0, resumed_at=reached(ctx.place.store.latest()))
         try:
             result = stage.run(ctx)
         except (Stopped, Killed):
-            commit = ctx.store.latest()
+            commit = ctx.place.store.latest()
             ends_in_search += commit is not None and bool(commit.meta.get("practised"))
             continue
         finally:
-            ctx.pool.close()
-        ctx.record("done", steps=[result.env_steps, result.dream_steps], **result.facts)
+            ctx.executor.close()
+        ctx.place.record("done", steps=[result.env_steps, result.dream_steps], **result.facts)
         return ctx, ends_in_search
     raise AssertionError("it never ended")
 
@@ -156,7 +165,7 @@ def learned(
 def collected(ctx: StageContext, latents: np.ndarray) -> None:
     """Leaves one episode where dreams can begin."""
     writer = EpisodeWriter(
-        ctx.at("collect").directory / "data",
+        ctx.place.at("collect").directory / "data",
         observation_shape=(4,),
         observation_dtype="float32",
         action_size=2,
@@ -164,11 +173,11 @@ def collected(ctx: StageContext, latents: np.ndarray) -> None:
     steps = len(latents) - 1
     actions, rewards = np.eye(2, dtype=np.float32)[np.arange(steps) % 2], np.ones(steps, np.float32)
     writer.append_episode(latents, actions, rewards, terminated=True, seed=0)
-    encoded = LatentWriter(ctx.at("encode").directory / "data", 4)
+    encoded = LatentWriter(ctx.place.at("encode").directory / "data", 4)
     encoded.append(latents, np.zeros_like(latents))
 
 
 def told(ctx: StageContext) -> list[dict[str, Any]]:
     """What a reader of the ledger takes as having happened, without the times."""
-    events = effective(ctx.ledger.events())
+    events = effective(ctx.place.ledger.events())
     return [{k: v for k, v in e.items() if k != "t"} for e in events if e["event"] != "notice"]

@@ -8,15 +8,28 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from curriculum.learning.ppo_loop import Practice
 
-from curriculum.collecting.collector import dreamed_surroundings, real_surroundings
+from curriculum.agent.agent import Agent
 from curriculum.config.schema import TaskConfig
-from curriculum.learning.selection import Deployment
+from curriculum.learning.loop import Loop
+from curriculum.learning.on_policy import OnPolicy
+from curriculum.learning.selection import Selection
+from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext
+from curriculum.stops import Guard
 from curriculum.world.dream import DreamStarts
+from curriculum.world.world_model import WorldModel
 from models.controller_cpu import CPUController
-from models.interfaces import Memory, Metrics, NonFiniteLoss, Prediction, Rollout, Vision
+from models.interfaces import (
+    Memory,
+    Metrics,
+    NonFiniteLoss,
+    PolicyLearner,
+    Prediction,
+    Rollout,
+    State,
+    Vision,
+)
 from tests.curriculum.counting_env import CountingEnv
 from tests.learning.practising import context, pole
 
@@ -121,20 +134,18 @@ class Acting:
 
 
 class Checks:
-    """A deployment whose checks give prescribed scores and take seven steps each."""
+    """A selection whose checks give prescribed scores and take seven steps each."""
 
     def __init__(self, confirming: int = 10**9) -> None:
         self.best_check, self.confirmed, self.env_steps = -np.inf, False, 0
-        self.parameters = np.zeros(1, np.float32)
+        self.learned = {"parameters": np.zeros(1, np.float32)}
         self.numbers: list[int] = []
         self.given: list[np.ndarray] = []
         self.glances: list[bool] = []
         self._confirming = confirming
 
-    def check(
-        self, parameters: np.ndarray, number: int, save: Any, *, glance: bool = False
-    ) -> float:
-        self.given.append(parameters.copy())
+    def check(self, learned: State, number: int, guard: Guard, *, glance: bool = False) -> float:
+        self.given.append(learned["parameters"].copy())
         self.glances.append(glance)
         self.numbers.append(number)
         self.env_steps += 7
@@ -152,26 +163,25 @@ def practice(
     target: float = 1e9,
     confirming: int = 10**9,
     **options: Any,
-) -> tuple[Practice, Learner, Checks, StageContext]:
-    """Practice in an environment whose every number follows from seeds and actions."""
+) -> tuple[Loop, Learner, Checks, StageContext]:
+    """A loop in an environment whose every number follows from seeds and actions."""
     limit, life = options.pop("limit", 100), options.pop("life", 100)
     ctx = context(tmp_path, replace(pole(**options), target=target))
 
     def make(task: TaskConfig, num_envs: int, notice: Any, **rest: Any) -> CountingEnv:
         return CountingEnv(num_envs, limit, life)
 
-    backend = replace(ctx.backend, make_env=make)
-    ctx = replace(ctx, backend=backend, spec=CountingEnv(1).spec)
+    spec, task = CountingEnv(1).spec, ctx.task
+    ctx = replace(ctx, backend=replace(ctx.backend, make_env=make), spec=spec)
     acting, checks = Acting(), Checks(confirming)
-    learner = Learner(acting, sick)
-    vision, memory = cast(Vision, Sees()), cast(Memory, Counts())
-    if ctx.task.controller.train_in_dream:
+    world = WorldModel(cast(Vision, Sees()), cast(Memory, Counts()))
+    agent = Agent(world, cast(Any, acting), task.controller.features, spec, CountingEnv)
+    model, settings = Learner(acting, sick), task.training
+    starts = None
+    if task.controller.train_in_dream:
         places = np.arange(18, dtype=np.float32).reshape(9, 2)
         starts = DreamStarts(places, np.zeros((9, 2), np.float32))
-        surroundings = dreamed_surroundings(ctx, memory, starts)
-    else:
-        surroundings = real_surroundings(ctx, vision, memory)
-    deployment = cast(Deployment, checks)
-    built = Practice(ctx, surroundings, memory, learner, cast(Any, acting), deployment)
+    learner = OnPolicy(cast(PolicyLearner, model), settings.num_steps, settings.reuse)
+    built = stage.new_loop(ctx, agent, learner, cast(Selection, checks), starts)
     built.begin()
-    return built, learner, checks, ctx
+    return built, model, checks, ctx

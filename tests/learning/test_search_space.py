@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,12 +20,10 @@ def space(
     sizes = {"z": 5, "h": 7}
     count = sum(sizes[name] for name in features)
     settings = ControllerConfig(hidden_sizes=hidden, features=features, hidden_sigma=0.25)
-    spec = SimpleNamespace(action=action)
-    ctx = cast(Any, SimpleNamespace(task=SimpleNamespace(controller=settings), spec=spec))
     rng = np.random.default_rng(0)
     bounds = {"action_low": action.low, "action_high": action.high}
     controller = CPUController(count, action.kind, action.size, hidden, **bounds, rng=rng)
-    return SearchSpace(ctx, controller, count, sizes["h"], **options), controller, count
+    return SearchSpace(settings, action, controller, sizes["h"], **options), controller, count
 
 
 @given(

@@ -49,7 +49,7 @@ class Sees:
 def stage_of(path: Path, vision: Sees, barrier: Barrier | None = None) -> StageContext:
     """The encode stage of a run with one collected episode, seen by `vision`."""
     ctx = context(path, pole(), barrier)
-    data = ctx.at("collect").directory / "data"
+    data = ctx.place.at("collect").directory / "data"
     if not data.exists():
         writer = EpisodeWriter(
             data, observation_shape=(4,), observation_dtype="float32", action_size=2
@@ -57,9 +57,9 @@ def stage_of(path: Path, vision: Sees, barrier: Barrier | None = None) -> StageC
         states, steps = np.zeros((ROWS, 4), np.float32), ROWS - 1
         actions, rewards = np.zeros((steps, 2), np.float32), np.ones(steps, np.float32)
         writer.append_episode(states, actions, rewards, terminated=True, seed=0)
-        ctx.at("vision").store.save({}, {}, complete=True)
+        ctx.place.at("vision").store.save({}, {}, complete=True)
     backend = replace(ctx.backend, make_vision=lambda *args: vision)
-    return replace(ctx, backend=backend, stage=encode.NAME)
+    return replace(ctx, backend=backend).at(encode.NAME)
 
 
 @pytest.mark.faults(
@@ -69,21 +69,21 @@ def stage_of(path: Path, vision: Sees, barrier: Barrier | None = None) -> StageC
 def test_v_leaves_a_gpu_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "ROWS_AT_ONCE", AT_ONCE)
     ctx = stage_of(tmp_path, Sees("cuda", 1))
-    reached = ctx.barrier.reached
+    reached = ctx.place.barrier.reached
     calls: list[int] = []
 
     def stopping(save: Any) -> None:
         calls.append(1)
         if len(calls) == 3:
-            ctx.barrier.request_stop(ExitCode.RESUMABLE)
+            ctx.place.barrier.request_stop(ExitCode.RESUMABLE)
         reached(save)
 
-    monkeypatch.setattr(ctx.barrier, "reached", stopping)
+    monkeypatch.setattr(ctx.place.barrier, "reached", stopping)
     with pytest.raises(Stopped):
         encode.run(ctx)
-    assert [e["event"] for e in ctx.ledger.events("moved_to_cpu")] == ["moved_to_cpu"]
+    assert [e["event"] for e in ctx.place.ledger.events("moved_to_cpu")] == ["moved_to_cpu"]
     encode.run(stage_of(tmp_path, Sees("cuda", 99)))
-    means = Latents.open(ctx.directory / "data").mean[:, 0]
+    means = Latents.open(ctx.place.directory / "data").mean[:, 0]
     assert means.tolist() == [1.0] * AT_ONCE + [0.0] * (ROWS - AT_ONCE)
 
 

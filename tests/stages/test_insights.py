@@ -70,15 +70,18 @@ class Stays:
 def context(path: Path, vision: Any, shape: tuple[int, ...], env_id: str = "any") -> Any:
     events: list[tuple[str, dict[str, Any]]] = []
     kind = "pixels" if len(shape) == 3 else "state"
+    place = SimpleNamespace(
+        directory=path,
+        rng=lambda *path: generator(0, *path),
+        env_seed=lambda *path: env_seed(0, *path),
+        record=lambda event, **facts: events.append((event, facts)),
+    )
     return SimpleNamespace(
         task=TaskConfig(name="any"),
         spec=EnvSpec(env_id, kind, shape, BUTTONS, frames_per_step=4),
         backend=SimpleNamespace(environment="real"),
-        directory=path,
         vision=lambda: vision,
-        rng=lambda *path: generator(0, *path),
-        env_seeds=lambda *path, count: [env_seed(0, *path, n) for n in range(count)],
-        record=lambda event, **facts: events.append((event, facts)),
+        place=place,
         events=events,
     )
 

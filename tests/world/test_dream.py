@@ -11,6 +11,7 @@ from curriculum.envs.contract import check_vector_env
 from curriculum.envs.interface import ActionSpec
 from curriculum.errors import StageFailure
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
+from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, Memory, Metrics, Prediction, SequenceBatch, State
 
 BUTTONS = ActionSpec("discrete", 2)
@@ -72,7 +73,7 @@ def starts(memory: Memory, count: int = 16) -> DreamStarts:
 
 
 def dream(memory: Memory, num_envs: int, action: ActionSpec = BUTTONS, **options) -> DreamVectorEnv:
-    return DreamVectorEnv(memory, starts(memory), action, num_envs, **options)
+    return DreamVectorEnv(WorldModel(None, memory), starts(memory), action, num_envs, **options)
 
 
 @pytest.mark.parametrize("action", [BUTTONS, STICKS], ids=["discrete", "continuous"])
@@ -157,7 +158,7 @@ def test_the_temperature_reaches_memory_and_has_bounds() -> None:
 def test_sizes_that_do_not_fit_are_refused() -> None:
     memory = Drift()
     with pytest.raises(ValueError, match="sizes"):
-        DreamVectorEnv(memory, starts(memory), ActionSpec("discrete", 3), 1)
+        DreamVectorEnv(WorldModel(None, memory), starts(memory), ActionSpec("discrete", 3), 1)
     with pytest.raises(ValueError, match="same M"):
         DreamStarts(np.zeros((2, 3), np.float32), np.zeros((1, 4), np.float32))
     with pytest.raises(ValueError, match="not finite"):
@@ -198,7 +199,8 @@ def test_a_dream_is_a_gymnasium_environment(kind: str, monkeypatch: pytest.Monke
     memory = Drift()
     monkeypatch.setattr("gymnasium.envs.registration.registry", dict(gymnasium.registry))
     gymnasium.register("Dream-v0", "curriculum.agent.dream_env:DreamEnv")
-    env = gymnasium.make("Dream-v0", memory=memory, starts=starts(memory), action=action)
+    world = WorldModel(None, memory)
+    env = gymnasium.make("Dream-v0", world=world, starts=starts(memory), action=action)
     check_env(env.unwrapped)
     seen, _ = env.reset(seed=3)
     assert seen in env.observation_space

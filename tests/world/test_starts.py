@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from curriculum.datasets.episodes import Dataset, EpisodeWriter
 from curriculum.datasets.sequences import Latents, LatentWriter
 from curriculum.world.starts import dream_starts
+from curriculum.world.world_model import WorldModel
+from models.interfaces import Memory
 
 
 class Counting:
@@ -34,8 +37,12 @@ def test_dreams_start_at_real_places_with_the_memory_that_led_there(tmp_path: Pa
     latents = LatentWriter(tmp_path / "latents", 1)
     rows = data.observations(np.arange(data.num_rows))
     latents.append(rows, np.zeros_like(rows))
+    world = WorldModel(None, cast(Memory, Counting()))
     starts = dream_starts(
-        data, Latents.open(tmp_path / "latents"), Counting(), np.random.default_rng(0)
+        data,
+        Latents.open(tmp_path / "latents"),
+        world,
+        np.random.default_rng(0),
     )
     assert len(starts.latents) == len(starts.states) == 2048
     episode, step = np.divmod(starts.latents[:, 0].astype(int), 100)
@@ -45,7 +52,11 @@ def test_dreams_start_at_real_places_with_the_memory_that_led_there(tmp_path: Pa
     sums = 100.0 * episode * step + step * (step - 1) / 2
     assert np.allclose(starts.states[:, 1], sums)
     first = dream_starts(
-        data, Latents.open(tmp_path / "latents"), Counting(), np.random.default_rng(0), first=True
+        data,
+        Latents.open(tmp_path / "latents"),
+        world,
+        np.random.default_rng(0),
+        first=True,
     )
     assert set(first.latents[:, 0].tolist()) == {0.0, 100.0, 200.0}
     assert not first.states.any() and np.array_equal(first.before, first.latents)

@@ -13,6 +13,9 @@ from curriculum.envs.interface import VectorEnv
 
 Info = dict[str, Any]
 
+FPS = 15
+"""At which what an environment renders is shown: that of Atari games at four frames a step."""
+
 
 class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
     """A batch of one environment.
@@ -29,8 +32,6 @@ class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
         ValueError: the batch has several environments, or it cannot be drawn and should be.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
-
     def __init__(
         self,
         env: VectorEnv,
@@ -44,6 +45,7 @@ class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
                 f"render_mode was {render_mode!r}, expected None"
                 + ("" if draw is None else " or 'rgb_array'")
             )
+        self.metadata = {"render_modes": ["rgb_array"] if draw else [], "render_fps": FPS}
         self.render_mode = render_mode
         self.observation_space = observation_space(env.spec)
         self.action_space = action_space(env.spec.action)

@@ -103,10 +103,10 @@ def test_environments_that_ignore_their_seeds(
 
     monkeypatch.setattr(Tape, "_seed", ignoring)
     ctx, _ = learned(tmp_path / "run", pole(), 17)
-    told = ctx.ledger.events("resume_inexact")
+    told = ctx.place.ledger.events("resume_inexact")
     assert told and "new episodes are begun" in told[0]["differences"][0]
-    assert ctx.completed("controller").complete
-    steps = [e["step"] for e in ctx.ledger.events("metrics")]
+    assert ctx.place.completed("controller").complete
+    steps = [e["step"] for e in ctx.place.ledger.events("metrics")]
     assert steps[-1] == 5 and sorted(set(steps)) == list(range(1, 6))
 
 

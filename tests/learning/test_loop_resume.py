@@ -44,8 +44,6 @@ def refused_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 REAL = pole()
-BRANCHES = pole(branches=4, branch_steps=3, branch_updates=2, branch_after=30)
-RECALL = pole(features=("z", "dz"), branches=4, memory_updates=2, recall_steps=20)
 REUSE = pole(reuse=3, updates=7)
 LASTING = pole(noise_persistence=0.7, updates=5)
 POLISH = pole(polish=12, updates=2)
@@ -61,8 +59,6 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         (REUSE, 40, True),
         (LASTING, 17, False),
         (LASTING, 40, True),
-        (BRANCHES, 40, False),
-        (RECALL, 30, False),
         (POLISH, 17, False),
         (POLISH, 36, True),
         (DREAMED, 13, False),
@@ -75,8 +71,6 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         "reuse killed",
         "lasting noise",
         "lasting noise killed",
-        "branches",
-        "recall",
         "polish",
         "polish killed",
         "dreamed",
@@ -89,9 +83,9 @@ def test_stopped_or_killed_and_resumed_is_the_same_practice(
     whole, _ = learned(tmp_path / "whole", task, None)
     parts, ends_in_search = learned(tmp_path / "parts", task, ticks, killed)
     assert (ends_in_search > 0) == (task is POLISH)
-    lives = sum(event["event"] == "stage_started" for event in parts.ledger.events())
+    lives = sum(event["event"] == "stage_started" for event in parts.place.ledger.events())
     assert lives > 1
-    expected, found = whole.completed(stage.NAME), parts.completed(stage.NAME)
+    expected, found = whole.place.completed(stage.NAME), parts.place.completed(stage.NAME)
     assert found.meta == expected.meta
     assert found.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():
