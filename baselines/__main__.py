@@ -328,9 +328,9 @@ def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
 
     config = _config(args)
     timeout_s = config.curriculum.timeout_seconds
-    needs = TaskNeeds((*needs_of(task).environment, *more), (), base=())
+    needs = TaskNeeds((*needs_of(task).environment, *more), (), base=(), simulated=False)
     machine = machine_from(config, probe_all(timeout_s, names=needs.environment, notice=tell))
-    decision = decide(machine.states, needs, "GYM_ONLY", machine.details)
+    decision = decide(machine.states, needs, details=machine.details)
     if decision.mode is None:
         found = decision.reasons[0].partition(": ")[2]
         raise ComponentMissing(

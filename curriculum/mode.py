@@ -25,6 +25,16 @@ class Mode(StrEnum):
     GYM_ONLY = "GYM_ONLY"
     SIMULATION = "SIMULATION"
 
+    @property
+    def uses_torch(self) -> bool:
+        """Whether V, M and C are torch's."""
+        return self is Mode.FULL
+
+    @property
+    def simulates(self) -> bool:
+        """Whether environments are their numpy re-creations."""
+        return self is Mode.SIMULATION
+
 
 LADDER = (Mode.FULL, Mode.GYM_ONLY, Mode.SIMULATION)
 
@@ -79,6 +89,11 @@ class Decision:
         return "; ".join(self.reasons)
 
 
+def rungs(requested: str) -> tuple[Mode, ...]:
+    """Returns the modes that a task may get, best first: all with `auto`, else the forced one."""
+    return LADDER if requested == "auto" else (Mode(requested),)
+
+
 def decide(
     states: Mapping[str, str],
     needs: TaskNeeds,
@@ -98,10 +113,9 @@ def decide(
         With `auto`, the best mode whose components are all usable. With a forced mode, that mode
         or None: it is never replaced by another.
     """
-    rungs = LADDER if requested == "auto" else (Mode(requested),)
     reasons: list[str] = []
     missing: tuple[str, ...] = ()
-    for mode in rungs:
+    for mode in rungs(requested):
         lacking = _lacking(states, needs, mode)
         simulatable = mode is not Mode.SIMULATION or needs.simulated
         if not lacking and simulatable:

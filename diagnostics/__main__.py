@@ -18,6 +18,7 @@ examples:
   python -m diagnostics imports                    do the light commands stay light?
   python -m diagnostics vet my_extension.py        review an extension, a config or a run directory
   python -m diagnostics bench controller           how fast is this machine?
+  python -m diagnostics map --out plan.svg         which package imports which, as a drawing
 
 exit codes: 0 all is well, 1 a check failed, 2 wrong usage, 4 FULL is not possible,
 7 a file could not be written, 130 Ctrl-C, 143 terminated
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_imports(commands)
     _add_vet(commands)
     _add_bench(commands)
+    _add_map(commands)
     return parser
 
 
@@ -137,6 +139,18 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs per figure (5)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures; - is stdout")
     parser.set_defaults(module="diagnostics.bench")
+
+
+def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "map",
+        help="draw which package imports which, on the floors of the house",
+        description="Reads a source tree without running it and shows its packages on their "
+        "floors, their sizes, who imports whom, and what goes up or round in a circle.",
+    )
+    parser.add_argument("path", nargs="?", metavar="PATH", help="another checkout than this one")
+    parser.add_argument("--out", metavar="FILE", help="write it: .svg or .png a drawing, .txt text")
+    parser.set_defaults(module="diagnostics.architecture.command")
 
 
 def _timeout(text: str) -> float:

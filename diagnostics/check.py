@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 STYLES = {"ok": "green", "slow": "yellow", "missing": "yellow"}
-MODE_STYLES = {"FULL": "green", "GYM_ONLY": "yellow", "SIMULATION": "yellow"}
+MODE_STYLES = {str(mode): "green" if mode.uses_torch else "yellow" for mode in LADDER}
 
 
 def main(args: argparse.Namespace) -> int:

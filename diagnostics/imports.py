@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curriculum.errors import ExitCode
 from diagnostics.json_report import write_json
+from diagnostics.probing.processes import GuardedProcess, import_path
 from diagnostics.probing.usage import starved_s
-from diagnostics.processes import GuardedProcess, import_path
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -48,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_resume(commands)
     _add_inspection(commands)
-    _add_playing(commands)
+    _add_evaluate(commands)
+    _add_play(commands)
+    _add_export(commands)
     return parser
 
 
@@ -114,15 +116,11 @@ def _add_probe_timeout(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_set(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="K=V",
-        help="set a key over those it was learned with, e.g. --set evaluate.confidence=0.9",
-    )
+def _add_set(
+    parser: argparse._ActionsContainer,
+    help: str = "set a key over those it was learned with, e.g. --set evaluate.confidence=0.9",
+) -> None:
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="K=V", help=help)
 
 
 def _add_run(commands) -> None:
@@ -137,7 +135,21 @@ def _add_run(commands) -> None:
         ),
     )
     run.add_argument("config", metavar="CONFIG", help="YAML file, e.g. configs/default.yaml")
-    what = run.add_argument_group("what to run")
+    _add_what(run.add_argument_group("what to run"))
+    _add_where(run.add_argument_group("where and how long"))
+    _add_keys(run.add_argument_group("configuration"))
+    shown = run.add_argument_group("what to show")
+    shown.add_argument(
+        "--save-videos",
+        action="store_true",
+        default=None,
+        help="GIFs of the agent; strips of reconstruction and dream as PNG",
+    )
+    shown.add_argument("--dry-run", action="store_true", help="show what would run, write nothing")
+    _add_display(shown)
+
+
+def _add_what(what: argparse._ActionsContainer) -> None:
     what.add_argument("--tasks", type=names, metavar="A,B", help="only these tasks, in this order")
     what.add_argument(
         "--stage",
@@ -149,7 +161,9 @@ def _add_run(commands) -> None:
     what.add_argument("--preset", choices=("quick", "full"), help="budgets: minutes, or all of it")
     what.add_argument("--mode", choices=MODES, help="force a mode; exits 4 if it cannot be had")
     what.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where torch computes")
-    where = run.add_argument_group("where and how long")
+
+
+def _add_where(where: argparse._ActionsContainer) -> None:
     where.add_argument(
         "--run-dir", metavar="D", help="directory of this run (default: runs/<name>)"
     )
@@ -170,39 +184,22 @@ def _add_run(commands) -> None:
     _add_step_down(where)
     _add_plugins(where)
     _add_probe_timeout(where)
-    numbers = run.add_argument_group("configuration")
+
+
+def _add_keys(numbers: argparse._ActionsContainer) -> None:
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
-    numbers.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="K=V",
-        help="set any key, e.g. --set vae.beta=0.1 or --set tasks.pong.target=10",
-    )
-    for option in SHORTCUTS:
+    _add_set(numbers, "set any key, e.g. --set vae.beta=0.1 or --set tasks.pong.target=10")
+    for option, key in SHORTCUTS.items():
+        flag = "--" + option.replace("_", "-")
         if option == "train_in_dream":
             numbers.add_argument(
-                "--train-in-dream",
+                flag,
                 action=argparse.BooleanOptionalAction,
                 default=None,
                 help="search the controller inside M, or in the environment",
             )
-            continue
-        key = SHORTCUTS[option]
-        flag = "--" + option.replace("_", "-")
-        numbers.add_argument(
-            flag, type=positive, metavar="N", dest=option, help=f"same as --set {key}=N"
-        )
-    shown = run.add_argument_group("what to show")
-    shown.add_argument(
-        "--save-videos",
-        action="store_true",
-        default=None,
-        help="GIFs of the agent; strips of reconstruction and dream as PNG",
-    )
-    shown.add_argument("--dry-run", action="store_true", help="show what would run, write nothing")
-    _add_display(shown)
+        else:
+            numbers.add_argument(flag, type=positive, metavar="N", help=f"same as --set {key}=N")
 
 
 def _add_resume(commands) -> None:
@@ -238,9 +235,7 @@ def _add_inspection(commands) -> None:
         commands, "validate", "inspect_commands", "check a configuration and show what it means"
     )
     validate.add_argument("config", metavar="CONFIG", help="YAML file")
-    validate.add_argument(
-        "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
-    )
+    _add_set(validate, "set any key")
     validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
     validate.add_argument("--full", action="store_true", help="print the resolved configuration")
 
@@ -253,7 +248,7 @@ def _add_inspection(commands) -> None:
     report.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_playing(commands) -> None:
+def _add_evaluate(commands) -> None:
     evaluate = _command(
         commands,
         "evaluate",
@@ -288,6 +283,8 @@ def _add_playing(commands) -> None:
     _add_set(evaluate)
     _add_display(evaluate)
 
+
+def _add_play(commands) -> None:
     play = _command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
     _add_agent(play)
     play.add_argument(
@@ -299,6 +296,8 @@ def _add_playing(commands) -> None:
     _add_probe_timeout(play)
     _add_set(play)
 
+
+def _add_export(commands) -> None:
     export = _command(
         commands, "export", "export_commands", "write a run's agent as a directory to hand on"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ComponentMissing
-from curriculum.mode import TaskNeeds, decide, root_causes, told
+from curriculum.mode import TaskNeeds, decide, root_causes, rungs, told
 from curriculum.runs.imports import Machine
 from curriculum.tasks import needs_of
 from diagnostics.components import COMPONENTS
@@ -38,19 +38,15 @@ def probe_names(config: Config, needs: Callable[[TaskConfig], TaskNeeds] = needs
         config: its mode tells what does not matter.
         needs: what a task needs: to learn it, unless told otherwise.
     """
-    names = {"cma", "disk", "memory"}
-    forced = config.curriculum.mode
+    names = {"disk", "memory"}
+    modes = rungs(config.curriculum.mode)
     for task in config.tasks:
         wanted = needs(task)
-        names.update(wanted.base)
-        if forced != "SIMULATION":
-            names.update(wanted.environment)
-        if forced in ("auto", "FULL"):
-            names.update(wanted.world_model)
-    if forced in ("auto", "FULL") and config.curriculum.device != "cpu":
+        names.update(*(wanted.of(mode) for mode in modes))
+    if config.curriculum.device != "cpu" and any(mode.uses_torch for mode in modes):
         names.add("torch-cuda")
-    if forced == "SIMULATION":
-        names.discard("cma")
+    if not all(mode.simulates for mode in modes):
+        names.add("cma")
     return [c.name for c in COMPONENTS if c.name in names]
 
 

@@ -19,7 +19,7 @@ from curriculum.errors import ComponentMissing, ConfigError
 from curriculum.mode import LADDER
 from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
 from curriculum.tasks import builtin_tasks
-from diagnostics.processes import GuardedProcess, import_path
+from diagnostics.probing.processes import GuardedProcess, import_path
 
 _PLUGINS = ""
 """Stands for the plugins where what is told has the name of a task."""

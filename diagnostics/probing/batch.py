@@ -16,9 +16,9 @@ from pathlib import Path
 from diagnostics.components import Component
 from diagnostics.probing.outcome import Answer, classify, read_answer, result_of
 from diagnostics.probing.patience import STRETCH
+from diagnostics.probing.processes import GuardedProcess, import_path
 from diagnostics.probing.result import ProbeResult
 from diagnostics.probing.usage import busy
-from diagnostics.processes import GuardedProcess, import_path
 
 CHILD = Path(__file__).resolve().parents[1] / "probe_child.py"
 DEFAULTS = {"OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}

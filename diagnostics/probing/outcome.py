@@ -8,9 +8,9 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from diagnostics.probing.processes import OUTPUT_LIMIT_BYTES, GuardedProcess
 from diagnostics.probing.result import ProbeResult, ProbeState
 from diagnostics.probing.usage import busy, describe_load
-from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess
 
 OUTCOME_LIMIT_BYTES = 65536
 STATES = (ProbeState.OK, ProbeState.MISSING, ProbeState.BROKEN)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diagnostics.probing.patience import STRETCH
-from diagnostics.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
+from diagnostics.probing.processes import OUTPUT_LIMIT_BYTES, GuardedProcess, import_path
 from diagnostics.vetting.findings import LEVELS, Finding
 
 ORDER = "order.json"

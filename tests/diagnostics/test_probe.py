@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics import processes
 from diagnostics.components import Component
 from diagnostics.probe import ProbeResult, ProbeState, run_probe, run_probes
+from diagnostics.probing import processes
 from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]

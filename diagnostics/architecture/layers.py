@@ -1,0 +1,81 @@
+"""The floors of the house: which module may import which; the one place that knows it.
+
+Tests hold every import against it, and `python -m diagnostics map` draws it. It holds literals
+only, so that the floors of another checkout can be read without running its code.
+"""
+
+from __future__ import annotations
+
+PACKAGES = ("baselines", "curriculum", "diagnostics", "models")
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "words": (
+        "curriculum.errors",
+        "curriculum.registration",
+        "curriculum.config.*",
+        "curriculum.envs.interface",
+        "diagnostics.components",
+        "diagnostics.cores",
+        "diagnostics.probe*",
+        "diagnostics.probing.*",
+        "models.interfaces",
+    ),
+    "records": (
+        "curriculum.mode",
+        "curriculum.place",
+        "curriculum.seeds",
+        "curriculum.tasks",
+        "curriculum.pretrained.*",
+        "curriculum.progress",
+        "curriculum.stops",
+        "curriculum.records.*",
+        "curriculum.datasets.*",
+        "curriculum.envs.contract",
+        "curriculum.envs.aliases",
+        "diagnostics.cache",
+    ),
+    "numpy": (
+        "models.controller_cpu",
+        "models.evolution",
+        "models.pca",
+        "models.echo",
+        "models.normaliser",
+        "models.numeric.*",
+        "curriculum.envs.simulation.*",
+        "curriculum.pool.*",
+    ),
+    "heavy": (
+        "models.vae",
+        "models.mdnrnn",
+        "models.controller",
+        "models.ppo",
+        "models.cma_es",
+        "models.neural.*",
+        "curriculum.envs.*",
+    ),
+    "backends": ("curriculum.backends.*",),
+    "world": ("curriculum.world.*",),
+    "agent": ("curriculum.agent.*",),
+    "collecting": ("curriculum.collecting.*",),
+    "learning": ("curriculum.learning.*", "curriculum.insight.*"),
+    "stages": ("curriculum.stages.*",),
+    "runs": ("curriculum.runs.*", "curriculum.show.*", "baselines.*", "diagnostics.*"),
+    "doors": ("curriculum.cli.*", "curriculum.door.*"),
+}
+"""From the ground up; the first floor with a matching pattern owns a module."""
+
+HEAVY = frozenset(
+    {"torch", "gymnasium", "ale_py", "stable_baselines3", "cma", "pygame", "Box2D", "cv2"}
+)
+"""What is loaded only where a part that needs it is built."""
+
+MAY_BE_HEAVY = (
+    *LAYERS["heavy"],
+    "curriculum.backends.full",
+    "curriculum.agent.dream_env",
+    "baselines.ppo",
+    "baselines.throughput",
+    "baselines.vec_env",
+    "diagnostics.bench.rivals",
+)
+"""Modules that may load it as they are imported."""
