@@ -77,14 +77,14 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
     task, workers = _task(args)
     _probe(task, args, "torch", "stable_baselines3")
     try:
-        from baselines.ppo import Plan
+        from baselines.ppo import Training
         from baselines.ppo import train_ppo as train
     except ImportError as e:
         raise ComponentMissing(
             f"PPO needs stable-baselines3 and torch, which cannot be imported ({e}): "
             "install them with `pip install stable-baselines3 torch`"
         ) from e
-    plan = Plan(
+    training = Training(
         steps=args.steps,
         episodes=args.episodes,
         seed=args.seed,
@@ -97,7 +97,7 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
         task,
         lambda n: _make_env(task, n, workers, ledger),
         ledger,
-        plan,
+        training,
         machine=_machine(args.device),
         tell=lambda step, score: print(f"{step:>10,} steps: {score:.1f}", flush=True),
     )
@@ -145,18 +145,18 @@ def measure_throughput(args: argparse.Namespace) -> ExitCode:
 
 def run_ablations(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines ablate`."""
-    from baselines.ablate import ablate, ablation_text, plan_of, run_curriculum
+    from baselines.ablate import ablate, ablation_text, run_curriculum, study_of
     from curriculum.records.files import write_bytes
 
     given = (args.config, args.task, args.names, args.seeds, args.steps, args.episodes, args.out)
-    plan = plan_of(*given)
+    study = study_of(*given)
     limit = ["--probe-timeout", str(args.probe_timeout)] if args.probe_timeout else []
-    code = ablate(plan, lambda arguments: run_curriculum([*arguments, *limit]))
+    code = ablate(study, lambda arguments: run_curriculum([*arguments, *limit]))
     if code != ExitCode.OK:
         print("stopped: the same command goes on", file=sys.stderr)
         return code
-    text = ablation_text(plan)
-    write_bytes(plan.out / f"ablations-{plan.task}.md", text.encode())
+    text = ablation_text(study)
+    write_bytes(study.out / f"ablations-{study.task}.md", text.encode())
     print(text)
     return ExitCode.OK
 

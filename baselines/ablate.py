@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from baselines.results import CONFIDENCE
-from baselines.stats import bootstrap_interval, mean
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.records.ledger import read_events
@@ -25,7 +24,8 @@ from curriculum.records.rundir import RunDir
 from curriculum.seeds import generator
 from curriculum.show.markdown import code, table
 from curriculum.show.summary import summarise
-from curriculum.show.words import count, interval, number, plain
+from curriculum.show.words import count, interval, number
+from curriculum.statistics import bootstrap_interval, mean
 from curriculum.tasks import load_config
 
 FULL = "full"
@@ -100,8 +100,8 @@ ABLATIONS: Mapping[str, Ablation] = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is run.
+class Study:
+    """The runs of a study: which parts are changed, on which seeds, at what budget.
 
     Attributes:
         config: path of the configuration.
@@ -146,7 +146,7 @@ class Plan:
         ]
 
 
-def plan_of(
+def study_of(
     config: Path,
     task: str,
     names: Sequence[str],
@@ -154,7 +154,7 @@ def plan_of(
     steps: int,
     episodes: int,
     out: Path,
-) -> Plan:
+) -> Study:
     """Checks what was asked for.
 
     Raises:
@@ -173,22 +173,22 @@ def plan_of(
             f"tasks.{task}.controller.solver: ppo in {config}"
         )
     chosen = tuple(name for name in there if name == FULL or not names or name in names)
-    return Plan(config, task, chosen, tuple(dict.fromkeys(seeds)), steps, episodes, out)
+    return Study(config, task, chosen, tuple(dict.fromkeys(seeds)), steps, episodes, out)
 
 
-def ablate(plan: Plan, start: Callable[[Sequence[str]], int]) -> ExitCode:
+def ablate(study: Study, start: Callable[[Sequence[str]], int]) -> ExitCode:
     """Makes all runs that are not finished yet, one after the other, seed by seed.
 
     Args:
-        plan: what to run.
+        study: what to run.
         start: runs `python -m curriculum` with these arguments and returns its exit code.
 
     Returns:
         The exit code of the first run that did not come to its end, else OK.
     """
-    for seed in plan.seeds:
-        for name in plan.names:
-            code = start(_begun_or_new(plan, name, seed))
+    for seed in study.seeds:
+        for name in study.names:
+            code = start(_begun_or_new(study, name, seed))
             if code not in (ExitCode.OK, ExitCode.TARGET_MISSED):
                 return ExitCode(code)
     return ExitCode.OK
@@ -207,18 +207,18 @@ def run_curriculum(arguments: Sequence[str]) -> int:
             return child.wait()
 
 
-def ablation_text(plan: Plan) -> str:
+def ablation_text(study: Study) -> str:
     """Returns what the runs' ledgers tell, as Markdown."""
     header = ["changed", "policy", "score of each seed", "mean", f"{CONFIDENCE:.0%} interval"]
-    rows = [row for name in plan.names for row in _rows(plan, name)]
+    rows = [row for name in study.names for row in _rows(study, name)]
     header += ["real steps"]
-    commands = [_again(plan)]
+    commands = [_again(study)]
     return "\n".join(
         [
-            f"# What the parts of {plan.task}'s agent are worth\n",
+            f"# What the parts of {study.task}'s agent are worth\n",
             table(header, rows),
-            f"Each C practised for {count(plan.steps)} real steps and was then judged on "
-            f"{plan.episodes} full episodes with true rewards. The intervals are of the episodes, "
+            f"Each C practised for {count(study.steps)} real steps and was then judged on "
+            f"{study.episodes} full episodes with true rewards. The intervals are of the episodes, "
             "resampled seed by seed; they do not tell how much seeds differ. Real steps are means "
             "over seeds, data for V and M and checks included.\n",
             code(commands),
@@ -230,24 +230,24 @@ def _fitting(task: TaskConfig) -> list[str]:
     return [name for name, ablation in ABLATIONS.items() if ablation.fits(task)]
 
 
-def _begun_or_new(plan: Plan, name: str, seed: int) -> list[str]:
+def _begun_or_new(study: Study, name: str, seed: int) -> list[str]:
     """Leaves `--fork` away where the run has begun: it goes on by itself then."""
-    words = plan.command(name, seed)
-    if "--fork" in words and RunDir.exists(plan.directory(name, seed)):
+    words = study.command(name, seed)
+    if "--fork" in words and RunDir.exists(study.directory(name, seed)):
         at = words.index("--fork")
         return words[:at] + words[at + 2 :]
     return words
 
 
-def _rows(plan: Plan, name: str) -> Iterable[list[str]]:
-    found = {seed: _scores(plan.directory(name, seed), plan.task) for seed in plan.seeds}
-    steps = [found[seed][1] for seed in plan.seeds if found[seed][0]]
+def _rows(study: Study, name: str) -> Iterable[list[str]]:
+    found = {seed: _scores(study.directory(name, seed), study.task) for seed in study.seeds}
+    steps = [found[seed][1] for seed in study.seeds if found[seed][0]]
     for policy in POLICIES:
-        groups = [found[s][0][policy] for s in plan.seeds if policy in found[s][0]]
+        groups = [found[s][0][policy] for s in study.seeds if policy in found[s][0]]
         if not groups:
             yield [ABLATIONS[name].what, policy, "not run", *[""] * 3]
             continue
-        rng = generator(0, "ablate", plan.task, name, policy)
+        rng = generator(0, "ablate", study.task, name, policy)
         within = bootstrap_interval(groups, mean, CONFIDENCE, rng)
         yield [
             ABLATIONS[name].what,
@@ -268,18 +268,13 @@ def _scores(directory: Path, task: str) -> tuple[dict[str, np.ndarray], float]:
     evaluations = summary.evaluations(task)
     if verdict is None or not evaluations:
         return {}, 0.0
-    facts = evaluations[-1].facts
-    told = [facts, facts.get("other") or {}]
-    scores = {
-        plain(each["policy"]): np.array(each["scores"], np.float64)
-        for each in told
-        if each.get("scores")
-    }
+    told = evaluations[-1].evaluation
+    scores = {e.policy: np.array(e.scores) for e in (told.both if told else ()) if e.scores}
     return scores, float(verdict.get("env_steps") or 0)
 
 
-def _again(plan: Plan) -> str:
-    words = ["python", "-m", "baselines", "ablate", *(n for n in plan.names if n != FULL)]
-    words += ["--config", str(plan.config), "--task", plan.task]
-    words += ["--seeds", ",".join(map(str, plan.seeds)), "--steps", str(plan.steps)]
-    return shlex.join([*words, "--episodes", str(plan.episodes), "--out", str(plan.out)])
+def _again(study: Study) -> str:
+    words = ["python", "-m", "baselines", "ablate", *(n for n in study.names if n != FULL)]
+    words += ["--config", str(study.config), "--task", study.task]
+    words += ["--seeds", ",".join(map(str, study.seeds)), "--steps", str(study.steps)]
+    return shlex.join([*words, "--episodes", str(study.episodes), "--out", str(study.out)])

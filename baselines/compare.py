@@ -11,13 +11,6 @@ from typing import Any
 import numpy as np
 
 from baselines.results import CONFIDENCE, BaselineResult, load_results
-from baselines.stats import (
-    bootstrap_interval,
-    improvement_interval,
-    iqm,
-    mean,
-    probability_of_improvement,
-)
 from curriculum.config.schema import TaskConfig
 from curriculum.records.facts import finite
 from curriculum.records.ledger import read_events
@@ -26,6 +19,13 @@ from curriculum.seeds import generator
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import RunSummary, StageRow, summarise
 from curriculum.show.words import count, duration, interval, number, outcome, plain
+from curriculum.statistics import (
+    bootstrap_interval,
+    improvement_interval,
+    iqm,
+    mean,
+    probability_of_improvement,
+)
 from curriculum.tasks import load_config
 
 NOT_MEASURED = "not measured"
@@ -35,7 +35,7 @@ IGNORED_RULES = frozenset({"num_envs", "simulation"})
 
 
 @dataclass(frozen=True)
-class Agent:
+class Contender:
     """One row: an agent's measured play of one task.
 
     Attributes:
@@ -90,7 +90,7 @@ def compare(run: Path, baseline: Path) -> str:
     return _markdown(run, baseline, rows, improvements, _differences(tasks, results))
 
 
-def our_agent(summary: RunSummary, task: str) -> Agent | None:
+def our_agent(summary: RunSummary, task: str) -> Contender | None:
     """Returns a run's agent from its last evaluation, or None if it has no score."""
     verdict = next((v for v in summary.verdicts if v.get("task") == task), None)
     if verdict is None or verdict.get("score") is None:
@@ -99,12 +99,12 @@ def our_agent(summary: RunSummary, task: str) -> Agent | None:
     if not evaluations:
         return None
     place = (task, verdict.get("mode"))
-    told = evaluations[-1].facts.get("scores")
-    scores = np.array([s for s in (told if isinstance(told, list) else ()) if finite(s)])
+    told = evaluations[-1].evaluation
+    scores = np.array(told.scores if told else ())
     if not scores.size and not finite(verdict["score"]):
         return None
     scores = scores if scores.size else np.array([verdict["score"]])
-    return Agent(
+    return Contender(
         name="ours",
         mode=plain(verdict.get("mode")),
         env_id=plain(verdict.get("env_id")),
@@ -119,14 +119,14 @@ def our_agent(summary: RunSummary, task: str) -> Agent | None:
 
 def baseline_agent(
     results: Sequence[BaselineResult], tasks: Mapping[str, TaskConfig]
-) -> Agent | None:
+) -> Contender | None:
     """Returns the agent that several seeds of one baseline make, or None if there are none."""
     if not results:
         return None
     first, score = results[0], float(np.mean([r.score for r in results]))
     known = tasks.get(first.task)
     ending = NOT_MEASURED if known is None else "yes" if score >= known.target else "no"
-    return Agent(
+    return Contender(
         name=ALGORITHMS[first.algo],
         mode="real environment",
         env_id=first.env_id,
@@ -148,7 +148,7 @@ def _ratio(steps: float, seconds: float) -> float | None:
     return steps / seconds if steps and seconds else None
 
 
-def _row(task: str, shown: str, agent: Agent | None) -> list[str]:
+def _row(task: str, shown: str, agent: Contender | None) -> list[str]:
     if agent is None:
         return [task, shown, *[NOT_MEASURED] * 12]
     rng = generator(0, "compare", task, shown)
@@ -171,7 +171,7 @@ def _row(task: str, shown: str, agent: Agent | None) -> list[str]:
     ]
 
 
-def _improvement(ours: Agent | None, theirs: Agent | None) -> list[str]:
+def _improvement(ours: Contender | None, theirs: Contender | None) -> list[str]:
     """Returns the probability that ours scores higher, or why there is none."""
     if ours is None or theirs is None:
         return [NOT_MEASURED, ""]

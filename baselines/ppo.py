@@ -36,7 +36,7 @@ WEIGHTS = "policy.safetensors"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Training:
     """One training.
 
     Attributes:
@@ -93,16 +93,16 @@ class Examiner:
     Args:
         task: what is played.
         make_env: builds its environments.
-        plan: names the seed, the policy and the hyper-parameters.
+        training: names the seed, the policy and the hyper-parameters.
     """
 
-    def __init__(self, task: TaskConfig, make_env: MakeEnv, plan: Plan) -> None:
+    def __init__(self, task: TaskConfig, make_env: MakeEnv, training: Training) -> None:
         self._env = make_env(EVALUATION_ENVS)
         self._task = task
-        self._seed = plan.seed
-        self._sampled = plan.sampled
+        self._seed = training.seed
+        self._sampled = training.sampled
         self.spec = self._env.spec
-        self.recipe = plan.recipe or recipe_for(self.spec)
+        self.recipe = training.recipe or recipe_for(self.spec)
         self.seconds = 0.0
         """Wall time of all examinations."""
 
@@ -128,7 +128,7 @@ class Curve(BaseCallback):
     Args:
         examiner: plays the episodes.
         ledger: gets one `evaluation` event per examination.
-        plan: says how many examinations there are.
+        training: says how many examinations there are.
         tell: is told the steps done and the score, for people.
     """
 
@@ -136,15 +136,15 @@ class Curve(BaseCallback):
         self,
         examiner: Examiner,
         ledger: Ledger,
-        plan: Plan,
+        training: Training,
         tell: Callable[[int, float], None],
     ) -> None:
         super().__init__()
         self._examiner = examiner
         self._ledger = ledger
-        self._every = max(plan.steps // plan.evaluations, 1)
+        self._every = max(training.steps // training.evaluations, 1)
         self._next = self._every
-        self._episodes = max(plan.episodes // 4, CURVE_EPISODES)
+        self._episodes = max(training.episodes // 4, CURVE_EPISODES)
         self._tell = tell
 
     def _on_step(self) -> bool:
@@ -167,7 +167,7 @@ def train_ppo(
     task: TaskConfig,
     make_env: MakeEnv,
     ledger: Ledger,
-    plan: Plan,
+    training: Training,
     machine: Mapping[str, Any] | None = None,
     tell: Callable[[int, float], None] = lambda step, score: None,
 ) -> BaselineResult:
@@ -179,26 +179,26 @@ def train_ppo(
         task: what is played.
         make_env: builds its environments, for training and for examination.
         ledger: of this baseline.
-        plan: how long, how judged, with which hyper-parameters.
+        training: how long, how judged, with which hyper-parameters.
         machine: hardware and versions, for the record.
         tell: is told the steps done and the score at each point of the curve.
     """
-    examiner = Examiner(task, make_env, plan)
-    known = describe("ppo", task, examiner.spec.env_id, plan.seed)
-    known |= {"settings": _settings(examiner.recipe, plan), "machine": dict(machine or {})}
+    examiner = Examiner(task, make_env, training)
+    known = describe("ppo", task, examiner.spec.env_id, training.seed)
+    known |= {"settings": _settings(examiner.recipe, training), "machine": dict(machine or {})}
     ledger.append("baseline_started", **known)
-    env = _training_env(task, make_env, examiner.recipe, ledger, plan.seed)
+    env = _training_env(task, make_env, examiner.recipe, ledger, training.seed)
     try:
-        model = build(examiner.recipe, env, plan)
+        model = build(examiner.recipe, env, training)
         began = time.monotonic()
-        model.learn(plan.steps, Curve(examiner, ledger, plan, tell))
+        model.learn(training.steps, Curve(examiner, ledger, training, tell))
         seconds = time.monotonic() - began - examiner.seconds
-        played = examiner.examine(model, plan.episodes, "final")
+        played = examiner.examine(model, training.episodes, "final")
     finally:
         env.close()
         examiner.close()
     save_weights(model, ledger.path.parent / WEIGHTS)
-    policy, scores = "sampled" if plan.sampled else "greedy", tuple(e.score for e in played)
+    policy, scores = "sampled" if training.sampled else "greedy", tuple(e.score for e in played)
     used = {"env_steps": model.num_timesteps, "seconds": seconds}
     result = BaselineResult(**known, policy=policy, scores=scores, **used)
     finish(ledger, result)
@@ -239,26 +239,30 @@ def _training_env(
     return env
 
 
-def _settings(recipe: Recipe, plan: Plan) -> dict[str, Any]:
+def _settings(recipe: Recipe, training: Training) -> dict[str, Any]:
     """Returns all that shaped a training, for the record."""
-    where = {"device": plan.device, "torch": torch.__version__, "threads": torch.get_num_threads()}
-    return {**recipe.facts(), "steps": plan.steps, **where}
+    where = {
+        "device": training.device,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    return {**recipe.facts(), "steps": training.steps, **where}
 
 
-def build(recipe: Recipe, env: VecEnv, plan: Plan) -> PPO:
+def build(recipe: Recipe, env: VecEnv, training: Training) -> PPO:
     """Returns an untrained model with a recipe's hyper-parameters; it logs nothing.
 
     Args:
         recipe: the hyper-parameters.
         env: what it will learn in.
-        plan: seed and device.
+        training: seed and device.
     """
     network = dict(recipe.network)
     activation = network.pop("activation", None)
     if activation is not None:
         network["activation_fn"] = getattr(torch.nn, activation)
     settings: dict[str, Any] = {**recipe.settings, "gamma": recipe.gamma, "policy_kwargs": network}
-    model = PPO(recipe.policy, env, seed=plan.seed, device=plan.device, **settings)
+    model = PPO(recipe.policy, env, seed=training.seed, device=training.device, **settings)
     # Its own logger would leave a directory in the system's temporary one; the ledger is ours.
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from baselines.stats import bootstrap_interval, iqm, mean
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ConfigError
+from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact, entry, finite
 from curriculum.records.files import read_json, write_json
 from curriculum.records.ledger import Ledger
 from curriculum.seeds import generator
+from curriculum.statistics import bootstrap_interval, iqm, mean
 
 CONFIDENCE = 0.95
 RESULT = "result.json"
@@ -53,7 +54,7 @@ class BaselineResult:
     @property
     def score(self) -> float:
         """The mean over all episodes."""
-        return float(np.mean(self.scores))
+        return float(mean(np.array(self.scores)))
 
 
 def describe(algo: str, task: TaskConfig, playing: str, seed: int) -> dict[str, Any]:
@@ -91,9 +92,10 @@ def finish(ledger: Ledger, result: BaselineResult) -> None:
     """Writes `result.json` with the statistics of its scores, and closes the account."""
     rng = generator(result.seed, "bootstrap")
     scores = np.array(result.scores)
+    evaluation = Evaluation.of(scores, policy=result.policy, confidence=CONFIDENCE, rng=rng)
     summary = {
-        "score": result.score,
-        "interval": bootstrap_interval([scores], mean, CONFIDENCE, rng),
+        "score": evaluation.score,
+        "interval": evaluation.interval,
         "iqm": float(iqm(scores)),
         "iqm_interval": bootstrap_interval([scores], iqm, CONFIDENCE, rng),
         "confidence": CONFIDENCE,

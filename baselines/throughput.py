@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
-from baselines.ppo import Plan, build
+from baselines.ppo import Training, build
 from baselines.recipes import Recipe, recipe_for
 from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import Episode
@@ -136,7 +136,7 @@ def _rival(spec: EnvSpec, held: ExitStack) -> tuple[Callable[[], object], int, s
     recipe = recipe_for(spec)
     env = _stock_env(spec, recipe)
     held.callback(env.close)
-    model = build(recipe, env, Plan(steps=_RIVAL_TOTAL))
+    model = build(recipe, env, Training(steps=_RIVAL_TOTAL))
     _, callback = model._setup_learn(_RIVAL_TOTAL)
 
     def learn() -> None:

@@ -10,6 +10,7 @@ from curriculum.agent.episodes import Episode
 from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.place import Place
 from curriculum.pool import Executor
+from curriculum.statistics import mean
 from models.interfaces import State
 
 
@@ -74,4 +75,4 @@ def even_unit_size(episodes: int, num_envs: int) -> int:
 
 def mean_score(episodes: Sequence[Episode]) -> float:
     """Returns the mean score of episodes."""
-    return float(np.mean([e.score for e in episodes]))
+    return float(mean(np.array([e.score for e in episodes])))

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from curriculum.mode import LADDER
 from curriculum.pretrained.bundle import Bundle
+from curriculum.records.evaluation import Evaluation
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import RunSummary, StageRow, summarise
 from curriculum.show.words import count, duration, interval, number, plain
@@ -100,7 +99,7 @@ def _used(summary: RunSummary, rows: list[StageRow]) -> str:
 def _scores(bundle: Bundle, rows: list[StageRow], seed: str) -> str:
     header = ["policy", "mean", "interval of the mean", "std", "min", "max", "episodes", "steps"]
     found = [r for r in rows if r.stage == "evaluate" and r.round == bundle.round]
-    both = [facts for r in found for facts in (r.facts, r.facts.get("other") or {}) if facts]
+    both = [each for row in found if row.evaluation for each in row.evaluation.both]
     path = f"{bundle.task.name}, {bundle.round}, evaluate, episodes, n"
     verdict = _verdict(summarise(bundle.events), bundle.task.name)
     held = ""
@@ -109,7 +108,7 @@ def _scores(bundle: Bundle, rows: list[StageRow], seed: str) -> str:
             f"The verdict is by the {plain(verdict.get('policy'))} policy: "
             f"{plain(verdict.get('verdict'))}, against a target of {number(verdict.get('target'))}."
         )
-    confidence = both[0].get("confidence") if both else None
+    confidence = both[0].confidence if both else None
     level = f" at a level of {plain(confidence)}" if confidence is not None else ""
     return (
         f"{table(header, map(_score_row, both))}\nFull episodes with true rewards; intervals are "
@@ -118,16 +117,15 @@ def _scores(bundle: Bundle, rows: list[StageRow], seed: str) -> str:
     )
 
 
-def _score_row(facts: Mapping[str, Any]) -> list[str]:
-    scores = np.asarray(facts.get("scores") or [np.nan], np.float64)
-    spread = (scores.std(), scores.min(), scores.max())
+def _score_row(told: Evaluation) -> list[str]:
+    spread = (told.std, told.lowest, told.highest) if told.scores else (None, None, None)
     return [
-        plain(facts.get("policy")),
-        number(facts.get("score"), 2),
-        interval(facts.get("interval")),
-        *(number(float(value), 2) for value in spread),
-        count(len(facts.get("scores") or ())),
-        count(facts.get("evaluation_steps")),
+        plain(told.policy),
+        number(told.score, 2),
+        interval(told.interval),
+        *(number(value, 2) for value in spread),
+        count(len(told.scores)),
+        count(told.evaluation_steps),
     ]
 
 

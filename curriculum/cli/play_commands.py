@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-import numpy as np
-
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import mean_score
 from curriculum.agent.work import EpisodesUnit, play_episodes
@@ -20,15 +18,14 @@ from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ExitCode
 from curriculum.progress import Progress
+from curriculum.records.evaluation import POLICIES, Evaluation, policy_name
 from curriculum.records.files import output_path
 from curriculum.seeds import env_seed, generator
 from curriculum.show.lines import LosableStream
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
-from curriculum.stages.evaluate import bootstrap_interval
 from curriculum.tasks import chosen
 
-POLICIES = ("greedy", "sampled")
 STREAM = "pretrained"
 """What the seeds of these episodes descend from; no path in a run begins like this."""
 
@@ -82,8 +79,9 @@ def _evaluated(agents: Agents, task: TaskConfig, args: argparse.Namespace) -> di
     policies = [policy for policy in POLICIES if getattr(args, policy)] or list(POLICIES)
     seeds = [env_seed(args.seed, STREAM, task.name, n) for n in range(args.episodes)]
     played = _played(agents, opened_agent, policies, seeds, args.seed)
-    found = {policy: _facts(task, played[policy], args.seed) for policy in policies}
-    judging = POLICIES[task.evaluate.sampled]
+    evaluations = [_evaluation(task, policy, played[policy], args.seed) for policy in policies]
+    found = {evaluation.policy: _facts(evaluation) for evaluation in evaluations}
+    judging = policy_name(task.evaluate.sampled)
     judging = judging if judging in found else policies[0]
     return {
         **found[judging],
@@ -109,7 +107,7 @@ def _played(
     size = task.env.num_envs
     batches = [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
     units = [
-        EpisodesUnit({}, batch, sampled=policy == POLICIES[True])
+        EpisodesUnit({}, batch, sampled=policy == policy_name(True))
         for policy in policies
         for batch in batches
     ]
@@ -132,19 +130,28 @@ def _played(
     return {policy: flat[i * each : (i + 1) * each] for i, policy in enumerate(policies)}
 
 
-def _facts(task: TaskConfig, episodes: Sequence[Episode], root: int) -> dict[str, Any]:
-    scores = np.array([e.score for e in episodes])
-    confidence = task.evaluate.confidence
-    rng = generator(root, STREAM, task.name, "bootstrap")
+def _evaluation(
+    task: TaskConfig, policy: str, episodes: Sequence[Episode], root: int
+) -> Evaluation:
+    return Evaluation.of(
+        [e.score for e in episodes],
+        policy=policy,
+        confidence=task.evaluate.confidence,
+        rng=generator(root, STREAM, task.name, "bootstrap"),
+        steps=sum(e.steps for e in episodes),
+    )
+
+
+def _facts(evaluation: Evaluation) -> dict[str, Any]:
     return {
-        "score": float(scores.mean()),
-        "std": float(scores.std()),
-        "interval": list(bootstrap_interval(scores, confidence, rng)),
-        "confidence": confidence,
-        "min": float(scores.min()),
-        "max": float(scores.max()),
-        "scores": scores.tolist(),
-        "evaluation_steps": sum(e.steps for e in episodes),
+        "score": evaluation.score,
+        "std": evaluation.std,
+        "interval": list(evaluation.interval),
+        "confidence": evaluation.confidence,
+        "min": evaluation.lowest,
+        "max": evaluation.highest,
+        "scores": list(evaluation.scores),
+        "evaluation_steps": evaluation.evaluation_steps,
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import RunIOError
 from curriculum.mode import LADDER, Decision
-from curriculum.records.facts import WrongFact, entry
+from curriculum.records.evaluation import Evaluation
+from curriculum.records.facts import WrongFact
 
 Outcome = Literal["passed", "missed", "degraded", "not_run"]
 
@@ -59,39 +60,18 @@ class Verdict:
         return self.verdict == "passed"
 
 
-@dataclass(frozen=True)
-class _Played:
-    """What an evaluation has to tell of one way of acting."""
-
-    score: float
-    interval: tuple[float, float]
-    scores: tuple[float, ...] = ()
-    policy: str = ""
-    other: dict[str, Any] | None = None
-
-
 def judge(
-    task: TaskConfig, decision: Decision, facts: Mapping[str, Any], used: Mapping[str, Any]
+    task: TaskConfig, decision: Decision, played: Evaluation, used: Mapping[str, Any]
 ) -> Verdict:
     """Holds an evaluation against the target of the mode it was earned in.
 
     Args:
         task: the task.
         decision: the mode; with `auto`, anything below the best mode is a degradation.
-        facts: of the evaluate stage: score, interval, scores, policy, and the other policy's.
+        played: the evaluation, and the other policy's where there is one.
         used: env_steps, dream_steps and seconds of the task.
-
-    Raises:
-        RunIOError: the facts are not those of an evaluation.
     """
-    try:
-        played = entry(_Played, facts)
-        other = entry(_Played, played.other) if played.other else None
-    except WrongFact as e:
-        raise RunIOError(
-            f"the result of the evaluation of {task.name} cannot be used: {e}; remove its "
-            f"result.json to have it done again, or put it back as it was"
-        ) from e
+    other = played.other
     simulated = decision.mode is LADDER[-1]
     target = task.simulation_target if simulated else task.target
     wanted = decision.requested in (str(decision.mode), "auto") and (
@@ -115,6 +95,21 @@ def judge(
         other_interval=other.interval if other else None,
         **used,
     )
+
+
+def evaluation_of(task: TaskConfig, facts: Mapping[str, Any]) -> Evaluation:
+    """Returns the evaluation that a finished stage left.
+
+    Raises:
+        RunIOError: the facts are not those of an evaluation.
+    """
+    try:
+        return Evaluation.from_facts(facts)
+    except WrongFact as e:
+        raise RunIOError(
+            f"the result of the evaluation of {task.name} cannot be used: {e}; remove its "
+            f"result.json to have it done again, or put it back as it was"
+        ) from e
 
 
 def not_run(task: TaskConfig, decision: Decision, fault: str = "") -> Verdict:

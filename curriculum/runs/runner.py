@@ -31,7 +31,7 @@ from curriculum.progress import Listener, Unwatched, Watcher, silent
 from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from curriculum.records.verdict import Verdict, judge, not_run
+from curriculum.records.verdict import Verdict, evaluation_of, judge, not_run
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
 from curriculum.runs.history import History, StageKey, Start, key_of
 from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
@@ -146,7 +146,8 @@ class Runner:
                     results[stage.NAME] = result
             if evaluate.NAME not in results:
                 continue
-            verdict = judge(task, decision, results[evaluate.NAME].facts, used.totals())
+            played = evaluation_of(task, results[evaluate.NAME].facts)
+            verdict = judge(task, decision, played, used.totals())
             self._show(ctx.at(evaluate.NAME))
             if verdict.met:
                 break

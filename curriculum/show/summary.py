@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curriculum.mode import rank
+from curriculum.records.evaluation import Evaluation
 from curriculum.records.ledger import effective
 from curriculum.show.words import finite, plain, short
 
@@ -53,6 +54,11 @@ class StageRow:
     facts: dict[str, Any] = field(default_factory=dict)
     committing_s: float | None = None
     spent_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What a finished evaluation tells; None of another stage, or of facts that are none."""
+        return Evaluation.told(self.facts)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,11 @@ import numpy as np
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import even_unit_size, play
 from curriculum.errors import require
+from curriculum.records.evaluation import Evaluation, policy_name
 from curriculum.records.finished import StageResult
 from curriculum.stages.stage import LEARNING, StageContext, require_finite
 
 NAME = "evaluate"
-
-_DRAWN_TOGETHER = 1 << 20
-"""Numbers of a bootstrap that are in memory together."""
 
 
 def verify_inputs(ctx: StageContext) -> None:
@@ -31,7 +29,7 @@ def run(ctx: StageContext) -> StageResult:
     learned, settings = ctx.learned(), ctx.task.evaluate
     ctx.executor.refresh((ctx.work(learned),))
     commit = ctx.place.store.latest()
-    names = [_policy(settings.sampled)] + [_policy(not settings.sampled)] * settings.both
+    names = [policy_name(settings.sampled)] + [policy_name(not settings.sampled)] * settings.both
     played = {name: _episodes(commit.arrays, name) if commit else [] for name in names}
 
     def save(complete: bool = False, **meta: Any) -> None:
@@ -51,13 +49,12 @@ def run(ctx: StageContext) -> StageResult:
             {},
             seeds,
             unit_size=even_unit_size(len(seeds), ctx.task.env.num_envs),
-            sampled=name == _policy(True),
+            sampled=name == policy_name(True),
             before=played[name],
             on_more=partial(keep, name),
         )
-    result, *others = (_summary(ctx, played[name], name) for name in names)
-    for other in others:
-        result.facts["other"] = other.facts
+    other = _evaluation(ctx, played[names[1]], names[1]) if settings.both else None
+    result = _result(_evaluation(ctx, played[names[0]], names[0], other))
     save(complete=True, result=result.facts)
     return result
 
@@ -65,61 +62,37 @@ def run(ctx: StageContext) -> StageResult:
 def verify_outputs(ctx: StageContext, result: StageResult) -> None:
     """All episodes were played and all scores are finite."""
     require_finite(result.metrics, NAME)
-    played, wanted = len(result.facts["scores"]), ctx.task.evaluate.episodes
+    played = len(Evaluation.from_facts(result.facts).scores)
+    wanted = ctx.task.evaluate.episodes
     require(played == wanted, f"{played} evaluation episodes were played, expected {wanted}")
 
 
-def summarise(ctx: StageContext, scores: np.ndarray, steps: np.ndarray) -> StageResult:
-    """Returns mean score, its bootstrap interval, and every score."""
-    confidence = ctx.task.evaluate.confidence
-    low, high = bootstrap_interval(scores, confidence, ctx.place.rng("bootstrap"))
-    mean = float(scores.mean())
-    facts: dict[str, Any] = {
-        "score": mean,
-        "interval": [low, high],
-        "confidence": confidence,
-        "scores": scores.tolist(),
-        "evaluation_steps": int(steps.sum()),
-        "policy": _policy(ctx.task.evaluate.sampled),
-    }
-    return StageResult(
-        summary=f"{mean:.1f} [{low:.1f}, {high:.1f}] over {len(scores)} episodes",
-        metrics={
-            "score": mean,
-            "score_std": float(scores.std()),
-            "score_min": float(scores.min()),
-            "score_max": float(scores.max()),
-            "episode_steps": float(steps.mean()),
-        },
-        facts=facts,
+def _evaluation(
+    ctx: StageContext, episodes: Sequence[Episode], policy: str, other: Evaluation | None = None
+) -> Evaluation:
+    return Evaluation.of(
+        [e.score for e in episodes],
+        policy=policy,
+        confidence=ctx.task.evaluate.confidence,
+        rng=ctx.place.rng("bootstrap"),
+        steps=sum(e.steps for e in episodes),
+        other=other,
     )
 
 
-def bootstrap_interval(
-    scores: np.ndarray, confidence: float, rng: np.random.Generator, resamples: int = 10_000
-) -> tuple[float, float]:
-    """Returns the percentile bootstrap interval of the mean (Efron & Tibshirani 1993, ch. 13)."""
-    rows = max(1, _DRAWN_TOGETHER // len(scores))
-    means = np.empty(resamples)
-    for first in range(0, resamples, rows):
-        part = means[first : first + rows]
-        # The same stream as if all were drawn at once, which took 160 kB an episode.
-        draws = rng.integers(len(scores), size=(len(part), len(scores)))
-        part[:] = scores[draws].mean(axis=1)
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    return float(low), float(high)
-
-
-def _policy(sampled: bool) -> str:
-    return "sampled" if sampled else "greedy"
-
-
-def _summary(ctx: StageContext, episodes: list[Episode], name: str) -> StageResult:
-    scores, steps = np.array([e.score for e in episodes]), np.array([e.steps for e in episodes])
-    result = summarise(ctx, scores, steps)
-    result.facts["policy"] = name
-    return result
+def _result(evaluation: Evaluation) -> StageResult:
+    (low, high), score = evaluation.interval, evaluation.score
+    return StageResult(
+        summary=f"{score:.1f} [{low:.1f}, {high:.1f}] over {len(evaluation.scores)} episodes",
+        metrics={
+            "score": score,
+            "score_std": evaluation.std,
+            "score_min": evaluation.lowest,
+            "score_max": evaluation.highest,
+            "episode_steps": evaluation.episode_steps,
+        },
+        facts=evaluation.to_facts(),
+    )
 
 
 def _arrays(episodes: list[Episode], name: str) -> dict[str, np.ndarray]:

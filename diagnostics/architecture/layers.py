@@ -27,6 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.tasks",
         "curriculum.pretrained.*",
         "curriculum.progress",
+        "curriculum.statistics",
         "curriculum.stops",
         "curriculum.records.*",
         "curriculum.datasets.*",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baselines.__main__ import main
-from baselines.ablate import ABLATIONS, FULL, Plan, ablate, ablation_text, plan_of, run_curriculum
+from baselines.ablate import ABLATIONS, FULL, Study, ablate, ablation_text, run_curriculum, study_of
 from curriculum.cli.main import main as curriculum
 from curriculum.config.loading import changed_keys
 from curriculum.errors import ConfigError, ExitCode
@@ -29,23 +29,23 @@ tasks: {pole: {env_id: CartPole-v1, observation: state, target: 500}}
 """
 
 
-def plan(
+def study(
     out: Path, names: tuple[str, ...] = (), task: str = "pong", config: Path = DEFAULT
-) -> Plan:
-    return plan_of(config, task, names, (0, 1), 64, 2, out)
+) -> Study:
+    return study_of(config, task, names, (0, 1), 64, 2, out)
 
 
 @pytest.mark.parametrize("name", [name for name in ABLATIONS if name != FULL])
 def test_an_ablation_changes_what_it_says_and_nothing_else(name: str, tmp_path: Path) -> None:
     full, without = (
-        load_config(DEFAULT, [w for w in plan(tmp_path).command(n, 0) if "=" in w])
+        load_config(DEFAULT, [w for w in study(tmp_path).command(n, 0) if "=" in w])
         for n in (FULL, name)
     )
     assert set(changed_keys(full, without)) == {f"tasks.pong.{k}" for k in ABLATIONS[name].sets}
 
 
 def test_every_run_spends_its_steps_and_is_checked_once(tmp_path: Path) -> None:
-    words = plan(tmp_path).command("linear", 1)
+    words = study(tmp_path).command("linear", 1)
     task = next(
         t for t in load_config(DEFAULT, [w for w in words if "=" in w]).tasks if t.name == "pong"
     )
@@ -66,20 +66,20 @@ def test_the_full_agent_comes_first_and_the_others_take_over_from_it(tmp_path: P
             RunDir.create(directory, "", {"id": "any"})
         return ExitCode.TARGET_MISSED
 
-    assert ablate(plan(tmp_path, ("linear",)), start) == ExitCode.OK
+    assert ablate(study(tmp_path, ("linear",)), start) == ExitCode.OK
     where = [Path(words[words.index("--run-dir") + 1]).name for words in started]
     assert where == ["pong-full-seed0", "pong-linear-seed0", "pong-full-seed1", "pong-linear-seed1"]
     forks = [words[words.index("--fork") + 1] if "--fork" in words else None for words in started]
     assert forks == [None, str(tmp_path / where[0]), None, str(tmp_path / where[2])]
-    ablate(plan(tmp_path, ("linear",)), start)
+    ablate(study(tmp_path, ("linear",)), start)
     assert not any("--fork" in words for words in started[4:]), "begun runs go on by themselves"
 
 
 def test_a_run_that_stops_stops_the_rest(tmp_path: Path) -> None:
     codes = iter([0, 75])
-    assert ablate(plan(tmp_path, ("linear",)), lambda words: next(codes)) == ExitCode.RESUMABLE
+    assert ablate(study(tmp_path, ("linear",)), lambda words: next(codes)) == ExitCode.RESUMABLE
     assert next(codes, "both were used") == "both were used"
-    text = ablation_text(plan(tmp_path, ("linear",)))
+    text = ablation_text(study(tmp_path, ("linear",)))
     assert text.count("not run") == 4
 
 
@@ -97,14 +97,14 @@ def test_what_cannot_be_ablated_is_told(
     task: str, names: tuple[str, ...], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        plan(tmp_path, names, task)
+        study(tmp_path, names, task)
 
 
 def test_what_a_task_does_not_do_cannot_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "pole.yaml").write_text(POLE, encoding="utf-8")
     for name in ("no-reuse", "fresh-noise", "no-coarse"):
         with pytest.raises(ConfigError, match=f"no ablation '{name}'"):
-            plan(tmp_path, (name,), "pole", tmp_path / "pole.yaml")
+            study(tmp_path, (name,), "pole", tmp_path / "pole.yaml")
 
 
 def test_exit_codes_of_the_program_come_through(capfd: pytest.CaptureFixture) -> None:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
 
-from baselines.ppo import Plan, train_ppo
+from baselines.ppo import Training, train_ppo
 from baselines.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
 from baselines.results import load_results, open_ledger
 from baselines.vec_env import FrameStack, TrainingVecEnv
@@ -151,8 +151,8 @@ def test_every_kind_of_recipe_trains(tmp_path: Path, name: str) -> None:
 
     recipe = quick(PIXELS_DISCRETE if name == "breakout" else PIXELS_CONTINUOUS)
     ledger = open_ledger(tmp_path, "ppo", name, 0)
-    plan = Plan(steps=16, episodes=1, evaluations=1, recipe=recipe)
-    result = train_ppo(task, make_env, ledger, plan)
+    training = Training(steps=16, episodes=1, evaluations=1, recipe=recipe)
+    result = train_ppo(task, make_env, ledger, training)
     assert np.isfinite(result.scores).all() and result.env_steps == 16
     assert (tmp_path / f"ppo-{name}-seed0" / "policy.safetensors").stat().st_size > 1000
 
@@ -169,7 +169,7 @@ def test_a_tiny_training_on_the_real_game(tmp_path: Path) -> None:
         LANDER,
         lambda n: real_env(LANDER, n, lambda text: None),
         ledger,
-        Plan(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
+        Training(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
         tell=lambda step, score: told.append(step),
     )
     assert result.env_steps == 2048 and len(result.scores) == 4

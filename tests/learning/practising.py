@@ -23,39 +23,23 @@ from curriculum.config.schema import (
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.datasets.sequences import LatentWriter
 from curriculum.errors import Stopped
-from curriculum.place import Place
 from curriculum.pool import Pool
-from curriculum.progress import silent
-from curriculum.records.ledger import Ledger, effective
-from curriculum.records.rundir import RunDir
+from curriculum.records.ledger import effective
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
+from tests.places import place_in
 
 ENVS, STEPS = 3, 8
 
 
 def context(path: Path, task: TaskConfig, barrier: Barrier | None = None) -> StageContext:
     """A controller stage of a new run, or of the one that is there."""
-    there = RunDir.exists(path)
-    rundir = RunDir.open(path) if there else RunDir.create(path, "", {"id": "any"})
     backend = load_backend("FULL", {})
     env = backend.make_env(task, 1, lambda text: None)
     env.close()
-    place = Place(
-        seed=0,
-        task=task.name,
-        mode="FULL",
-        round=0,
-        stage=stage.NAME,
-        simulated=False,
-        rundir=rundir,
-        ledger=Ledger(rundir.ledger_path),
-        barrier=barrier or Barrier(1e9),
-        listener=silent,
-    )
     return StageContext(
-        place=place,
+        place=place_in(path, task.name, "FULL", stage.NAME, barrier=barrier),
         config=Config(tasks=(task,)),
         task=task,
         backend=backend,
