@@ -210,10 +210,11 @@ VAE = Component(
     "V in torch: one update, encode, decode",
     dedent("""\
         import numpy as np
+        from models.settings.vae import VAESettings
         from models.vae import ConvVAE
         rng = np.random.default_rng(0)
         frames = rng.integers(0, 256, (4, 64, 64, 1), dtype=np.uint8)
-        vision = ConvVAE(frame_shape=(64, 64, 1), latent_size=8)
+        vision = ConvVAE((64, 64, 1), VAESettings(z_dim=8))
         loss = vision.update(frames, frames, rng)["loss"]
         expect(np.isfinite(loss), f"the loss is {loss}")
         latents = vision.encode(frames)
@@ -232,8 +233,9 @@ MDNRNN = Component(
         import numpy as np
         from models.interfaces import SequenceBatch
         from models.mdnrnn import MDNRNN
+        from models.settings.mdnrnn import MDNRNNSettings
         rng = np.random.default_rng(0)
-        memory = MDNRNN(latent_size=4, action_size=2, hidden_size=16)
+        memory = MDNRNN(4, 2, MDNRNNSettings(rnn_size=16))
         draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)
         zeros, ones = np.zeros((2, 5), np.float32), np.ones((2, 5), np.float32)
         batch = SequenceBatch(draw(2, 6, 4), draw(2, 5, 2), zeros, zeros, ones)

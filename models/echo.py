@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.interfaces import Float, Metrics, NonFiniteLoss, Prediction, SequenceBatch, State
 from models.numeric.blas import single_threaded
-from models.numeric.logistic import RareEvents, log_loss, sigmoid
+from models.numeric.logistic import RareEvents, log_loss, most_bytes, sigmoid
 
 INPUTS_PER_UNIT = 4
 """Inputs of a reservoir unit: few, so that its tanh couples some of them strongly."""
@@ -23,6 +23,15 @@ INPUTS_PER_UNIT = 4
 MIN_STD = 1e-4
 RANGE_MARGIN = 0.1
 """How far past the seen range, as a share of it, dreams may go."""
+
+
+def state_bytes(latent_size: int, action_size: int, hidden_size: int) -> int:
+    """Returns how many bytes an `EchoMemory` of these sizes has once its sample of ends is full."""
+    z, features = latent_size, hidden_size + 2 * latent_size + action_size + 1
+    inputs = 8 + 8 + 4 * z + 4 * 2 * z + 2 * 4 * (z + 1)
+    moments = 8 * features * (features + z + 1) + 8 * (z + 1)
+    heads = 4 * features * (z + 2) + 4 * z
+    return inputs + moments + heads + most_bytes(features)
 
 
 class EchoMemory:

@@ -10,25 +10,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
-from models.neural.adam import GuardedAdam
-from models.neural.device import device_memory, part_slices
-from models.neural.initialise import build
-from models.neural.precision import Precision, computing, resolve_precision
-from models.neural.recurrent import Heads, MixtureLSTM
+from models.networks.initialise import build
+from models.networks.recurrent import Heads, MixtureLSTM
+from models.neural.descent import Descent, held
+from models.neural.device import device_memory
+from models.neural.precision import Precision
 from models.neural.sequences import SequenceTensors, tensors_of
-from models.neural.state import load_arrays, to_arrays
+from models.settings.mdnrnn import MDNRNNSettings
 
+_USUAL = MDNRNNSettings()
 _EVALUATION_STEPS = 8192
 _SMALLEST_SCALE = 1e-3
 _INITIAL_END_PROBABILITY = 0.01
+
+
+class _Counted(nn.Module):
+    """How many updates there were, and how large changes and rewards usually are."""
+
+    mean_squares: Tensor
+    updates: Tensor
+    end_weight: Tensor
+
+    def __init__(self, latent_size: int, end_weight: float) -> None:
+        super().__init__()
+        self.register_buffer("mean_squares", torch.ones(latent_size + 1))
+        self.register_buffer("updates", torch.tensor(0, dtype=torch.int64))
+        self.register_buffer("end_weight", torch.tensor(end_weight), persistent=False)
 
 
 class MDNRNN:
@@ -39,24 +53,17 @@ class MDNRNN:
     squared error of the reward in units of its usual size, `done_weight` times the weighted
     cross-entropy of the end.
 
+    The heads lose a share of h (`dropout`, Srivastava et al. 2014) at each step, while learning and
+    in `predict`, so that a dream is dreamed by many networks in turn (Gal & Ghahramani 2016); not
+    in `evaluate`, and never inside the LSTM. Usual sizes are roots of mean squares; after
+    `scale_updates` they stay.
+
     Args:
         latent_size: Z.
         action_size: A.
-        hidden_size: R.
-        num_mixtures: K.
-        learning_rate: Adam's step size.
-        gradient_clip: global norm that gradients are clipped to.
-        reward_weight: weight of the reward's loss.
-        done_weight: weight of the end's loss.
-        dropout: share of h that the heads lose (Srivastava et al. 2014) at each step, while
-            learning and in `predict`, so that a dream is dreamed by many networks in turn (Gal &
-            Ghahramani 2016); not in `evaluate`, and never inside the LSTM.
+        settings: see there; its `rnn_size` is R, its `num_mixtures` K.
         device: where it computes.
         seed: of the initial weights.
-        end_weight: how much more a step that ends an episode weighs in the end's loss; the
-            predicted probability is corrected for it.
-        scale_updates: updates over which the usual sizes (roots of mean squares) of each latent's
-            change and of the reward are averaged; then they stay.
         precision: format of the matrix products while learning, see `resolve_precision`; on a CPU
             the LSTM itself stays float32.
 
@@ -65,71 +72,43 @@ class MDNRNN:
     """
 
     single_pass = False
+    device: str = held()
+    parts: int = held()
+    learning_rate: float = held()
 
     def __init__(
         self,
         latent_size: int,
         action_size: int,
-        hidden_size: int = 256,
-        num_mixtures: int = 5,
-        learning_rate: float = 1e-3,
-        gradient_clip: float = 1.0,
-        reward_weight: float = 1.0,
-        done_weight: float = 1.0,
-        dropout: float = 0.0,
+        settings: MDNRNNSettings = _USUAL,
+        *,
         device: str = "cpu",
         seed: int = 0,
-        end_weight: float = 10.0,
-        scale_updates: int = 50,
         precision: Precision = "auto",
     ) -> None:
-        sizes = (latent_size, action_size, hidden_size, num_mixtures)
+        sizes = (latent_size, action_size, settings.rnn_size, settings.num_mixtures)
         if min(sizes) < 1:
             raise ValueError(f"MDNRNN was given sizes Z, A, R, K = {sizes}, expected all positive")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"MDNRNN was given dropout {dropout}, expected 0 to below 1")
+        if not 0.0 <= settings.dropout < 1.0:
+            raise ValueError(f"MDNRNN was given dropout {settings.dropout}, expected 0 to below 1")
         self.latent_size, self.action_size, self.hidden_size = sizes[:3]
-        self._reward_weight, self._done_weight = reward_weight, done_weight
-        self._dropout = dropout
-        self._precision: Precision = precision
-        self._gradient_clip = gradient_clip
-        self.parts = 1
+        self._settings = settings
         self._network = build(lambda: MixtureLSTM(*sizes), seed)
-        self._end_weight = torch.tensor(end_weight)
-        self._scale_updates = scale_updates
-        self._mean_squares = torch.ones(latent_size + 1)
-        self._updates = torch.tensor(0, dtype=torch.int64)
         self._initialise_heads()
-        self._place(torch.device(device), learning_rate)
-
-    def _place(self, device: torch.device, learning_rate: float) -> None:
-        self._device = device
-        self._dtype = resolve_precision(self._precision, device)
-        self._network = self._network.to(device)
-        self._network.lstm.flatten_parameters()
-        self._end_weight = self._end_weight.to(device)
-        self._mean_squares = self._mean_squares.to(device)
-        self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self._dtype)
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        return str(self._device)
+        self._counted = _Counted(latent_size, settings.end_weight)
+        self._descent = Descent(
+            "MDNRNN",
+            self._network,
+            self._counted,
+            learning_rate=settings.learning_rate,
+            gradient_clip=settings.gradient_clip,
+            device=device,
+            precision=precision,
+        )
 
     def move_to(self, device: str) -> None:
         """Goes on on another device; see `models.interfaces.Descends`."""
-        state = self.state()
-        self._place(torch.device(device), self.learning_rate)
-        self.load_state(state)
-
-    @property
-    def learning_rate(self) -> float:
-        """Adam's step size."""
-        return self._adam.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._adam.learning_rate = value
+        self._descent.move_to(device)
 
     def update(self, batch: SequenceBatch, rng: np.random.Generator) -> Metrics:
         """Takes one Adam step on a batch of sequences, each from the initial state.
@@ -149,32 +128,31 @@ class MDNRNN:
             ValueError: the shapes do not fit this model or each other.
         """
         with device_memory():
-            tensors = tensors_of(batch, self.latent_size, self.action_size, self._device)
+            tensors = self._on_device(batch)
             return self._update(tensors, self._kept(tuple(tensors.mask.shape), rng))
 
     def _update(self, tensors: SequenceTensors, kept: Tensor | None) -> Metrics:
-        mean_squares = self._next_mean_squares(tensors)
+        settings, mean_squares = self._settings, self._next_mean_squares(tensors)
         scales, count = _scales(mean_squares), tensors.mask.sum()
-        slices = part_slices(len(tensors.mask), self.parts)
         seen: dict[int, dict[str, Tensor]] = {}
 
-        def share(number: int) -> Tensor:
-            part = SequenceTensors(*(tensor[slices[number]] for tensor in tensors))
-            share_kept = None if kept is None else kept[slices[number]]
-            heads = self._read_sequence(part, scales, self._dtype, share_kept)
+        def share(rows: slice) -> Tensor:
+            part = SequenceTensors(*(tensor[rows] for tensor in tensors))
+            share_kept = None if kept is None else kept[rows]
+            heads = self._read_sequence(part, scales, self._descent.dtype, share_kept)
             losses = self._losses(heads, part)
             with torch.no_grad():
                 sums = {**losses, **self._errors(heads, part)}
-                seen[number] = {name: value.detach() for name, value in sums.items()}
+                seen[rows.start] = {name: value.detach() for name, value in sums.items()}
             return (
                 losses["nll"]
-                + self._reward_weight * losses["reward_error"] / scales[-1].square()
-                + self._done_weight * losses["weighted_done_loss"]
+                + settings.reward_weight * losses["reward_error"] / scales[-1].square()
+                + settings.done_weight * losses["weighted_done_loss"]
             ) / count
 
-        loss, norm = self._adam.step([partial(share, number) for number in range(len(slices))])
-        self._mean_squares.copy_(mean_squares)
-        self._updates += 1
+        loss, norm = self._descent.step(len(tensors.mask), share)
+        self._counted.mean_squares.copy_(mean_squares)
+        self._counted.updates += 1
         return {"loss": loss, **_averages(_summed(seen.values()), count), "gradient_norm": norm}
 
     def finish(self) -> Metrics:
@@ -196,10 +174,7 @@ class MDNRNN:
         """
         rows = max(1, _EVALUATION_STEPS // max(1, batch.mask.shape[1]))
         sums: list[dict[str, Tensor]] = []
-        whole, scales = (
-            tensors_of(batch, self.latent_size, self.action_size, self._device),
-            _scales(self._mean_squares),
-        )
+        whole, scales = self._on_device(batch), _scales(self._counted.mean_squares)
         with device_memory(), torch.inference_mode():
             for start in range(0, len(whole.mask), rows):
                 part = SequenceTensors(*(tensor[start : start + rows] for tensor in whole))
@@ -219,8 +194,8 @@ class MDNRNN:
         """Returns the state `[N, 2R]` after z_t `[N, Z]` and the encoded a_t `[N, A]`."""
         lstm = self._network.lstm
         with device_memory(), torch.inference_mode():
-            inputs = self._to_device(np.concatenate([latents, actions], axis=1))
-            h, c = self._to_device(state).split(self.hidden_size, dim=1)
+            inputs = self._descent.to_device(np.concatenate([latents, actions], axis=1))
+            h, c = self._descent.to_device(state).split(self.hidden_size, dim=1)
             advanced = torch.lstm_cell(inputs, (h, c), *lstm.all_weights[0])
             return torch.cat(advanced, dim=1).cpu().numpy()
 
@@ -247,29 +222,23 @@ class MDNRNN:
         normals = rng.standard_normal(shape, dtype=np.float32)
         kept = self._kept(shape[:1], rng)
         with device_memory(), torch.inference_mode():
-            hidden = self._to_device(state[:, : self.hidden_size])
+            hidden = self._descent.to_device(state[:, : self.hidden_size])
             hidden = hidden if kept is None else hidden * kept
-            scales = _scales(self._mean_squares)
-            heads = self._network.read(hidden, self._to_device(latents), scales)
+            scales = _scales(self._counted.mean_squares)
+            heads = self._network.read(hidden, self._descent.to_device(latents), scales)
             sampled = heads.mixture.sample(
-                temperature, self._to_device(uniforms), self._to_device(normals)
+                temperature, self._descent.to_device(uniforms), self._descent.to_device(normals)
             )
             parts = (sampled, heads.rewards, torch.sigmoid(heads.end_logits))
             return Prediction(*(part.cpu().numpy() for part in parts))
 
     def state(self) -> State:
         """Returns weights, moments and counters as arrays."""
-        return to_arrays(self._tensors())
+        return self._descent.state()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Continues from a state; raises ValueError, unchanged, if it is of another shape."""
-        load_arrays(self._tensors(), state, "MDNRNN")
-
-    def _tensors(self) -> dict[str, Tensor]:
-        weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
-        moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
-        counted = {"mean_squares": self._mean_squares, "updates": self._updates}
-        return {**weights, **moments, **counted}
+        self._descent.load_state(state)
 
     def _initialise_heads(self) -> None:
         """Starts at no expected change, no reward and a rare end, nearly whatever the input."""
@@ -284,14 +253,18 @@ class MDNRNN:
             layer.bias[mixture_size : 2 * mixture_size] = spread.repeat(self.latent_size)
             layer.bias[-1] = math.log(_INITIAL_END_PROBABILITY / (1.0 - _INITIAL_END_PROBABILITY))
 
+    def _on_device(self, batch: SequenceBatch) -> SequenceTensors:
+        device = self._descent.torch_device
+        return tensors_of(batch, self.latent_size, self.action_size, device)
+
     def _next_mean_squares(self, tensors: SequenceTensors) -> Tensor:
-        updates = int(self._updates)
-        if updates >= self._scale_updates:
-            return self._mean_squares
+        updates, before = int(self._counted.updates), self._counted.mean_squares
+        if updates >= self._settings.scale_updates:
+            return before
         changes = tensors.latents.diff(dim=1)
         squares = torch.cat([changes, tensors.rewards.unsqueeze(-1)], dim=-1).square()
         mean_squares = (squares * tensors.mask.unsqueeze(-1)).sum((0, 1)) / tensors.mask.sum()
-        return self._mean_squares + (mean_squares - self._mean_squares) / (updates + 1)
+        return before + (mean_squares - before) / (updates + 1)
 
     def _read_sequence(
         self,
@@ -303,19 +276,20 @@ class MDNRNN:
         current = tensors.latents[:, :-1]
         inputs = torch.cat([current, tensors.actions], dim=-1)
         # oneDNN refuses a bfloat16 LSTM on many CPUs, so there only the heads use it.
-        recurrent = dtype if self._device.type == "cuda" else torch.float32
-        with computing(self._device, recurrent):
+        recurrent = dtype if self._descent.torch_device.type == "cuda" else torch.float32
+        with self._descent.computing(recurrent):
             hidden, _ = self._network.lstm(inputs)
         hidden = hidden if kept is None else hidden * kept
-        with computing(self._device, dtype):
+        with self._descent.computing(dtype):
             return self._network.read(hidden, current, scales)
 
     def _kept(self, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor | None:
         """Returns factors of h `[*shape, R]`, zero for what is dropped; None if nothing is."""
-        if not self._dropout:
+        dropout = self._settings.dropout
+        if not dropout:
             return None
-        kept = rng.random((*shape, self.hidden_size), dtype=np.float32) >= self._dropout
-        return self._to_device(kept / np.float32(1.0 - self._dropout))
+        kept = rng.random((*shape, self.hidden_size), dtype=np.float32) >= dropout
+        return self._descent.to_device(kept / np.float32(1.0 - dropout))
 
     def _losses(self, heads: Heads, tensors: SequenceTensors) -> dict[str, Tensor]:
         """Sums over real steps of the terms that are trained on, and of the plain end's."""
@@ -327,9 +301,9 @@ class MDNRNN:
         # With weight w on ends the best logit is that of p plus log w (King & Zeng 2001, section
         # 4.2); adding log w here leaves the head's own logit at that of p.
         weighted_done_loss = functional.binary_cross_entropy_with_logits(
-            logits + torch.log(self._end_weight),
+            logits + torch.log(self._counted.end_weight),
             ends,
-            pos_weight=self._end_weight,
+            pos_weight=self._counted.end_weight,
             reduction="none",
         )
         terms = {
@@ -352,10 +326,6 @@ class MDNRNN:
             "done_probability": torch.sigmoid(heads.end_logits),
         }
         return {name: (mask * value).sum() for name, value in terms.items()}
-
-    def _to_device(self, array: np.ndarray) -> Tensor:
-        # `torch.tensor` copies: the caller's array may be read-only or change later.
-        return torch.tensor(array, dtype=torch.float32, device=self._device)
 
 
 def _scales(mean_squares: Tensor) -> Tensor:

@@ -17,6 +17,11 @@ _CONSTANT = 1e-6
 """A standard deviation below this share of the mean is rounding, not movement."""
 
 
+def state_bytes(size: int) -> int:
+    """Returns how many bytes the state of a `StateVision` of so many numbers has."""
+    return 8 + 2 * 8 * size
+
+
 class StateVision:
     """z = (x - mean) / std, clipped to [-10, 10] (`models.interfaces.Vision`).
 

@@ -29,6 +29,16 @@ CHANGED = 0.02
 FRAMES_AT_ONCE = 128
 
 
+def state_bytes(frame_shape: tuple[int, int, int], latent_size: int, motion_weight: float) -> int:
+    """Returns how many bytes the state of a `PCAVision` has that is built with these arguments."""
+    pixels = frame_shape[0] * frame_shape[1] * frame_shape[2]
+    side = cell_size(frame_shape, MOST_VALUES)
+    pooled = (frame_shape[0] // side) * (frame_shape[1] // side) * frame_shape[2]
+    components = latent_size - (tracking.SIZE if _tracks(latent_size, motion_weight) else 0)
+    maps = 4 * 4 + 3 * 8 + 2
+    return 8 + maps * pixels + 8 * pooled * (1 + pooled) + 2 * 4 * pooled * components
+
+
 class PCAVision:
     """Frames to latents by one closed-form pass (`models.interfaces.Vision`).
 
@@ -56,7 +66,7 @@ class PCAVision:
         self._frame_shape = height, width, channels = tuple(int(side) for side in frame_shape)
         self.latent_size = latent_size
         self._weight = motion_weight
-        tracked = latent_size >= SMALLEST_TRACKED and motion_weight > 0
+        tracked = _tracks(latent_size, motion_weight)
         self._components = latent_size - (tracking.SIZE if tracked else 0)
         shape = (height, width, channels)
         self._pooling = Pooling(shape, cell_size(shape, MOST_VALUES))
@@ -212,6 +222,10 @@ class PCAVision:
                 "PCAVision with the shape of the environment's observations"
             )
         return array
+
+
+def _tracks(latent_size: int, motion_weight: float) -> bool:
+    return latent_size >= SMALLEST_TRACKED and motion_weight > 0
 
 
 def _principal(covariance: np.ndarray, weights: np.ndarray, count: int) -> tuple[np.ndarray, float]:

@@ -6,28 +6,28 @@ convolutions at full size. The mean frame of the data is taken off the input and
 put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
 moved since the frame before weigh more in the reconstruction than the background: a few bright
 ones are all there is of a ball. If asked, the reconstruction is compared at coarser scales as
-well (`models.neural.coarse`).
+well (`models.networks.coarse`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.interfaces import Float, Frames, Metrics, State
-from models.neural.adam import GuardedAdam
-from models.neural.coarse import WindowStatistics, coarse_error
-from models.neural.convolutions import AutoEncoder, shrink_of
-from models.neural.device import device_memory, part_slices
-from models.neural.initialise import build
-from models.neural.precision import Precision, computing, resolve_precision
-from models.neural.state import load_arrays, to_arrays
+from models.networks.coarse import WindowStatistics, coarse_error
+from models.networks.convolutions import AutoEncoder
+from models.networks.initialise import build
+from models.neural.descent import Descent, held
+from models.neural.device import device_memory
+from models.neural.precision import Precision
+from models.settings.vae import VAESettings
 
+_USUAL = VAESettings()
 _CHUNK = 128
 _MOVED = 0.02
 _ACCURATE = 0.05
@@ -41,6 +41,44 @@ class _Background(NamedTuple):
 
     mean_frame: Tensor
     mean_squares: Sequence[Tensor]
+
+
+class _Counted(nn.Module):
+    """How many updates there were, and what the data are like on average.
+
+    Args:
+        frame_shape: `(H, W, C)`.
+        windows: whether the variance of windows counts too.
+    """
+
+    mean_frame: Tensor
+    updates: Tensor
+
+    def __init__(self, frame_shape: tuple[int, int, int], *, windows: bool) -> None:
+        super().__init__()
+        height, width, channels = frame_shape
+        self.register_buffer("mean_frame", torch.zeros(1, channels, height, width))
+        self.register_buffer("updates", torch.tensor(0, dtype=torch.int64))
+        self.mean_squares = WindowStatistics(frame_shape) if windows else None
+
+    @property
+    def background(self) -> _Background:
+        """The means as they are."""
+        return _Background(self.mean_frame, self.mean_squares.squares if self.mean_squares else ())
+
+    def after(self, images: Tensor) -> _Background:
+        """Returns the means once these images follow; changes nothing."""
+        updates, windows = int(self.updates), self.mean_squares
+        batch_mean = images.mean(dim=0, keepdim=True)
+        mean_frame = self.mean_frame + (batch_mean - self.mean_frame) / (updates + 1)
+        return _Background(mean_frame, windows.after(images, updates) if windows else ())
+
+    def keep(self, background: _Background) -> None:
+        """Counts an update, and takes over the means that it was made with."""
+        self.mean_frame.copy_(background.mean_frame)
+        if self.mean_squares is not None:
+            self.mean_squares.keep(background.mean_squares)
+        self.updates += 1
 
 
 class _Part(NamedTuple):
@@ -69,7 +107,7 @@ class ConvVAE:
     The loss is `reconstruction_scale * E_B[sum_pixels w (x - x')^2] + coarse_weight * E_B[U] +
     beta_t * E_B[KL]`, the KL summed over latents (Kingma & Welling 2014, appendix B), `beta_t`
     ramped linearly from zero over `beta_warmup_steps`, U the variance that is left unexplained at
-    coarser scales (`models.neural.coarse`), and `w = background_weight + motion_weight * moved`,
+    coarser scales (`models.networks.coarse`), and `w = background_weight + motion_weight * moved`,
     where a pixel moved if it or one of its eight neighbours changed by more than 0.02 since the
     frame before; `w = 1` if `motion_weight` is zero.
 
@@ -82,22 +120,10 @@ class ConvVAE:
     al. 2016, section 5.3); `gradient_norm` before clipping.
 
     Args:
-        frame_shape: `(H, W, C)`; H and W divisible by 2 ** (len(channels) + 1).
-        latent_size: Z.
-        learning_rate: Adam's step size.
-        beta: weight of the KL after warm-up.
-        beta_warmup_steps: updates over which beta grows from zero.
-        motion_weight: further weight of moving pixels; zero is a plain squared error.
-        background_weight: weight of pixels that did not move.
-        reconstruction_scale: factor of the reconstruction term.
-        coarse_weight: factor of what is unexplained at coarser scales; zero leaves it out.
-        gradient_clip: global norm that gradients are clipped to.
+        frame_shape: `(H, W, C)`; H and W divisible by `settings.shrink`.
+        settings: see there; after `mean_frame_updates` the means over the data stay.
         device: where it computes.
         seed: of the initial weights.
-        channels: of the convolutions, from a quarter of the frame's size on; the paper's V has
-            (32, 64, 128, 256) from the frame's own size on.
-        mean_frame_updates: updates over which the mean frame, and the variance of windows, are
-            averaged; then they stay.
         precision: format of the convolutions while learning and encoding, see
             `resolve_precision`; pictures are decoded in float32.
 
@@ -106,74 +132,43 @@ class ConvVAE:
     """
 
     single_pass = False
+    device: str = held()
+    parts: int = held()
+    learning_rate: float = held()
 
     def __init__(
         self,
-        frame_shape: Sequence[int] = (64, 64, 1),
-        latent_size: int = 32,
-        learning_rate: float = 1e-3,
-        beta: float = 0.02,
-        beta_warmup_steps: int = 500,
-        motion_weight: float = 1.0,
-        background_weight: float = 0.01,
-        reconstruction_scale: float = 50.0,
-        coarse_weight: float = 0.0,
-        gradient_clip: float = 10.0,
+        frame_shape: Sequence[int],
+        settings: VAESettings = _USUAL,
+        *,
         device: str = "cpu",
         seed: int = 0,
-        channels: Sequence[int] = (32, 48, 64),
-        mean_frame_updates: int = 50,
         precision: Precision = "auto",
     ) -> None:
-        self.frame_shape = _checked_shape(frame_shape, channels, latent_size)
-        self.latent_size = latent_size
-        self._beta, self._beta_warmup_steps = beta, beta_warmup_steps
-        self._motion_weight, self._background_weight = motion_weight, background_weight
-        self._reconstruction_scale, self._coarse_weight = reconstruction_scale, coarse_weight
-        self._mean_frame_updates = mean_frame_updates
-        self._precision: Precision = precision
-        self._gradient_clip = gradient_clip
-        self.parts = 1
-        height, width, image_channels = self.frame_shape
-        network = build(lambda: AutoEncoder(self.frame_shape, latent_size, tuple(channels)), seed)
+        self.frame_shape = _checked_shape(frame_shape, settings)
+        self.latent_size = settings.z_dim
+        self._settings = settings
+        network = build(lambda: AutoEncoder(self.frame_shape, settings), seed)
         with torch.no_grad():
             # Starts close to the mean frame instead of at noise around it.
             for parameter in network.up[-1].parameters():
                 parameter.mul_(0.3)
-        self._network = network
-        self._mean_frame = torch.zeros(1, image_channels, height, width)
-        self._windows = WindowStatistics(self.frame_shape) if coarse_weight > 0 else None
-        self._updates = torch.tensor(0, dtype=torch.int64)
-        self._place(torch.device(device), learning_rate)
-
-    def _place(self, device: torch.device, learning_rate: float) -> None:
-        self._device = device
-        self._dtype = resolve_precision(self._precision, device)
-        self._network = self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean_frame = self._mean_frame.to(device)
-        if self._windows is not None:
-            self._windows.move_to(device)
-        self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self._dtype)
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        return str(self._device)
+        # The layout that convolutions are fastest in.
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._counted = _Counted(self.frame_shape, windows=settings.coarse_weight > 0)
+        self._descent = Descent(
+            "ConvVAE",
+            self._network,
+            self._counted,
+            learning_rate=settings.learning_rate,
+            gradient_clip=settings.gradient_clip,
+            device=device,
+            precision=precision,
+        )
 
     def move_to(self, device: str) -> None:
         """Goes on on another device; see `models.interfaces.Descends`."""
-        state = self.state()
-        self._place(torch.device(device), self.learning_rate)
-        self.load_state(state)
-
-    @property
-    def learning_rate(self) -> float:
-        """Adam's step size."""
-        return self._adam.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._adam.learning_rate = value
+        self._descent.move_to(device)
 
     def update(
         self, observations: np.ndarray, previous: np.ndarray, rng: np.random.Generator
@@ -202,28 +197,24 @@ class ConvVAE:
     ) -> Metrics:
         images = self._images(observations)
         moved = _moved(images, self._images(previous))
-        background, beta = self._next_background(images), self._beta_at(int(self._updates))
-        noise = torch.from_numpy(normals).to(self._device)
-        slices = part_slices(len(images), self.parts)
+        counted, background = self._counted, self._next_background(images)
+        beta = self._beta_at(int(counted.updates))
+        noise = self._descent.to_device(normals)
         seen: dict[int, _Seen] = {}
 
-        def share(number: int) -> Tensor:
-            rows = slices[number]
+        def share(rows: slice) -> Tensor:
             part = _Part(images[rows], moved[rows], noise[rows], len(images))
-            loss, seen[number] = self._share_of_loss(part, background, beta)
+            loss, seen[rows.start] = self._share_of_loss(part, background, beta)
             return loss
 
-        loss, norm = self._adam.step([partial(share, number) for number in range(len(slices))])
-        self._mean_frame.copy_(background.mean_frame)
-        if self._windows is not None:
-            self._windows.keep(background.mean_squares)
-        self._updates += 1
-        whole = _Seen(*map(_joined, zip(*(seen[n] for n in range(len(slices))), strict=True)))
+        loss, norm = self._descent.step(len(images), share)
+        counted.keep(background)
+        whole = _Seen(*map(_joined, zip(*seen.values(), strict=True)))
         with torch.no_grad():
             metrics = {
                 "reconstruction": whole.reconstruction.sum(),
                 "kl": whole.kl.sum(),
-                **({"coarse": whole.coarse.sum()} if self._windows else {}),
+                **({"coarse": whole.coarse.sum()} if background.mean_squares else {}),
                 **_image_metrics(images, whole.decoded, moved, background.mean_frame),
                 **_latent_metrics(whole.mean, whole.log_variance),
             }
@@ -244,9 +235,13 @@ class ConvVAE:
         self._check(observations)
         shape = (len(observations), self.latent_size)
         means, log_variances = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        with device_memory(), torch.inference_mode(), computing(self._device, self._dtype):
+        with (
+            device_memory(),
+            torch.inference_mode(),
+            self._descent.computing(),
+        ):
             for chunk in _chunks(len(observations)):
-                images = self._images(observations[chunk]) - self._mean_frame
+                images = self._images(observations[chunk]) - self._counted.mean_frame
                 mean, log_variance = self._network.encode(images)
                 means[chunk], log_variances[chunk] = mean.cpu(), log_variance.cpu()
         return means, log_variances
@@ -259,70 +254,59 @@ class ConvVAE:
                 f"ConvVAE.decode was given shape {latents.shape}, expected (N, {self.latent_size})"
             )
         frames = np.empty((len(latents), *self.frame_shape), np.uint8)
-        with device_memory(), torch.inference_mode(), computing(self._device, torch.float32):
+        with device_memory(), torch.inference_mode(), self._descent.computing(torch.float32):
             for chunk in _chunks(len(latents)):
-                logits = self._network.decode(torch.tensor(latents[chunk], device=self._device))
-                pixels = _to_pixels(logits, self._mean_frame).mul(255.0).round().to(torch.uint8)
-                frames[chunk] = pixels.permute(0, 2, 3, 1).cpu()
+                logits = self._network.decode(self._descent.to_device(latents[chunk]))
+                pixels = _to_pixels(logits, self._counted.mean_frame)
+                rounded = pixels.mul(255.0).round().to(torch.uint8)
+                frames[chunk] = rounded.permute(0, 2, 3, 1).cpu()
         return frames
 
     def state(self) -> State:
         """Returns weights, mean frame, moments and counters as arrays."""
-        return to_arrays(self._tensors())
+        return self._descent.state()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Continues from a state; raises ValueError, unchanged, if it is of another shape."""
-        load_arrays(self._tensors(), state, "ConvVAE")
-
-    def _tensors(self) -> dict[str, Tensor]:
-        weights = {f"weight.{name}": value for name, value in self._network.state_dict().items()}
-        moments = {f"adam.{name}": value for name, value in self._adam.tensors().items()}
-        windows = {} if self._windows is None else self._windows.tensors()
-        counted = {"mean_frame": self._mean_frame, "updates": self._updates}
-        return {**weights, **moments, **windows, **counted}
+        self._descent.load_state(state)
 
     def _share_of_loss(
         self, part: _Part, background: _Background, beta: float
     ) -> tuple[Tensor, _Seen]:
         """Returns what a part adds to the batch's loss, and what was seen on the way, detached."""
-        mean_frame = background.mean_frame
-        with computing(self._device, self._dtype):
+        settings, mean_frame = self._settings, background.mean_frame
+        with self._descent.computing():
             mean, log_variance = self._network.encode(part.images - mean_frame)
             logits = self._network.decode(mean + part.noise * torch.exp(0.5 * log_variance))
         decoded = _to_pixels(logits, mean_frame)
         error = (decoded - part.images).square()
-        if self._motion_weight > 0:
-            error = error * (self._background_weight + self._motion_weight * part.moved)
+        if settings.motion_weight > 0:
+            error = error * (settings.background_weight + settings.motion_weight * part.moved)
         share = len(part.images) / part.batch
         reconstruction = error.sum(dim=(1, 2, 3)).mean() * share
         latent_kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
         kl = latent_kl.sum(1).mean() * share
-        loss = self._reconstruction_scale * reconstruction + beta * kl
+        loss = settings.reconstruction_scale * reconstruction + beta * kl
         coarse = torch.zeros_like(kl)
         if background.mean_squares:
             coarse = share * coarse_error(decoded, part.images, *background).mean()
-            loss = loss + self._coarse_weight * coarse
+            loss = loss + settings.coarse_weight * coarse
         seen = (decoded, mean, log_variance, reconstruction[None], coarse[None], kl[None])
         return loss, _Seen(*(tensor.detach() for tensor in seen))
 
     def _beta_at(self, updates: int) -> float:
-        if self._beta_warmup_steps == 0:
-            return self._beta
-        return self._beta * min(1.0, updates / self._beta_warmup_steps)
+        beta, steps = self._settings.beta, self._settings.beta_warmup_steps
+        return beta if steps == 0 else beta * min(1.0, updates / steps)
 
     def _next_background(self, images: Tensor) -> _Background:
-        updates, windows = int(self._updates), self._windows
-        if updates >= self._mean_frame_updates:
-            return _Background(self._mean_frame, windows.squares if windows else ())
-        batch_mean = images.mean(dim=0, keepdim=True)
-        mean_frame = self._mean_frame + (batch_mean - self._mean_frame) / (updates + 1)
-        return _Background(mean_frame, windows.after(images, updates) if windows else ())
+        learns = int(self._counted.updates) < self._settings.mean_frame_updates
+        return self._counted.after(images) if learns else self._counted.background
 
     def _images(self, observations: np.ndarray) -> Tensor:
         self._check(observations)
         # torch shares memory only with writable arrays, and warns of the others (memory maps).
         frames = observations if observations.flags.writeable else observations.copy()
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._descent.torch_device)
         return pixels.permute(0, 3, 1, 2).to(torch.float32).mul_(1.0 / 255.0)
 
     def _check(self, observations: np.ndarray) -> None:
@@ -333,16 +317,14 @@ class ConvVAE:
             )
 
 
-def _checked_shape(
-    frame_shape: Sequence[int], channels: Sequence[int], latent_size: int
-) -> tuple[int, int, int]:
-    shrink = shrink_of(channels)
-    valid = len(frame_shape) == 3 and min(*frame_shape, *channels, latent_size) > 0
+def _checked_shape(frame_shape: Sequence[int], settings: VAESettings) -> tuple[int, int, int]:
+    shrink, sizes = settings.shrink, (*frame_shape, *settings.channels, settings.z_dim)
+    valid = len(frame_shape) == 3 and min(sizes) > 0
     if not valid or frame_shape[0] % shrink or frame_shape[1] % shrink:
         raise ValueError(
-            f"ConvVAE was given frames of {tuple(frame_shape)}, {latent_size} latents and "
-            f"channels {tuple(channels)}, expected positive sizes and (H, W, C) with H and W "
-            f"divisible by {shrink}"
+            f"ConvVAE was given frames of {tuple(frame_shape)}, {settings.z_dim} latents and "
+            f"channels {tuple(settings.channels)}, expected positive sizes and (H, W, C) with H "
+            f"and W divisible by {shrink}"
         )
     height, width, image_channels = (int(size) for size in frame_shape)
     return height, width, image_channels

@@ -22,7 +22,7 @@ MODULES = {
     "vae": "models.vae",
     "mdnrnn": "models.mdnrnn",
     "controller": "models.controller",
-    "cma": "models.cma_es",
+    "cma": "models.search.cma_es",
 }
 """What stands for a component where it is used."""
 

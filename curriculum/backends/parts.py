@@ -11,12 +11,12 @@ from curriculum.backends.backend import Notice, Replacement
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.mode import USABLE_STATES
-from models.controller_cpu import CPUController
+from models.controller_cpu import CPUController, PolicyShape
 from models.echo import EchoMemory
-from models.evolution import EvolutionStrategy
 from models.interfaces import Controller, Memory, Solver, Vision
 from models.normaliser import StateVision
 from models.pca import PCAVision
+from models.search.evolution import EvolutionStrategy
 
 
 def real_env(
@@ -53,12 +53,19 @@ def numpy_vision(task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:
     del seed  # closed-form learners have no random start
     if spec.observation == "state":
         return StateVision(spec.shape[0])
-    return PCAVision(spec.shape, task.vae.z_dim, motion_weight=task.vae.motion_weight)
+    settings = task.vae.model
+    return PCAVision(spec.shape, settings.z_dim, settings.motion_weight)
 
 
 def numpy_memory(task: TaskConfig, latent_size: int, action_size: int, seed: int) -> Memory:
     """Builds an echo-state network with ridge heads."""
-    return EchoMemory(latent_size, action_size, hidden_size=task.mdnrnn.rnn_size, seed=seed)
+    return EchoMemory(latent_size, action_size, task.mdnrnn.model.rnn_size, seed=seed)
+
+
+def policy_shape(task: TaskConfig, action: ActionSpec, num_features: int) -> PolicyShape:
+    """Returns the sizes and bounds of a task's C."""
+    hidden = task.controller.hidden_sizes
+    return PolicyShape(num_features, action.kind, action.size, hidden, action.low, action.high)
 
 
 def numpy_controller(
@@ -89,7 +96,7 @@ def cma_solver(task: TaskConfig, mean: np.ndarray, scales: np.ndarray, seed: int
     """Builds pycma's CMA-ES, or the numpy ES where the task asks for it."""
     if task.controller.solver == "es":
         return numpy_solver(task, mean, scales, seed)
-    from models.cma_es import CMAES
+    from models.search.cma_es import CMAES
 
     chosen = task.controller
     return CMAES(mean, chosen.sigma, chosen.population_size, scales=scales, seed=seed)
@@ -103,6 +110,6 @@ def solver_replacement(states: Mapping[str, str]) -> Replacement | None:
     return Replacement(
         component="cma",
         reason=f"cma is {state}",
-        replacement="models.evolution (numpy CMA-ES)",
+        replacement="models.search.evolution (numpy CMA-ES)",
         consequence="the same algorithm without pycma's refinements; scores may differ a little",
     )

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
@@ -40,9 +39,11 @@ def validate(args: argparse.Namespace) -> ExitCode:
 
 def tasks(args: argparse.Namespace) -> ExitCode:
     """Lists the tasks of a configuration, or the four built-in ones."""
+    from curriculum.config.writing import plain_of
+
     listed = load_config(Path(args.config), notice=say).tasks if args.config else builtin_tasks()
     if args.json:
-        print(json.dumps([asdict(task) for task in listed], indent=2))
+        print(json.dumps([plain_of(task) for task in listed], indent=2))
         return ExitCode.OK
     for task in listed:
         print(_line(task))

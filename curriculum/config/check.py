@@ -27,9 +27,24 @@ Known = Mapping[str, tuple[dataclasses.Field[Any], Any]]
 
 @cache
 def fields_of(cls: type) -> Known:
-    """Returns a section's keys."""
+    """Returns a section's keys, those of a model's settings that it contains among them."""
     hints = get_type_hints(cls)
-    return types.MappingProxyType({f.name: (f, hints[f.name]) for f in dataclasses.fields(cls)})
+    known = {}
+    for f in dataclasses.fields(cls):
+        kind = hints[f.name]
+        known |= fields_of(kind) if f.metadata.get("inline") else {f.name: (f, kind)}
+    return types.MappingProxyType(known)
+
+
+def section_of(cls: type, values: Mapping[str, Any]) -> Any:
+    """Returns a section with these values, the contained settings with theirs."""
+    hints, own = get_type_hints(cls), dict(values)
+    for f in dataclasses.fields(cls):
+        if f.metadata.get("inline"):
+            kind = hints[f.name]
+            given = {name: own.pop(name) for name in fields_of(kind) if name in own}
+            own[f.name] = kind(**given)
+    return cls(**own)
 
 
 def sections_of(cls: type) -> dict[str, Any]:

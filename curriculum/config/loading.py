@@ -21,6 +21,7 @@ from curriculum.config.check import (
     check_section,
     fields_of,
     mapping,
+    section_of,
 )
 from curriculum.config.moved import Say, up_to_date
 from curriculum.config.overrides import parse_overrides
@@ -160,7 +161,7 @@ def _assemble(
             if number == 0:
                 values = _merged(values, builtin.get(name, {}))
             values = _merged(values, layer.tasks.get(name, {}))
-        sections = {s: cls(**values.pop(s, {})) for s, cls in TASK_SECTIONS.items()}
+        sections = {s: section_of(cls, values.pop(s, {})) for s, cls in TASK_SECTIONS.items()}
         tasks.append(TaskConfig(name=name, **values, **sections))
     problems += [problem for task in tasks for problem in contradictions(task)]
     curriculum = CurriculumConfig(**top.pop("curriculum", {}))

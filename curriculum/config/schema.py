@@ -1,14 +1,19 @@
 """The configuration as frozen data: every key, its default, its range and what it means.
 
 Nothing here reads a file; `loading.py` turns YAML into these types and checks `field` metadata.
+What a model itself is told stands beside it, in `models.settings`, and is contained here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from models.settings.key import key
+from models.settings.mdnrnn import MDNRNNSettings
+from models.settings.ppo import PPOSettings
+from models.settings.vae import VAESettings
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 
@@ -21,39 +26,8 @@ MODULE = re.compile(r"(?!\d)\w+(?:\.(?!\d)\w+){0,20}")
 """What can be imported: names with dots between."""
 
 
-def key(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[Any] | None = None,
-    open_low: bool = False,
-    min_items: int = 0,
-    max_items: int | None = None,
-    unique: bool = False,
-    name: bool = False,
-    module: bool = False,
-) -> Any:
-    """A config key: default, meaning, and the closed range (or `open_low`) or choices it lies in.
-
-    For a list, range and choices are those of its items, `min_items`, `max_items` and `unique` its
-    own; for a text `min_items` counts characters, `name` marks one that becomes a directory's name,
-    and `module` one that is imported.
-    """
-    meta = {
-        "help": help,
-        "low": low,
-        "high": high,
-        "choices": choices,
-        "open_low": open_low,
-        "min_items": min_items,
-        "max_items": max_items,
-        "unique": unique,
-        "name": name,
-        "module": module,
-    }
-    return field(default=default, metadata=meta)
+INLINE = {"inline": True}
+"""Marks a model's settings, whose keys stand among those of the section that contains them."""
 
 
 @dataclass(frozen=True)
@@ -137,65 +111,24 @@ class CollectConfig:
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """V: Ha & Schmidhuber 2018, appendix A.1."""
+    """V, and how long it learns."""
 
-    z_dim: int = key(32, "latents Z", low=1, high=1024)
-    channels: tuple[int, ...] = key(
-        (32, 48, 64),
-        "of V's convolutions, each at half the size of the one before, from a quarter of the "
-        "frame's on",
-        low=1,
-        high=1024,
-        min_items=1,
-        max_items=5,
-    )
-    learning_rate: float = key(1e-3, "Adam's step", low=0, high=1, open_low=True)
-    beta: float = key(0.02, "weight of the KL term after warm-up", low=0, high=100)
-    beta_warmup_steps: int = key(500, "steps over which beta grows from zero", low=0)
-    motion_weight: float = key(
-        1.0, "weight of changed pixels in the reconstruction; 0 is a plain squared error", low=0
-    )
-    background_weight: float = key(0.01, "weight of unchanged pixels when motion_weight > 0", low=0)
-    reconstruction_scale: float = key(
-        50.0, "factor of the reconstruction term", low=0, open_low=True
-    )
-    coarse_weight: float = key(
-        0.0,
-        "weight of the variance unexplained at 4, 8 and 16 pixels; makes small things easy to read",
-        low=0,
-    )
+    model: VAESettings = field(default_factory=VAESettings, metadata=INLINE)
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(128, "frames per update", low=2, high=65536)
-    gradient_clip: float = key(
-        10.0, "global norm that gradients are clipped to", low=0, open_low=True
-    )
 
 
 @dataclass(frozen=True)
 class MDNRNNConfig:
-    """M: Ha & Schmidhuber 2018, appendix A.2."""
+    """M, and how long it learns."""
 
-    rnn_size: int = key(256, "LSTM units R", low=1, high=4096)
-    num_mixtures: int = key(5, "Gaussians per latent K", low=1, high=64)
+    model: MDNRNNSettings = field(default_factory=MDNRNNSettings, metadata=INLINE)
     sequence_length: int = key(32, "steps per training sequence T", low=2, high=2000)
-    learning_rate: float = key(1e-3, "Adam's step", low=0, high=1, open_low=True)
     epochs: int = key(20, "passes over the encoded episodes", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(64, "sequences per update", low=1, high=65536)
-    gradient_clip: float = key(
-        1.0, "global norm that gradients are clipped to", low=0, open_low=True
-    )
-    dropout: float = key(
-        0.0,
-        "share of h that its heads lose while learning and while dreaming, so that no one network "
-        "can be exploited",
-        low=0,
-        high=0.9,
-    )
     trained: bool = key(True, "false leaves M at its random start, to see what learning it brings")
-    reward_weight: float = key(1.0, "weight of the reward head's loss", low=0)
-    done_weight: float = key(1.0, "weight of the end head's loss", low=0)
 
 
 @dataclass(frozen=True)
@@ -244,27 +177,6 @@ class ControllerConfig:
         "stop when a confirmed check beats the target by this share of its size",
         low=0,
         high=10,
-    )
-
-
-@dataclass(frozen=True)
-class PPOConfig:
-    """C by gradients (Schulman et al. 2017); used where `controller.solver` is ppo."""
-
-    learning_rate: float = key(1e-3, "Adam's step at first", low=0, high=1, open_low=True)
-    gamma: float = key(0.99, "discount", low=0, high=1)
-    gae_lambda: float = key(0.95, "lambda of generalised advantages", low=0, high=1)
-    epochs: int = key(4, "passes over the rollouts of an update", low=1, high=100)
-    minibatch_size: int = key(1024, "steps per gradient", low=2)
-    clip_range: float = key(0.1, "how far a probability may move", low=0, open_low=True)
-    ent_coef: float = key(0.01, "weight of the entropy", low=0)
-    vf_coef: float = key(0.5, "weight of the value's loss", low=0)
-    max_grad_norm: float = key(
-        0.5, "global norm that gradients are clipped to", low=0, open_low=True
-    )
-    target_kl: float = key(0.0, "ends an update's passes early; 0 is never", low=0)
-    value_sizes: tuple[int, ...] = key(
-        (), "hidden layers of the value; none are those of C", low=1, high=4096, max_items=8
     )
 
 
@@ -368,7 +280,7 @@ class TaskConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    ppo: PPOSettings = field(default_factory=PPOSettings)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -35,7 +35,7 @@ HARMLESS = frozenset(
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Returns plain dicts, lists and scalars in the layout of a configuration file."""
-    plain = _plain(dataclasses.asdict(config))
+    plain = plain_of(config)
     plain["tasks"] = {task.pop("name"): task for task in plain["tasks"]}
     return plain
 
@@ -103,11 +103,18 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _plain(value: Any) -> Any:
+def plain_of(value: Any) -> Any:
+    """Returns plain data; the keys of contained settings stand among those of their section."""
+    if dataclasses.is_dataclass(value):
+        plain = {}
+        for f in dataclasses.fields(value):
+            item = plain_of(getattr(value, f.name))
+            plain |= item if f.metadata.get("inline") else {f.name: item}
+        return plain
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_of(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_of(item) for item in value]
     return value
 
 

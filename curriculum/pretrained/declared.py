@@ -20,13 +20,13 @@ def require_held(bundle: Bundle) -> None:
         NoCheckpoint: with both numbers.
     """
     task, full = bundle.task, bundle.mode == LADDER[0].value
-    chosen, memory, channels = task.controller, task.mdnrnn, task.vae.channels
+    chosen, memory, vision = task.controller, task.mdnrnn.model, task.vae.model
     declared = {"V": 0, "M": memory.rnn_size**2, "C": 0}
     if full:
         declared["M"] = 4 * memory.rnn_size**2 + 3 * memory.num_mixtures * memory.rnn_size
     if full and task.observation == "pixels":
-        kernels = sum(16 * a * b for a, b in pairwise(channels))
-        declared["V"] = 2 * kernels + 2 * channels[-1] * task.vae.z_dim
+        kernels = sum(16 * a * b for a, b in pairwise(vision.channels))
+        declared["V"] = 2 * kernels + 2 * vision.channels[-1] * vision.z_dim
     if full or chosen.solver != "ppo":
         widths = (1, *chosen.hidden_sizes, 1)
         declared["C"] = sum((a + 1) * b for a, b in pairwise(widths))

@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from types import MappingProxyType
 
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.records.resources import MIB, host_memory, in_words
 from curriculum.runs.preflight import Look
+from models import echo, normaliser, pca
+from models.search.evolution import search_bytes
 
-PROCESS_BYTES = {"FULL": 240 * MIB, "GYM_ONLY": 70 * MIB, "SIMULATION": 20 * MIB}
+_TORCH = "FULL"
+PROCESS_BYTES = {_TORCH: 240 * MIB, "GYM_ONLY": 70 * MIB, "SIMULATION": 20 * MIB}
 """Memory that one process has for itself once it has imported a mode's libraries and worked a
 little (unique set size, Linux, torch 2 on a CPU): 234, 50 to 70 and 17 MiB were measured."""
 
@@ -30,14 +34,13 @@ OTHER_ENV_BYTES, SIMULATION_BYTES = 2 * MIB, MIB // 3
 Seen = Mapping[str, Look]
 NOTHING_SEEN: Seen = MappingProxyType({})
 
-_PIXELS = 64 * 64
+_SIDE = 64
 _STATE_SIZE = 32
 _ACTION_SIZE = 6
-_FOLD = 4
-_LARGEST_COVARIANCE = 500
-_POOLED = 1024
 _COMMITS_ON_DISK = 3
-_FLOAT = 4
+_FLOAT, _DOUBLE = 4, 8
+_COPIES = 4 + 3 + 3
+"""Weights, gradient and two moments; the last good state and the commit hold three each."""
 
 
 @dataclass(frozen=True)
@@ -51,54 +54,58 @@ class Need:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a task that estimates are made of, in numbers and bytes.
+    """The sizes of a task that estimates are made of.
 
     Attributes:
-        observation: bytes of one.
-        latents: numbers that V makes of one.
-        vision, memory, controller: parameters of V, M and C, or what numpy learners gather instead.
-        solver: numbers in the solver's state and its candidates.
+        frame: H, W and C of what is seen; a state that was not looked at counts as 32 numbers.
+        actions: how many there are, or their dimensions.
+        latents: Z.
+        vision, memory: bytes of the weights of V and M, or of what numpy learners gather instead.
+        widths: of C's layers, from features to outputs.
+        solver: bytes of the solver's distribution and its candidates.
         practice: bytes of learning by gradients: two networks, rollouts, and what brings
             environments back; 0 where nothing does.
     """
 
-    observation: int
+    frame: tuple[int, int, int]
+    actions: int
     latents: int
     vision: int
     memory: int
-    controller: int
+    widths: tuple[int, ...]
     solver: int
     practice: int
 
     @classmethod
     def of(cls, task: TaskConfig, mode: str, seen: Look | None = None) -> Sizes:
-        """Returns the sizes of a task in a mode; a state that was not seen counts as 32 numbers."""
-        pixels = task.observation == "pixels"
-        colours = 1 if task.env.grayscale else 3
+        """Returns the sizes of a task in a mode."""
+        torch = mode == _TORCH
         state, actions = (seen.shape[0], seen.actions) if seen else (_STATE_SIZE, _ACTION_SIZE)
-        latents = task.vae.z_dim if pixels else state
-        hidden = task.mdnrnn.rnn_size
-        chosen = task.controller
-        read = ("z" in chosen.features) + ("dz" in chosen.features)
-        features = latents * read + hidden * ("h" in chosen.features)
-        by_gradients = chosen.solver == "ppo" and mode == "FULL"
-        searched_linear = chosen.solver == "ppo" and not by_gradients
-        hidden_sizes = () if searched_linear else chosen.hidden_sizes
-        widths = (features, *hidden_sizes, actions)
-        controller = sum(a * b + b for a, b in pairwise(widths))
-        last_layer = (widths[-2] + 1) * widths[-1]
-        polished = last_layer if chosen.polish_generations else 0
-        moving = polished if by_gradients else controller
-        searched = moving if moving > _LARGEST_COVARIANCE else moving**2
+        pixels = task.observation == "pixels"
+        frame = (_SIDE, _SIDE, 1 if task.env.grayscale else 3) if pixels else (1, 1, state)
+        latents = task.vae.model.z_dim if pixels else state
+        by_gradients = task.controller.solver == "ppo" and torch
+        widths = _widths(task, latents, actions, by_gradients)
         return cls(
-            observation=_PIXELS * colours if pixels else state * _FLOAT,
+            frame=frame,
+            actions=actions,
             latents=latents,
-            vision=_vision_parameters(task, colours, mode) if pixels else latents,
-            memory=_memory_parameters(task, latents, actions, mode),
-            controller=controller,
-            solver=4 * searched + 3 * chosen.population_size * controller * (moving > 0),
-            practice=_practice(task, features, latents, widths) if by_gradients else 0,
+            vision=_vision(task, frame, torch and pixels),
+            memory=_memory(task, latents, actions, torch),
+            widths=widths,
+            solver=_solver(task, widths, by_gradients),
+            practice=_practice(task, latents, widths) if by_gradients else 0,
         )
+
+    @property
+    def observation(self) -> int:
+        """Bytes of one observation: bytes of a frame, or float32 numbers of a state."""
+        return prod(self.frame) * (_FLOAT if self.frame[0] == 1 else 1)
+
+    @property
+    def controller(self) -> int:
+        """Parameters of C."""
+        return sum((a + 1) * b for a, b in pairwise(self.widths))
 
 
 def memory_needs(
@@ -150,9 +157,8 @@ def disk_needs(config: Config, modes: Mapping[str, str], seen: Seen = NOTHING_SE
         encoded = sum(sum(per_round[: number + 1]) for number in range(rounds)) * steps
         latents = 2 * _FLOAT * sizes.latents
         needs.append(Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim"))
-        saved = 3 * (sizes.vision + sizes.memory) + 2 * (sizes.solver + sizes.controller)
-        saved += sizes.practice // (3 * _FLOAT)
-        commits = rounds * _COMMITS_ON_DISK * _FLOAT * saved
+        saved = 3 * (sizes.vision + sizes.memory) + sizes.solver + sizes.practice // 3
+        commits = rounds * _COMMITS_ON_DISK * (saved + 2 * _FLOAT * sizes.controller)
         needs.append(Need(f"{task.name}: commits", commits, "mdnrnn.rnn_size or vae.z_dim"))
     return needs
 
@@ -216,81 +222,87 @@ def _collecting(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
 
 
 def _seeing(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
+    batch = task.vae.batch_size
     if task.observation != "pixels":
-        per_row = 4 * sizes.latents
-    elif mode == "FULL":
-        # Measured: 84 MiB with one colour and 123 with three, for 128 frames of 64 x 64.
-        per_row = 30 * _PIXELS + 10 * sizes.observation
+        numbers = batch * 4 * sizes.latents
+    elif mode == _TORCH:
+        numbers = task.vae.model.update_numbers(sizes.frame, batch)
     else:
-        per_row = 5 * sizes.observation
-    batch = task.vae.batch_size * per_row * _FLOAT
-    return _learning(task, "V", sizes.vision, batch, "vae.batch_size or vae.z_dim")
+        numbers = batch * 5 * sizes.observation
+    keys = "vae.batch_size or vae.z_dim"
+    return _learning(task, "V", sizes.vision, numbers * _FLOAT, keys)
 
 
 def _remembering(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
     rnn = task.mdnrnn
-    latents = sizes.latents
-    per_step = 8 * rnn.rnn_size
-    if mode == "FULL":
-        # Measured: 70 MiB for 64 sequences of 32 steps with Z = 32, K = 5 and R = 256.
-        per_step = 40 * rnn.num_mixtures * latents + 11 * rnn.rnn_size
-    batch = rnn.batch_size * rnn.sequence_length * per_step * _FLOAT
+    numbers = rnn.batch_size * rnn.sequence_length * 8 * rnn.model.rnn_size
+    if mode == _TORCH:
+        lengths = (rnn.batch_size, rnn.sequence_length)
+        numbers = rnn.model.update_numbers(sizes.latents, *lengths)
     keys = "mdnrnn.batch_size, mdnrnn.sequence_length, mdnrnn.num_mixtures or mdnrnn.rnn_size"
     if task.observation == "state":
-        keys = f"the {latents:,} numbers of a state, by a wrapper, or {keys}"
-    return _learning(task, "M", sizes.memory, batch, keys)
+        keys = f"the {sizes.latents:,} numbers of a state, by a wrapper, or {keys}"
+    return _learning(task, "M", sizes.memory, numbers * _FLOAT, keys)
 
 
-def _learning(task: TaskConfig, name: str, parameters: int, batch: int, keys: str) -> Need:
-    # Weights, gradient and two moments; the last good state and the commit hold three each.
-    size = (4 + 3 + 3) * parameters * _FLOAT + batch
-    return Need(f"{task.name}: {name} learning, {parameters:,} parameters", size, keys)
+def _learning(task: TaskConfig, name: str, learner: int, batch: int, keys: str) -> Need:
+    what = f"{task.name}: {name} learning, {learner // _FLOAT:,} parameters"
+    return Need(what, _COPIES * learner + batch, keys)
 
 
 def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
     chosen, dream = task.controller, task.dream
     together = dream.num_envs if chosen.train_in_dream else task.env.num_envs
-    states = max(1, workers) * together * (2 * task.mdnrnn.rnn_size + sizes.latents) * _FLOAT
-    shared = max(1, workers) * (sizes.vision + sizes.memory) * 3 * _FLOAT
-    # Solvers compute in double precision.
-    size = 2 * 2 * _FLOAT * sizes.solver + states + shared + sizes.practice
+    remembered = 2 * task.mdnrnn.model.rnn_size + sizes.latents
+    states = max(1, workers) * together * remembered * _FLOAT
+    shared = max(1, workers) * (sizes.vision + sizes.memory) * 3
     return Need(
         f"{task.name}: the search over {sizes.controller:,} parameters of C",
-        size,
+        2 * sizes.solver + states + shared + sizes.practice,
         "controller.hidden_sizes, controller.population_size, mdnrnn.rnn_size or vae.z_dim",
     )
 
 
-def _practice(task: TaskConfig, features: int, latents: int, widths: tuple[int, ...]) -> int:
+def _widths(task: TaskConfig, latents: int, actions: int, by_gradients: bool) -> tuple[int, ...]:
+    """Returns the widths of C's layers; what PPO cannot learn is searched for, and linear."""
+    chosen = task.controller
+    read = ("z" in chosen.features) + ("dz" in chosen.features)
+    features = latents * read + task.mdnrnn.model.rnn_size * ("h" in chosen.features)
+    linear = chosen.solver == "ppo" and not by_gradients
+    return (features, *(() if linear else chosen.hidden_sizes), actions)
+
+
+def _solver(task: TaskConfig, widths: tuple[int, ...], by_gradients: bool) -> int:
+    """Returns the bytes of what is searched with: all of C, or its last layer after PPO."""
+    chosen = task.controller
+    moving = widths[-2:] if by_gradients else widths
+    if by_gradients and not chosen.polish_generations:
+        return 0
+    searched, whole = (sum((a + 1) * b for a, b in pairwise(w)) for w in (moving, widths))
+    return search_bytes(searched) + 3 * chosen.population_size * whole * _DOUBLE
+
+
+def _practice(task: TaskConfig, latents: int, widths: tuple[int, ...]) -> int:
     loop = task.training
-    valued = (features, *(task.ppo.value_sizes or widths[1:-1]), 1)
-    parameters = sum(a * b + b for sizes in (widths, valued) for a, b in pairwise(sizes))
-    learner = (4 + 3 + 3) * parameters * _FLOAT
-    if loop.branches and loop.memory_updates:
-        learner += loop.recall_steps * loop.num_envs * (2 * latents + widths[-1] + 2) * _FLOAT
+    learner = _COPIES * task.ppo.num_parameters(widths) * _FLOAT
     # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
-    played = 3 * loop.reuse * loop.num_steps * loop.num_envs + 3 * loop.branches * loop.branch_steps
-    states = 3 * (loop.num_envs + 2 * loop.branches) * (2 * task.mdnrnn.rnn_size + 3 * latents)
+    played = 3 * loop.reuse * loop.num_steps * loop.num_envs * (widths[0] + 8)
+    states = 3 * loop.num_envs * (2 * task.mdnrnn.model.rnn_size + 3 * latents)
     tape = 2 * 2 * loop.num_envs * 2 * loop.reseed_steps
-    return learner + (played * (features + 8) + states) * _FLOAT + tape
+    return learner + (played + states) * _FLOAT + tape
 
 
-def _vision_parameters(task: TaskConfig, colours: int, mode: str) -> int:
-    latents, channels = task.vae.z_dim, task.vae.channels
-    if mode != "FULL":
-        # Products of all pairs of pooled values, in double precision, and maps of moments.
-        return 2 * _POOLED * (_POOLED + latents) + 12 * _PIXELS * colours
-    folded, first = _FOLD**2 * colours, channels[0]
-    outer = 2 * folded * first + first + folded
-    inner = 2 * sum(16 * a * b + max(a, b) for a, b in pairwise(channels))
-    flat = _PIXELS // (_FOLD**2 * 4 ** (len(channels) - 1)) * channels[-1]
-    return outer + inner + 3 * flat * latents + flat + 2 * latents
+def _vision(task: TaskConfig, frame: tuple[int, int, int], convolves: bool) -> int:
+    settings = task.vae.model
+    if convolves:
+        return settings.num_parameters(frame) * _FLOAT
+    if task.observation == "pixels":
+        return pca.state_bytes(frame, settings.z_dim, settings.motion_weight)
+    return normaliser.state_bytes(frame[2])
 
 
-def _memory_parameters(task: TaskConfig, latents: int, actions: int, mode: str) -> int:
-    hidden = task.mdnrnn.rnn_size
-    if mode != "FULL":
-        features = hidden + 2 * latents + actions + 1
-        return 2 * features * (features + latents)
-    heads = 3 * task.mdnrnn.num_mixtures * latents + 2
-    return 4 * hidden * (latents + actions + hidden + 2) + (hidden + 1) * heads
+def _memory(task: TaskConfig, latents: int, actions: int, torch: bool) -> int:
+    settings = task.mdnrnn.model
+    if torch:
+        return settings.num_parameters(latents, actions) * _FLOAT
+    return echo.state_bytes(latents, actions, settings.rnn_size)

@@ -67,8 +67,8 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
         vision,
         data.observations(rows),
         data.observations(data.previous_rows(rows)),
-        motion_weight=ctx.task.vae.motion_weight,
-        background_weight=ctx.task.vae.background_weight,
+        motion_weight=ctx.task.vae.model.motion_weight,
+        background_weight=ctx.task.vae.model.background_weight,
     )
     write_png(ctx.place.directory / "vision.png", picture)
     truth = _truth(ctx, int(np.clip(data.num_rows, FEWEST_PROBE_ROWS, PROBE_ROWS)))

@@ -19,6 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "diagnostics.probe*",
         "diagnostics.probing.*",
         "models.interfaces",
+        "models.settings.*",
     ),
     "records": (
         "curriculum.mode",
@@ -37,7 +38,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "numpy": (
         "models.controller_cpu",
-        "models.evolution",
+        "models.search",
+        "models.search.evolution",
         "models.pca",
         "models.echo",
         "models.normaliser",
@@ -50,7 +52,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "models.mdnrnn",
         "models.controller",
         "models.ppo",
-        "models.cma_es",
+        "models.search.cma_es",
+        "models.networks.*",
         "models.neural.*",
         "curriculum.envs.*",
     ),

@@ -97,7 +97,7 @@ def _overlap() -> Iterator[Sequence[Case]]:
     from models.vae import ConvVAE
 
     env = make_env("PongNoFrameskip-v4", "pixels", ATARI_ENVS, frame_skip=4)
-    vision, memory = ConvVAE((64, 64, 1), 32), MDNRNN(32, env.spec.action.size)
+    vision, memory = ConvVAE((64, 64, 1)), MDNRNN(32, env.spec.action.size)
     actions = _discrete(env.spec.action.size, ATARI_ENVS, ATARI_STEPS)
     env.reset(range(ATARI_ENVS))
 

@@ -16,6 +16,7 @@ from models.controller_cpu import CPUController
 from models.echo import EchoMemory
 from models.interfaces import Controller, Memory, SequenceBatch, Vision
 from models.pca import PCAVision
+from models.settings.vae import VAESettings
 
 FEATURES, ACTIONS, LATENTS = 288, 3, 32
 
@@ -101,7 +102,7 @@ def _visions(frames: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str
     with suppress(ImportError):
         from models.vae import ConvVAE
 
-        yield "torch", ConvVAE((64, 64, 1), LATENTS)
+        yield "torch", ConvVAE((64, 64, 1), VAESettings(z_dim=LATENTS))
 
 
 def _memories(batch: SequenceBatch, rng: np.random.Generator) -> Iterator[tuple[str, Memory]]:

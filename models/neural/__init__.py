@@ -1,1 +1,1 @@
-"""Parts that the torch models share: precision, initial weights, guarded Adam, exact state."""
+"""How the torch models learn: one descent for all, guarded Adam, devices, precision, state."""

@@ -28,6 +28,11 @@ def log_loss(logits: np.ndarray, events: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, logits) - events * logits
 
 
+def most_bytes(size: int) -> int:
+    """Returns how many bytes the state of a full `RareEvents` of so many features has."""
+    return 2 * 8 + (MAX_EVENTS + MAX_OTHERS) * (4 * size + 8)
+
+
 class RareEvents:
     """P(event | x), learned from at most 1,024 events and 3,072 other rows.
 

@@ -12,8 +12,8 @@ import pytest
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError
 from curriculum.records.resources import GIB, MIB
-from curriculum.runs.needs import Sizes, disk_needs, memory_needs, require_memory
-from curriculum.tasks import builtin_tasks, load_config
+from curriculum.runs.needs import disk_needs, memory_needs, require_memory
+from curriculum.tasks import load_config
 from tests.cli.conftest import ROOT
 
 
@@ -63,23 +63,6 @@ def test_more_of_anything_needs_more() -> None:
 def test_a_task_that_cannot_run_needs_nothing() -> None:
     assert memory_needs(config(), {}, 2) == []
     assert disk_needs(config(), {}) == []
-
-
-@pytest.mark.torch
-def test_parameters_are_counted_as_torch_counts_them() -> None:
-    pytest.importorskip("torch")
-    from models.mdnrnn import MDNRNN
-    from models.vae import ConvVAE
-
-    task = next(t for t in builtin_tasks() if t.name == "carracing")
-    sizes = Sizes.of(task, "FULL")
-    for model, counted in (
-        (ConvVAE((64, 64, 3), task.vae.z_dim), sizes.vision),
-        (MDNRNN(task.vae.z_dim, 6), sizes.memory),
-    ):
-        names = [name for name in model.state() if name.startswith("weight.")]
-        real = sum(model.state()[name].size for name in names)
-        assert counted == pytest.approx(real, rel=0.01)
 
 
 def test_too_little_memory_is_refused_with_both_numbers_and_keys(

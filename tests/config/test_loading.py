@@ -287,7 +287,7 @@ def test_overrides_are_read_like_the_file(load: Load) -> None:
         "vae.epochs=4",
     )
     pong = config.tasks[0]
-    assert (pong.vae.learning_rate, pong.vae.beta, pong.vae.epochs) == (1e-4, 0.5, 4)
+    assert (pong.vae.model.learning_rate, pong.vae.model.beta, pong.vae.epochs) == (1e-4, 0.5, 4)
     assert config.curriculum.stop_on_miss is True
     assert pong.controller.hidden_sizes == (32, 16)
     assert config.run_dir == "a=b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curriculum.config.check import fields_of
+from curriculum.config.check import fields_of, section_of
 from curriculum.config.loading import (
     changes,
     config_hash,
@@ -77,7 +78,7 @@ def sections(cls: Any, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any
         for name, (field, kind) in fields_of(cls).items()
         if name not in fixed
     }
-    return st.builds(cls, **given_values, **fixed)
+    return st.fixed_dictionaries({**given_values, **fixed}).map(partial(section_of, cls))
 
 
 @st.composite

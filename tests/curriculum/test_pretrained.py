@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curriculum.config.check import section_of
 from curriculum.config.loading import dump
 from curriculum.config.schema import Config, CurriculumConfig, TaskConfig
+from curriculum.config.writing import plain_of
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.pretrained.bundle import AGENT, CARD, LEDGER, NAMES, TASK, Bundle, load, write
 from curriculum.pretrained.declared import require_held
@@ -214,7 +216,9 @@ def test_what_is_declared_is_held_against_the_weights_before_it_is_built(
     require_held(agent)
     task = agent.task
     for name, keys in sections.items():
-        task = replace(task, **{name: replace(getattr(task, name), **keys)})
+        section = getattr(task, name)
+        changed = section_of(type(section), {**plain_of(section), **keys})
+        task = replace(task, **{name: changed})
     with pytest.raises(NoCheckpoint, match=f"declares {part} with at least [0-9,]+ numbers"):
         require_held(replace(agent, config=replace(agent.config, tasks=(task,))))
 

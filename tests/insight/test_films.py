@@ -33,6 +33,7 @@ from curriculum.stops import Barrier
 from curriculum.world.world_model import WorldModel
 from models.echo import EchoMemory
 from models.pca import PCAVision
+from models.settings.mdnrnn import MDNRNNSettings
 
 ACTION = ActionSpec("discrete", 4)
 
@@ -117,7 +118,7 @@ def tiny(name: str, observation: str) -> Config:
         simulation_target=-1e9,
         env=EnvConfig(num_envs=4, simulation=name, max_episode_steps=40),
         collect=CollectConfig(num_random_rollouts=4, max_steps_per_rollout=40),
-        mdnrnn=MDNRNNConfig(rnn_size=16),
+        mdnrnn=MDNRNNConfig(MDNRNNSettings(rnn_size=16)),
         controller=ControllerConfig(population_size=4, generations=1, check_episodes=1),
         evaluate=EvaluateConfig(episodes=2),
     )

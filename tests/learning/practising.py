@@ -16,7 +16,6 @@ from curriculum.config.schema import (
     DreamConfig,
     EnvConfig,
     MDNRNNConfig,
-    PPOConfig,
     TaskConfig,
     TrainingConfig,
 )
@@ -28,6 +27,8 @@ from curriculum.records.ledger import effective
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
+from models.settings.mdnrnn import MDNRNNSettings
+from models.settings.ppo import PPOSettings
 from tests.places import place_in
 
 ENVS, STEPS = 3, 8
@@ -76,7 +77,9 @@ def pole(
         observation="state",
         target=500.0,
         env=EnvConfig(num_envs=4, max_episode_steps=40),
-        mdnrnn=MDNRNNConfig(rnn_size=4, num_mixtures=2, sequence_length=6, batch_size=8),
+        mdnrnn=MDNRNNConfig(
+            MDNRNNSettings(rnn_size=4, num_mixtures=2), sequence_length=6, batch_size=8
+        ),
         controller=ControllerConfig(
             solver="ppo",
             hidden_sizes=(4,),
@@ -89,7 +92,7 @@ def pole(
             train_in_dream=dream_steps > 0,
         ),
         dream=DreamConfig(max_steps=max(dream_steps, 1)),
-        ppo=PPOConfig(minibatch_size=16, epochs=2, learning_rate=learning_rate),
+        ppo=PPOSettings(minibatch_size=16, epochs=2, learning_rate=learning_rate),
         training=TrainingConfig(**settings),
     )
 

@@ -19,6 +19,8 @@ from models.echo import EchoMemory
 from models.interfaces import NonFiniteLoss, SequenceBatch
 from models.normaliser import StateVision
 from models.pca import PCAVision
+from models.settings.mdnrnn import MDNRNNSettings
+from models.settings.vae import VAESettings
 
 pytestmark = pytest.mark.torch
 
@@ -58,13 +60,13 @@ def sequences(rng: np.random.Generator) -> SequenceBatch:
 def vae() -> Any:
     from models.vae import ConvVAE
 
-    return ConvVAE((16, 16, 1), 4, channels=(4, 8), beta_warmup_steps=40)
+    return ConvVAE((16, 16, 1), VAESettings(z_dim=4, channels=(4, 8), beta_warmup_steps=40))
 
 
 def rnn() -> Any:
     from models.mdnrnn import MDNRNN
 
-    return MDNRNN(3, 2, hidden_size=8, num_mixtures=2)
+    return MDNRNN(3, 2, MDNRNNSettings(rnn_size=8, num_mixtures=2))
 
 
 def see(learner: Any, number: int) -> dict[str, float]:

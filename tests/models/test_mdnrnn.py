@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ torch = pytest.importorskip("torch")
 
 from models.interfaces import NonFiniteLoss, SequenceBatch  # noqa: E402
 from models.mdnrnn import MDNRNN  # noqa: E402
+from models.neural.precision import Precision  # noqa: E402
+from models.settings.mdnrnn import MDNRNNSettings  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -37,9 +40,16 @@ def world(rng: np.random.Generator, b: int, t: int) -> SequenceBatch:
     )
 
 
-def small(**changes: object) -> MDNRNN:
-    arguments = {"latent_size": 2, "action_size": 2, "hidden_size": 24, "num_mixtures": 3}
-    return MDNRNN(**{**arguments, **changes})  # type: ignore[arg-type]
+def small(
+    latent_size: int = 2,
+    action_size: int = 2,
+    device: str = "cpu",
+    seed: int = 0,
+    precision: Precision = "auto",
+    **changes: Any,
+) -> MDNRNN:
+    settings = MDNRNNSettings(**{"rnn_size": 24, "num_mixtures": 3, **changes})
+    return MDNRNN(latent_size, action_size, settings, device=device, seed=seed, precision=precision)
 
 
 def train(memory: MDNRNN, steps: range) -> list[dict[str, float]]:
@@ -208,9 +218,9 @@ def test_wrong_batches_and_states_are_refused() -> None:
     with pytest.raises(ValueError, match="all zero"):
         memory.evaluate(replace(batch, mask=np.zeros_like(batch.mask)))
     with pytest.raises(ValueError, match="build it with the arguments"):
-        memory.load_state(small(hidden_size=25).state())
+        memory.load_state(small(rnn_size=25).state())
     with pytest.raises(ValueError, match="positive"):
-        small(hidden_size=0)
+        small(rnn_size=0)
 
 
 def test_building_and_learning_leave_the_global_generator_alone() -> None:

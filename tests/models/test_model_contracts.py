@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from models.interfaces import Controller, Memory, NonFiniteFitness, SequenceBatch, Solver, Vision
+from models.settings.mdnrnn import MDNRNNSettings
+from models.settings.vae import VAESettings
 
 Z, A = 6, 3
 
@@ -50,7 +52,11 @@ def assert_finite(metrics: dict[str, float]) -> None:
 
 FRAME_VISIONS = [
     implementation(
-        "models.vae", "ConvVAE", "torch", frame_shape=(32, 32, 1), latent_size=Z, channels=(4, 8, 8)
+        "models.vae",
+        "ConvVAE",
+        "torch",
+        frame_shape=(32, 32, 1),
+        settings=VAESettings(z_dim=Z, channels=(4, 8, 8)),
     ),
     implementation("models.pca", "PCAVision", frame_shape=(32, 32, 1), latent_size=Z),
 ]
@@ -139,10 +145,9 @@ MEMORIES = [
         "torch",
         latent_size=Z,
         action_size=A,
-        hidden_size=16,
-        learning_rate=5e-3,
+        settings=MDNRNNSettings(rnn_size=48, learning_rate=5e-3),
     ),
-    implementation("models.echo", "EchoMemory", latent_size=Z, action_size=A, hidden_size=16),
+    implementation("models.echo", "EchoMemory", latent_size=Z, action_size=A, hidden_size=48),
 ]
 
 
@@ -199,7 +204,7 @@ def test_memory_predicts_within_its_contract(make: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("make", MEMORIES)
 def test_memory_learns_more_than_that_nothing_moves(make: Callable[..., Any]) -> None:
-    memory = make(hidden_size=48)
+    memory = make()
     steps = 60 if memory.single_pass else 250
     learn_memory(memory, range(steps))
     memory.finish()
@@ -310,8 +315,8 @@ def test_controller_refuses_parameters_it_cannot_use(make: Callable[..., Any]) -
 
 
 SOLVERS = [
-    implementation("models.evolution", "EvolutionStrategy"),
-    implementation("models.cma_es", "CMAES", "cma"),
+    implementation("models.search.evolution", "EvolutionStrategy"),
+    implementation("models.search.cma_es", "CMAES", "cma"),
 ]
 P = 5
 OPTIMUM = np.linspace(-1.0, 1.0, P)

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from models.cma_es import CMAES
-from models.evolution import EvolutionStrategy, Strategy
 from models.interfaces import NonFiniteFitness, Solver
+from models.search.cma_es import CMAES
+from models.search.evolution import EvolutionStrategy, Strategy
 
 Fitness = Callable[[np.ndarray], np.ndarray]
 SOLVERS: list[Callable[..., Solver]] = [EvolutionStrategy, CMAES]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from models.interfaces import NonFiniteLoss, OutOfDeviceMemory  # noqa: E402
-from models.neural.convolutions import folded, unfolded  # noqa: E402
+from models.networks.convolutions import folded, unfolded  # noqa: E402
+from models.neural.precision import Precision  # noqa: E402
+from models.settings.vae import VAESettings  # noqa: E402
 from models.vae import ConvVAE  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SMALL = {"frame_shape": (32, 32, 1), "latent_size": 8, "channels": (8, 16, 16, 16)}
+
+def small(
+    device: str = "cpu", seed: int = 0, precision: Precision = "auto", **changes: Any
+) -> ConvVAE:
+    settings = VAESettings(**{"z_dim": 8, "channels": (8, 16, 16, 16), **changes})
+    return ConvVAE((32, 32, 1), settings, device=device, seed=seed, precision=precision)
 
 
 def moving_ball(
@@ -48,7 +57,8 @@ def assert_same_state(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> Non
 
 
 def test_it_learns_where_the_ball_is() -> None:
-    vae = ConvVAE((16, 16, 1), 8, channels=(16, 32), learning_rate=3e-3, beta_warmup_steps=100)
+    settings = VAESettings(z_dim=8, channels=(16, 32), learning_rate=3e-3, beta_warmup_steps=100)
+    vae = ConvVAE((16, 16, 1), settings)
     history = train(vae, 300)
     assert history[-1]["loss"] < 0.2 * history[0]["loss"]
     assert history[-1]["moving_variance_explained"] > 0.85
@@ -64,7 +74,7 @@ def test_it_learns_where_the_ball_is() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_paper_sized_network_takes_64_by_64_frames(channels: int) -> None:
-    vae = ConvVAE((64, 64, channels), channels=(16, 32, 64, 64))
+    vae = ConvVAE((64, 64, channels), VAESettings(channels=(16, 32, 64, 64)))
     frames, before, _ = moving_ball(np.random.default_rng(0), 4, 64, channels)
     metrics = vae.update(frames, before, np.random.default_rng(1))
     assert all(np.isfinite(value) for value in metrics.values())
@@ -77,7 +87,7 @@ def test_the_paper_sized_network_takes_64_by_64_frames(channels: int) -> None:
 
 
 def test_metrics_lie_in_their_ranges() -> None:
-    metrics = train(ConvVAE(**SMALL), 5)[-1]
+    metrics = train(small(), 5)[-1]
     expected = {"loss", "reconstruction", "kl", "beta", "pixel_accuracy", "gradient_norm"}
     expected |= {"moving_variance_explained", "latent_mean", "latent_std", "active_latents"}
     assert expected <= metrics.keys()
@@ -88,7 +98,7 @@ def test_metrics_lie_in_their_ranges() -> None:
 
 
 def test_loss_is_scaled_reconstruction_plus_ramped_kl() -> None:
-    vae = ConvVAE(**SMALL, beta=0.5, beta_warmup_steps=4, reconstruction_scale=3.0)
+    vae = small(beta=0.5, beta_warmup_steps=4, reconstruction_scale=3.0)
     for step, metrics in enumerate(train(vae, 7)):
         assert metrics["beta"] == pytest.approx(0.5 * min(1.0, step / 4))
         parts = 3.0 * metrics["reconstruction"] + metrics["beta"] * metrics["kl"]
@@ -96,28 +106,28 @@ def test_loss_is_scaled_reconstruction_plus_ramped_kl() -> None:
 
 
 def test_what_is_unexplained_at_coarser_scales_counts_if_asked() -> None:
-    vae = ConvVAE(**SMALL, reconstruction_scale=3.0, coarse_weight=7.0)
+    vae = small(reconstruction_scale=3.0, coarse_weight=7.0)
     for metrics in train(vae, 3):
         parts = 3.0 * metrics["reconstruction"] + 7.0 * metrics["coarse"]
         assert metrics["loss"] == pytest.approx(parts + metrics["beta"] * metrics["kl"], rel=1e-5)
-    assert "coarse" not in train(ConvVAE(**SMALL), 1)[0]
+    assert "coarse" not in train(small(), 1)[0]
 
 
 def test_still_background_counts_only_by_its_weight() -> None:
     frames, _, _ = moving_ball(np.random.default_rng(0), 8)
     still = [
-        ConvVAE(**SMALL, background_weight=weight).update(frames, frames, np.random.default_rng(0))
+        small(background_weight=weight).update(frames, frames, np.random.default_rng(0))
         for weight in (0.01, 0.02)
     ]
     assert still[1]["reconstruction"] == pytest.approx(2 * still[0]["reconstruction"], rel=1e-5)
-    plain = ConvVAE(**SMALL, motion_weight=0.0)
+    plain = small(motion_weight=0.0)
     unweighted = plain.update(frames, frames, np.random.default_rng(0))
     assert unweighted["reconstruction"] == pytest.approx(100 * still[0]["reconstruction"], rel=1e-4)
     assert still[0]["moving_variance_explained"] == 0.0
 
 
 def test_the_mean_frame_is_the_average_of_the_first_batches_and_then_stays() -> None:
-    vae = ConvVAE(**SMALL, mean_frame_updates=3)
+    vae = small(mean_frame_updates=3)
     rng = np.random.default_rng(5)
     batches = [moving_ball(rng, 16)[0] for _ in range(5)]
     means = []
@@ -138,18 +148,18 @@ def test_a_reloaded_learner_continues_bit_for_bit(saved_after: int, coarse: floa
     def run(vae: ConvVAE, steps: range) -> list[dict[str, float]]:
         return [vae.update(batches[i][0], batches[i][1], np.random.default_rng(i)) for i in steps]
 
-    whole = ConvVAE(**SMALL, coarse_weight=coarse)
+    whole = small(coarse_weight=coarse)
     expected = run(whole, range(saved_after + 3))
-    first = ConvVAE(**SMALL, coarse_weight=coarse)
+    first = small(coarse_weight=coarse)
     run(first, range(saved_after))
-    second = ConvVAE(**SMALL, coarse_weight=coarse, seed=77)
+    second = small(coarse_weight=coarse, seed=77)
     second.load_state(first.state())
     assert run(second, range(saved_after, saved_after + 3)) == expected[saved_after:]
     assert_same_state(second.state(), whole.state())
 
 
 def test_state_is_a_copy() -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     state = vae.state()
     before = {name: value.copy() for name, value in state.items()}
     train(vae, 1)
@@ -157,9 +167,9 @@ def test_state_is_a_copy() -> None:
 
 
 def test_loading_a_state_of_another_shape_changes_nothing() -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     before = vae.state()
-    other = ConvVAE(**{**SMALL, "latent_size": 9}).state()
+    other = small(z_dim=9).state()
     with pytest.raises(ValueError, match=r"expected .* build it with the arguments"):
         vae.load_state(other)
     with pytest.raises(ValueError, match="missing"):
@@ -168,7 +178,7 @@ def test_loading_a_state_of_another_shape_changes_nothing() -> None:
 
 
 def test_non_finite_steps_are_refused_and_leave_no_trace() -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     train(vae, 2)
     before = vae.state()
     broken = {
@@ -185,19 +195,19 @@ def test_non_finite_steps_are_refused_and_leave_no_trace() -> None:
 
 def test_building_and_learning_leave_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
-    train(ConvVAE(**SMALL), 1)
+    train(small(), 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
-    assert_same_state(ConvVAE(**SMALL, seed=4).state(), ConvVAE(**SMALL, seed=4).state())
+    assert_same_state(small(seed=4).state(), small(seed=4).state())
     name = "weight.to_latent.weight"
-    a, b = ConvVAE(**SMALL, seed=4).state()[name], ConvVAE(**SMALL, seed=5).state()[name]
+    a, b = small(seed=4).state()[name], small(seed=5).state()[name]
     assert not np.array_equal(a, b)
 
 
 def test_encoding_takes_read_only_strided_and_empty_batches() -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     frames, _, _ = moving_ball(np.random.default_rng(0), 300)
     expected = vae.encode(frames)
     frames.flags.writeable = False
@@ -208,7 +218,7 @@ def test_encoding_takes_read_only_strided_and_empty_batches() -> None:
 
 
 def test_wrong_frames_are_refused_with_what_was_expected() -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     with pytest.raises(ValueError, match="expected uint8"):
         vae.encode(np.zeros((2, 32, 32, 1), np.float32))
     with pytest.raises(ValueError, match="expected uint8"):
@@ -221,16 +231,16 @@ def test_wrong_frames_are_refused_with_what_was_expected() -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_follows_float32(precision: str) -> None:
-    exact = train(ConvVAE(**SMALL, precision="float32"), 3)
-    lower = train(ConvVAE(**SMALL, precision=precision), 3)
+    exact = train(small(precision="float32"), 3)
+    lower = train(small(precision=precision), 3)
     for a, b in zip(exact, lower, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=0.1)
 
 
 def test_what_is_seen_in_lower_precision_is_the_same_to_a_hundredth_of_its_spread() -> None:
-    exact = ConvVAE(**SMALL, precision="float32")
+    exact = small(precision="float32")
     train(exact, 20)
-    rounded = ConvVAE(**SMALL, precision="bfloat16")
+    rounded = small(precision="bfloat16")
     rounded.load_state(exact.state())
     frames = moving_ball(np.random.default_rng(3), 64)[0]
     seen, seen_rounded = exact.encode(frames), rounded.encode(frames)
@@ -250,16 +260,16 @@ def test_folding_is_that_of_pixel_unshuffle_and_can_be_undone() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_it_learns_and_encodes_as_on_the_cpu() -> None:
-    gpu = ConvVAE(**SMALL, device="cuda")
+    gpu = small(device="cuda")
     train(gpu, 20)
-    cpu = ConvVAE(**SMALL, precision="float32")
+    cpu = small(precision="float32")
     cpu.load_state({**cpu.state(), **{k: v for k, v in gpu.state().items() if "adam" not in k}})
     frames, _, _ = moving_ball(np.random.default_rng(3), 16)
     np.testing.assert_allclose(gpu.encode(frames), cpu.encode(frames), atol=2e-2)
 
 
 def test_a_batch_in_parts_takes_the_step_of_the_whole_batch() -> None:
-    whole, parts = (ConvVAE(**SMALL, precision="float32", coarse_weight=5.0) for _ in range(2))
+    whole, parts = (small(precision="float32", coarse_weight=5.0) for _ in range(2))
     parts.parts = 3
     for found, expected in zip(train(parts, 5), train(whole, 5), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
@@ -268,7 +278,7 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_batch() -> None:
 
 
 def test_memory_that_is_short_has_a_name_and_leaves_no_gradient(monkeypatch) -> None:
-    vae = ConvVAE(**SMALL)
+    vae = small()
     before = vae.state()
     for raised, expected in (
         (torch.OutOfMemoryError("CUDA out of memory"), OutOfDeviceMemory),
@@ -289,7 +299,7 @@ def test_memory_that_is_short_has_a_name_and_leaves_no_gradient(monkeypatch) -> 
 
 
 def test_moving_to_another_device_keeps_everything_and_the_rate() -> None:
-    stayed, moved = ConvVAE(**SMALL), ConvVAE(**SMALL)
+    stayed, moved = small(), small()
     for vae in (stayed, moved):
         train(vae, 3)
         vae.learning_rate = 1e-4

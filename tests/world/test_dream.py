@@ -13,6 +13,7 @@ from curriculum.errors import StageFailure
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, Memory, Metrics, Prediction, SequenceBatch, State
+from models.settings.mdnrnn import MDNRNNSettings
 
 BUTTONS = ActionSpec("discrete", 2)
 STICKS = ActionSpec("continuous", 2, (-1.0, 0.0), (1.0, 2.0))
@@ -184,7 +185,7 @@ def test_the_numpy_memory_dreams() -> None:
 def test_the_torch_memory_dreams() -> None:
     from models.mdnrnn import MDNRNN
 
-    memory = MDNRNN(3, 2, hidden_size=8)
+    memory = MDNRNN(3, 2, MDNRNNSettings(rnn_size=8))
     teach(memory)
     assert check_vector_env(lambda n: dream(memory, n, max_steps=12), shared_noise=True) == []
 

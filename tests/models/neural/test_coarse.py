@@ -7,11 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.neural.coarse import (  # noqa: E402
+from models.networks.coarse import (  # noqa: E402
     WindowStatistics,
     coarse_error,
     window_means,
 )
+from models.settings.vae import VAESettings  # noqa: E402
 from models.vae import ConvVAE  # noqa: E402
 from tests.models.test_vae import moving_ball  # noqa: E402
 
@@ -93,14 +94,15 @@ def test_statistics_are_those_of_all_batches() -> None:
 
 def test_frames_too_small_for_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="coarse_weight to 0"):
-        ConvVAE((4, 4, 1), channels=(8,), coarse_weight=1.0)
+        ConvVAE((4, 4, 1), VAESettings(channels=(8,), coarse_weight=1.0))
 
 
 def test_with_it_a_line_reads_from_z_where_the_ball_is() -> None:
     """What it is for: the same updates, with and without."""
     scores = []
     for weight in (0.0, 50.0):
-        vae = ConvVAE((32, 32, 1), 8, 3e-3, channels=(16, 32), coarse_weight=weight, seed=3)
+        settings = VAESettings(z_dim=8, learning_rate=3e-3, channels=(16, 32), coarse_weight=weight)
+        vae = ConvVAE((32, 32, 1), settings, seed=3)
         rng = np.random.default_rng(0)
         for _ in range(120):
             frames, before, _ = moving_ball(rng, 32)

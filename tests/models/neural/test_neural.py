@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from models.interfaces import NonFiniteLoss  # noqa: E402
+from models.networks.mixture import Mixture  # noqa: E402
 from models.neural.adam import GuardedAdam  # noqa: E402
 from models.neural.device import one_thread  # noqa: E402
-from models.neural.mixture import Mixture  # noqa: E402
 from models.neural.precision import resolve_precision  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -10,9 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from models.controller_cpu import PolicyShape  # noqa: E402
 from models.interfaces import Rollout  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
+from models.settings.ppo import PPOSettings  # noqa: E402
 
 F, A = 5, 3
 DISCRETE = {"num_features": F, "action_kind": "discrete", "action_size": A}
@@ -58,8 +60,14 @@ def ended(rollout: Rollout) -> Rollout:
     return replace(rollout, terminated=ends, truncated=~ends)
 
 
-def learner(kind: dict[str, Any], **changes: Any) -> PPO:
-    ppo = PPO(**{**kind, "hidden_sizes": (16,), "minibatch_size": 32, **changes})
+def shape_of(kind: dict[str, Any], hidden: tuple[int, ...] = (16,)) -> PolicyShape:
+    bounds = kind.get("action_low"), kind.get("action_high")
+    return PolicyShape(F, kind["action_kind"], A, hidden, *bounds)
+
+
+def learner(kind: dict[str, Any], seed: int = 0, **changes: Any) -> PPO:
+    settings = PPOSettings(**{"minibatch_size": 32, **changes})
+    ppo = PPO(shape_of(kind), settings, seed=seed)
     ppo.set_feature_scale(MEAN, STD)
     return ppo
 

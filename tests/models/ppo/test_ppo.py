@@ -13,10 +13,11 @@ torch = pytest.importorskip("torch")
 from models.controller import TorchController  # noqa: E402
 from models.controller_cpu import CPUController, PolicyShape  # noqa: E402
 from models.interfaces import NonFiniteLoss, PolicyLearner  # noqa: E402
-from models.neural.actor_critic import actor_critic  # noqa: E402
-from models.neural.initialise import build  # noqa: E402
+from models.networks.actor_critic import actor_critic  # noqa: E402
+from models.networks.initialise import build  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
+from models.settings.ppo import PPOSettings  # noqa: E402
 from tests.models.ppo.policy_learning import (  # noqa: E402
     CONTINUOUS,
     DISCRETE,
@@ -31,6 +32,7 @@ from tests.models.ppo.policy_learning import (  # noqa: E402
     learner,
     reference,
     rollout_of,
+    shape_of,
     spread_out,
 )
 
@@ -49,7 +51,7 @@ def test_it_is_a_policy_learner() -> None:
 def test_controllers_act_as_the_policy_does(
     kind: dict[str, Any], hidden: tuple[int, ...], scaled: bool
 ) -> None:
-    ppo = PPO(**kind, hidden_sizes=hidden)
+    ppo = PPO(shape_of(kind, hidden))
     if scaled:
         ppo.set_feature_scale(MEAN, STD)
     spread_out(ppo, 0.3)
@@ -81,7 +83,7 @@ def test_parameters_return_as_they_were_given_and_values_stay(kind: dict[str, An
 
 
 def test_a_scale_that_comes_late_changes_no_action_and_no_value() -> None:
-    rng, ppo = np.random.default_rng(3), PPO(**DISCRETE, hidden_sizes=(16,))
+    rng, ppo = np.random.default_rng(3), PPO(shape_of(DISCRETE))
     features = features_of(rng, 9)
     ppo.set_parameters(0.1 * rng.standard_normal(ppo.num_parameters))
     before = ppo.get_parameters()
@@ -118,7 +120,7 @@ def test_a_gradient_is_that_of_the_written_out_objective(kind: dict[str, Any]) -
 @pytest.mark.parametrize(("log_std", "passes"), [(3.0, "near"), (-6.0, "far")])
 def test_a_spread_beyond_its_range_feels_only_what_leads_back(log_std: float, passes: str) -> None:
     shape = PolicyShape(1, "continuous", 1, (), None, None)
-    network = actor_critic(shape, (4,), None, seed=0)
+    network = actor_critic(shape, (1, 4, 1), None, seed=0)
     outputs = torch.tensor([[0.0, log_std]] * 2, requires_grad=True)
     log_probs, _ = network.weigh(outputs, torch.tensor([[0.0], [100.0]]))
     (-log_probs.sum()).backward()
@@ -233,7 +235,7 @@ def test_a_rollout_that_contradicts_itself_is_refused(change: dict[str, Any], fa
 @KINDS
 def test_it_continues_from_a_state_bit_for_bit(kind: dict[str, Any]) -> None:
     rollouts = [rollout_of(np.random.default_rng([9, i]), kind, t=5 + i) for i in range(4)]
-    ours, theirs = learner(kind), PPO(**kind, hidden_sizes=(16,), minibatch_size=32, seed=1)
+    ours, theirs = learner(kind), PPO(shape_of(kind), PPOSettings(minibatch_size=32), seed=1)
     ours.update(rollouts[:2], np.random.default_rng(0))
     theirs.load_state(ours.state())
     theirs.learning_rate = 3e-3
@@ -278,7 +280,8 @@ def test_epochs_stop_where_the_policy_has_moved_far_enough() -> None:
 
 def test_an_encoder_learns_jointly_and_tells_what_the_controller_reads() -> None:
     def make(seed: int) -> PPO:
-        return PPO(**DISCRETE, encoder=build(Encoder, seed), minibatch_size=32, learning_rate=1e-2)
+        settings = PPOSettings(minibatch_size=32, learning_rate=1e-2)
+        return PPO(shape_of(DISCRETE, ()), settings, encoder=build(Encoder, seed))
 
     rng = np.random.default_rng(13)
     rollout = rollout_of(rng, DISCRETE)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.neural.mixture import Mixture
+from models.networks.mixture import Mixture
 
 _LOWEST_LOG_STD = -6.0
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 WINDOWS = (4, 8, 16)
 """Sides of the square windows, in pixels; neighbours are half a side apart."""
@@ -51,7 +51,7 @@ def _windows(size: int, side: int, device: torch.device) -> Tensor:
     return (inside.float() / side).to(device)
 
 
-class WindowStatistics:
+class WindowStatistics(nn.Module):
     """The variance of every window in the data, averaged over the first batches.
 
     Args:
@@ -62,6 +62,7 @@ class WindowStatistics:
     """
 
     def __init__(self, frame_shape: Sequence[int]) -> None:
+        super().__init__()
         height, width, channels = frame_shape
         if min(height, width) < _SMALLEST:
             raise ValueError(
@@ -69,31 +70,24 @@ class WindowStatistics:
                 f"least {_SMALLEST}; set coarse_weight to 0"
             )
         like = window_means(torch.zeros(1, channels, height, width))
-        self._squares = [torch.zeros_like(level) for level in like]
-
-    def move_to(self, device: torch.device) -> None:
-        """Goes on on another device."""
-        self._squares = [squares.to(device) for squares in self._squares]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Returns the mean squares, one tensor `[1, C, h, w]` a level, by name."""
-        return {f"mean_squares.{level}": squares for level, squares in enumerate(self._squares)}
+        for number, level in enumerate(like):
+            self.register_buffer(str(number), torch.zeros_like(level))
 
     def after(self, images: Tensor, batches: int) -> list[Tensor]:
         """Returns the mean squares once `images` follow so many batches; changes nothing."""
         batch = [means.square().mean(dim=0, keepdim=True) for means in window_means(images)]
-        pairs = zip(self._squares, batch, strict=True)
+        pairs = zip(self.squares, batch, strict=True)
         return [squares + (new - squares) / (batches + 1) for squares, new in pairs]
 
     def keep(self, squares: Sequence[Tensor]) -> None:
         """Takes over what `after` returned."""
-        for mine, new in zip(self._squares, squares, strict=True):
+        for mine, new in zip(self.squares, squares, strict=True):
             mine.copy_(new)
 
     @property
     def squares(self) -> list[Tensor]:
         """The mean squares of each level, `[1, C, h, w]`."""
-        return self._squares
+        return list(self.buffers())
 
 
 def coarse_error(

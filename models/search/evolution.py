@@ -21,6 +21,18 @@ from models.interfaces import Metrics, NonFiniteFitness, State
 Vector = NDArray[np.float64]
 
 
+SEPARABLE_ABOVE = 500
+"""Parameters above which only variances are learnt: a covariance needs O(P^2) memory and more."""
+
+
+def search_bytes(dimension: int) -> int:
+    """Returns how many bytes a solver's distribution has at most, over so many parameters.
+
+    pycma keeps up to four matrices, or vectors of variances, in double precision.
+    """
+    return 8 * 4 * (dimension if dimension > SEPARABLE_ABOVE else dimension**2)
+
+
 @dataclass
 class FitnessRecord:
     """What a solver remembers of the fitness it was told; shared by all solvers.
@@ -154,7 +166,7 @@ class EvolutionStrategy:
         popsize: int,
         scales: np.ndarray | None = None,
         seed: int = 0,
-        separable_above: int = 500,
+        separable_above: int = SEPARABLE_ABOVE,
     ) -> None:
         self._mean, self._scales = check_start(initial_mean, sigma, popsize, scales, seed)
         self.dimension = self._mean.size

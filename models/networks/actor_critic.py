@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.controller_cpu import LOG_STD_RANGE, PolicyShape
 from models.interfaces import Float
-from models.neural.initialise import build
+from models.networks.initialise import build
 
 _HIDDEN_GAIN, _POLICY_GAIN, _VALUE_GAIN = math.sqrt(2.0), 0.01, 1.0
 _SMALLEST_STD = 1e-3
@@ -32,17 +32,17 @@ class ActorCritic(nn.Module):
 
     Args:
         shape: the policy's sizes, bounds and flat layout.
-        value_sizes: widths of the value function's hidden layers.
+        value_widths: of the value function's layers, from features to the value.
     """
 
     feature_mean: Tensor
     feature_std: Tensor
 
-    def __init__(self, shape: PolicyShape, value_sizes: Sequence[int]) -> None:
+    def __init__(self, shape: PolicyShape, value_widths: Sequence[int]) -> None:
         super().__init__()
         self.shape = shape
         self.policy = _layers(shape.widths)
-        self.value = _layers((shape.num_features, *value_sizes, 1))
+        self.value = _layers(value_widths)
         self.encoder: nn.Module | None = None
         self.register_buffer("feature_mean", torch.zeros(shape.num_features))
         self.register_buffer("feature_std", torch.ones(shape.num_features))
@@ -196,7 +196,7 @@ class ActorCritic(nn.Module):
 
 
 def actor_critic(
-    shape: PolicyShape, value_sizes: Sequence[int], encoder: nn.Module | None, seed: int
+    shape: PolicyShape, value_widths: Sequence[int], encoder: nn.Module | None, seed: int
 ) -> ActorCritic:
     """Builds both networks with orthogonal weights (Saxe et al. 2014) and zero biases.
 
@@ -205,11 +205,11 @@ def actor_critic(
 
     Args:
         shape: the policy's.
-        value_sizes: widths of the value function's hidden layers.
+        value_widths: of the value function's layers, from features to the value.
         encoder: taken over as it is.
         seed: of the weights.
     """
-    network = build(lambda: ActorCritic(shape, value_sizes), seed)
+    network = build(lambda: ActorCritic(shape, value_widths), seed)
     generator = torch.Generator().manual_seed(seed)
     for layers, gain in ((network.policy, _POLICY_GAIN), (network.value, _VALUE_GAIN)):
         *hidden, head = _linear(layers)

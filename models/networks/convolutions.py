@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_FOLD = 4
-
-
-def shrink_of(channels: Sequence[int]) -> int:
-    """Returns how many times smaller than the frame the innermost maps are."""
-    return _FOLD * 2 ** (len(channels) - 1)
+from models.settings.vae import FOLD, VAESettings
 
 
 class AutoEncoder(nn.Module):
     """Encoder and decoder between images `[B, C, H, W]` and latents `[B, Z]`.
 
     Args:
-        frame_shape: `(H, W, C)`; H and W divisible by `shrink_of(channels)`.
-        latent_size: Z.
-        channels: of the convolutions, from a quarter of the frame's size on.
+        frame_shape: `(H, W, C)`; H and W divisible by `settings.shrink`.
+        settings: its latents and channels.
     """
 
-    def __init__(
-        self, frame_shape: tuple[int, int, int], latent_size: int, channels: Sequence[int]
-    ) -> None:
+    def __init__(self, frame_shape: tuple[int, int, int], settings: VAESettings) -> None:
         super().__init__()
         height, width, image_channels = frame_shape
-        shrink = shrink_of(channels)
+        channels, latent_size, shrink = settings.channels, settings.z_dim, settings.shrink
         self.map_shape = (channels[-1], height // shrink, width // shrink)
         map_size = channels[-1] * (height // shrink) * (width // shrink)
-        folded = image_channels * _FOLD**2
+        folded = image_channels * FOLD**2
         self.down = nn.ModuleList(
             [nn.Conv2d(folded, channels[0], 1)]
             + [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels)]
@@ -73,13 +64,13 @@ def folded(images: Tensor) -> Tensor:
     want it: that takes about half the time.
     """
     count, channels, height, width = images.shape
-    blocks = images.reshape(count, channels, height // _FOLD, _FOLD, width // _FOLD, _FOLD)
+    blocks = images.reshape(count, channels, height // FOLD, FOLD, width // FOLD, FOLD)
     rows = blocks.permute(0, 2, 4, 1, 3, 5)
-    return rows.reshape(count, height // _FOLD, width // _FOLD, -1).permute(0, 3, 1, 2)
+    return rows.reshape(count, height // FOLD, width // FOLD, -1).permute(0, 3, 1, 2)
 
 
 def unfolded(maps: Tensor) -> Tensor:
     """Undoes `folded`, as `nn.PixelShuffle(4)` does."""
     count, _, height, width = maps.shape
-    blocks = maps.permute(0, 2, 3, 1).reshape(count, height, width, -1, _FOLD, _FOLD)
-    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, height * _FOLD, width * _FOLD)
+    blocks = maps.permute(0, 2, 3, 1).reshape(count, height, width, -1, FOLD, FOLD)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, height * FOLD, width * FOLD)

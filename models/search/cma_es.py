@@ -15,8 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from models.evolution import FitnessRecord, Vector, check_fitness, check_start
 from models.interfaces import Metrics, State
+from models.search.evolution import (
+    SEPARABLE_ABOVE,
+    FitnessRecord,
+    Vector,
+    check_fitness,
+    check_start,
+)
 
 with warnings.catch_warnings():
     # pycma warns on import when matplotlib, which only its plots need, is missing.
@@ -51,7 +57,7 @@ class CMAES:
         popsize: int,
         scales: np.ndarray | None = None,
         seed: int = 0,
-        separable_above: int = 500,
+        separable_above: int = SEPARABLE_ABOVE,
     ) -> None:
         self._start, self._scales = check_start(initial_mean, sigma, popsize, scales, seed)
         self.dimension = self._start.size

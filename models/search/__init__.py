@@ -1,0 +1,1 @@
+"""What searches for parameters by fitness alone: evolution in numpy, and pycma."""
