@@ -1,14 +1,20 @@
 """Presets: budgets laid over a configuration file, under `--set`.
 
-`quick` shows in minutes that everything works; `full` restores the budgets that aim at the targets.
-configs/quick.yaml and configs/default.yaml say the same for reading; a test holds them together.
+`quick` shows in minutes that everything works; `full` restores the budgets that aim at the targets:
+the schema's defaults of all that `quick` changes, but for what is said here. configs/quick.yaml and
+configs/default.yaml say the same for reading; a test holds them together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-_QUICK_SECTIONS: dict[str, Any] = {
+from curriculum.config.check import TASK_SECTIONS, fields_of
+
+Budgets = dict[str, Any]
+
+QUICK: Budgets = {
     "collect": {"num_random_rollouts": 16, "num_policy_rollouts": 8, "max_steps_per_rollout": 250},
     "vae": {"epochs": 2, "max_steps": 100, "batch_size": 64, "beta_warmup_steps": 50},
     "mdnrnn": {"epochs": 8, "max_steps": 100, "batch_size": 32},
@@ -25,39 +31,22 @@ _QUICK_SECTIONS: dict[str, Any] = {
     "evaluate": {"episodes": 4},
 }
 
-QUICK: dict[str, Any] = {
-    **_QUICK_SECTIONS,
-    # A task with budgets of its own in the file gets the quick ones too.
-    "tasks": {
-        "pong": {name: _QUICK_SECTIONS[name] for name in ("collect", "vae", "mdnrnn", "training")},
-        "lunarlander": {
-            name: _QUICK_SECTIONS[name] for name in ("collect", "mdnrnn", "controller", "training")
-        },
-    },
-}
 
-FULL: dict[str, Any] = {
-    "collect": {
-        "num_random_rollouts": 64,
-        "num_policy_rollouts": 32,
-        "max_steps_per_rollout": 1000,
-    },
-    "vae": {"epochs": 10, "max_steps": 3000, "batch_size": 128, "beta_warmup_steps": 500},
-    "mdnrnn": {"epochs": 20, "max_steps": 1500, "batch_size": 64},
-    "controller": {
-        "population_size": 16,
-        "rollouts_per_candidate": 4,
-        "generations": 100,
-        "train_in_dream": False,
-        "check_every": 10,
-        "check_episodes": 16,
-    },
-    "training": {"num_envs": 64, "num_steps": 64, "total_steps": 1_000_000},
-    "dream": {"max_steps": 300, "num_envs": 64},
-    "evaluate": {"episodes": 100},
+def _usual(budgets: Mapping[str, Mapping[str, Any]]) -> Budgets:
+    """Returns the schema's defaults of the same keys."""
+    known = {section: fields_of(TASK_SECTIONS[section]) for section in budgets}
+    return {s: {key: known[s][key][0].default for key in keys} for s, keys in budgets.items()}
+
+
+_USUAL = _usual(QUICK)
+
+FULL: Budgets = {
+    **_USUAL,
+    "vae": {**_USUAL["vae"], "max_steps": 3000},
+    "mdnrnn": {**_USUAL["mdnrnn"], "max_steps": 1500},
     "tasks": {
         "pong": {
-            "collect": {"num_random_rollouts": 64, "max_steps_per_rollout": 400},
+            "collect": {"max_steps_per_rollout": 400},
             "vae": {"epochs": 20, "max_steps": 800, "batch_size": 64},
             "mdnrnn": {"epochs": 100, "max_steps": 300},
             "controller": {"check_episodes": 10},
@@ -78,4 +67,4 @@ FULL: dict[str, Any] = {
     },
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"quick": QUICK, "full": FULL}
+PRESETS: dict[str, Budgets] = {"quick": QUICK, "full": FULL}
