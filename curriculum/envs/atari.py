@@ -14,7 +14,7 @@ played before. A parked game is played on unseen.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv as NativeEnv
 from gymnasium.vector import AutoresetMode
 
-from curriculum.envs.contract import Halves, checked_actions, checked_rows
-from curriculum.envs.interface import ActionSpec, EnvSpec, Step
+from curriculum.envs.batch import Outcome, Rows, Slots
+from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ConfigError
 from diagnostics.cores import available_cores
 
@@ -43,8 +43,8 @@ _ALWAYS: dict[str, Any] = {
 }
 
 
-class AtariVectorEnv:
-    """N games stepped in native threads (`curriculum.envs.interface.VectorEnv`).
+class AtariGames:
+    """N games stepped in native threads (`curriculum.envs.batch.WorksAhead`).
 
     After a lost life the next action is FIRE, as at a reset, in games that have it.
 
@@ -85,7 +85,7 @@ class AtariVectorEnv:
                 "install a newer ale-py or choose another game"
             )
         frames = min(MAX_FRAMES, max_episode_steps * frame_skip or MAX_FRAMES)
-        self._native: NativeEnv | None = NativeEnv(
+        self._native = NativeEnv(
             rom,
             num_envs,
             frameskip=frame_skip,
@@ -105,125 +105,73 @@ class AtariVectorEnv:
         replaces = self._fire is not None
         self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps, replaces)
         self.num_envs = num_envs
-        self._halves = Halves(env_id)
-        self._seeded = np.zeros(num_envs, np.bool_)
-        self._live = np.zeros(num_envs, np.bool_)
+        self._native_shape = (num_envs, *shape)
+        self._seeded = False
         self._lives = np.zeros(num_envs, np.int64)
         self._press_fire = np.zeros(num_envs, np.bool_)
-        self._native_shape = (num_envs, *shape)
-        self._observations = np.zeros(self._native_shape, np.uint8)
         self._ready = np.zeros(num_envs, np.bool_)
-        self._first = self._observations
+        self._first = np.zeros(self._native_shape, np.uint8)
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        """Reloads games; see `Core.begin`."""
+        native_seeds = np.full(self.num_envs, _UNSEEDED)
+        native_seeds[rows] = [_native_seed(seed) for seed in seeds]
+        return self._restarted(rows, native_seeds)
+
+    def go_on(
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
     ) -> np.ndarray:
-        """Starts new episodes; see `VectorEnv.reset`.
+        """Shows episodes that have begun natively, and begins the others; see `WorksAhead.go_on`.
 
-        Without seeds it costs nothing for games that ended in the last step. One that was parked
-        longer has played on unseen, so its sequence of episodes depends on how long that was.
-
-        Raises:
-            ValueError: seeds and indices do not fit, or a game goes on that was never seeded.
+        It costs nothing for games that ended in the last step. One that was parked longer has
+        played on unseen, so its sequence of episodes depends on how long that was.
         """
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        if not rows.size:
-            return self._observations
-        named = np.zeros(self.num_envs, np.bool_)
-        named[rows] = True
-        if seeds is not None:
-            native_seeds = np.full(self.num_envs, _UNSEEDED)
-            native_seeds[rows] = [_native_seed(seed) for seed in seeds]
-            self._restart(named, native_seeds)
-        else:
-            self._go_on(named)
-        self._live |= named
-        self._ready &= ~named
-        self._press_fire &= ~named
-        return self._observations
+        begun, late = self._first[rows], ~self._ready[rows]
+        self._press_fire[rows] = False
+        self._ready[rows] = False
+        if late.any():
+            unseeded = np.full(self.num_envs, _UNSEEDED)
+            begun[late] = self._restarted(rows[late], unseeded)
+        return begun
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Has the native threads play; see `VectorEnv.send`.
-
-        Raises:
-            ValueError: a wrong shape, or an action that does not exist.
-        """
-        chosen = checked_actions(self.spec, self.num_envs, actions)
+    def start(self, actions: np.ndarray, slots: Slots) -> np.ndarray:
+        """Has the native threads play; see `WorksAhead.start`."""
         if self._press_fire.any():
-            chosen = np.where(self._press_fire, self._fire or 0, chosen)
-        self._halves.send(chosen)
-        if self._live.any():
-            self._open.send(chosen)
-        return chosen
+            actions = np.where(self._press_fire, self._fire or 0, actions)
+        self._native.send(actions)
+        return actions
 
-    def recv(self) -> Step:
-        """Waits for the native threads; see `VectorEnv.recv`."""
-        self._halves.recv()
-        live = self._live
-        if not live.any():
-            nothing = np.zeros(self.num_envs, np.bool_)
-            still = nothing.astype(np.float32)
-            return Step(self._observations, still, nothing, nothing.copy(), nothing.copy())
-        pixels, rewards, terminated, truncated, info = self._open.recv()
-        terminated = live & terminated
-        truncated = live & truncated & ~terminated
-        over = terminated | truncated
-        lost = live & ~over & (info["lives"] < self._lives)
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        """Waits for the native threads; see `Core.advance`."""
+        pixels, rewards, terminated, truncated, info = self._native.recv()
+        terminated = slots.live & terminated
+        over = slots.live & (terminated | truncated)
+        lost = slots.live & ~over & (info["lives"] < self._lives)
         self._lives = info["lives"].astype(np.int64)
         if self._fire is not None:
-            self._press_fire = lost
+            self._press_fire = lost.copy()
         fresh = pixels.reshape(self._native_shape)
         self._ready, self._first = over, fresh
         if over.any():
             fresh = fresh.copy()
             fresh[over] = info["final_obs"].reshape(self._native_shape)[over]
-        self._observations = self._seen(fresh, live)
-        self._live = live & ~over
-        earned = rewards.astype(np.float32)
-        if not live.all():
-            earned[~live] = 0.0
-        return Step(self._observations, earned, terminated, truncated, lost)
-
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
+        return Outcome(fresh, rewards, terminated, truncated, lost)
 
     def close(self) -> None:
-        """Ends the native threads; may be called twice."""
-        if self._native is not None:
-            self._native.close()
-            self._native = None
+        """Ends the native threads."""
+        self._native.close()
 
-    @property
-    def _open(self) -> NativeEnv:
-        if self._native is None:
-            raise RuntimeError(f"{self.spec.env_id} is closed: build a new one")
-        return self._native
-
-    def _go_on(self, named: np.ndarray) -> None:
-        """Shows the first frames of episodes that have begun natively, and begins the others."""
-        if not self._seeded[named].all():
-            raise ValueError(f"{self.spec.env_id}: give each game a seed before it goes on")
-        late = named & ~self._ready
-        self._observations = self._seen(self._first, named & self._ready)
-        if late.any():
-            self._restart(late, np.full(self.num_envs, _UNSEEDED))
-
-    def _restart(self, named: np.ndarray, native_seeds: np.ndarray) -> None:
+    def _restarted(self, rows: Rows, native_seeds: np.ndarray) -> np.ndarray:
+        """Resets games natively; returns their first frames, `[len(rows), 64, 64, C]`."""
         # The native environment wants to be reset as a whole before it is reset in parts.
-        mask = named if self._seeded.any() else np.ones_like(named)
-        pixels, info = self._open.reset(seed=native_seeds[mask], options={"reset_mask": mask})
-        self._seeded |= named
-        self._lives = np.where(named, info["lives"], self._lives)
-        self._observations = self._seen(pixels.reshape(self._native_shape), named)
-
-    def _seen(self, fresh: np.ndarray, changed: np.ndarray) -> np.ndarray:
-        """Returns observations `[N, 64, 64, C]`, the last ones where nothing changed."""
-        if changed.all():
-            return fresh
-        return np.where(changed[:, None, None, None], fresh, self._observations)
+        mask = np.full(self.num_envs, not self._seeded)
+        mask[rows] = True
+        pixels, info = self._native.reset(seed=native_seeds[mask], options={"reset_mask": mask})
+        self._seeded = True
+        self._lives[rows] = info["lives"][rows]
+        self._ready[rows] = False
+        self._press_fire[rows] = False
+        return pixels.reshape(self._native_shape)[rows]
 
 
 def _default_threads() -> int:

@@ -103,44 +103,6 @@ class SeedBook:
         return following_seed(seed, self._turns[row] + 1)
 
 
-class Halves:
-    """Keeps the two halves of a step in their order.
-
-    Args:
-        env_id: whose steps these are, for the messages.
-    """
-
-    def __init__(self, env_id: str) -> None:
-        self._env_id = env_id
-        self._sent: np.ndarray | None = None
-
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Notes and returns the actions of a step that starts.
-
-        Raises:
-            RuntimeError: the step before was not received.
-        """
-        self.refuse_within_step("send")
-        self._sent = actions
-        return actions
-
-    def recv(self) -> np.ndarray:
-        """Returns the actions of the step that ends.
-
-        Raises:
-            RuntimeError: no step was started.
-        """
-        if self._sent is None:
-            raise RuntimeError(f"{self._env_id}: recv without send: start a step first")
-        actions, self._sent = self._sent, None
-        return actions
-
-    def refuse_within_step(self, what: str) -> None:
-        """Raises RuntimeError between `send` and `recv`."""
-        if self._sent is not None:
-            raise RuntimeError(f"{self._env_id}: {what} before recv: receive the step first")
-
-
 @dataclass(frozen=True)
 class _Trial:
     """What the checks share: how to build, how long to play, whether noise is shared."""

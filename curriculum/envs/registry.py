@@ -26,7 +26,8 @@ import numpy as np
 
 from curriculum.envs import lunar_lander
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
-from curriculum.envs.faults import fault_of
+from curriculum.envs.batch import Batch
+from curriculum.envs.gym.faults import fault_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.errors import ComponentMissing, ConfigError
 from diagnostics.cores import available_cores
@@ -34,7 +35,8 @@ from diagnostics.cores import available_cores
 if TYPE_CHECKING:
     import gymnasium
 
-    from curriculum.envs.gym import SingleEnv, View
+    from curriculum.envs.gym.singles import SingleEnv
+    from curriculum.envs.gym.view import View
 
 Notice = Callable[[str], None]
 Make = Callable[..., "gymnasium.Env"]
@@ -53,7 +55,7 @@ _ATARI_KWARGS = {
     "full_action_space": "full_action_space",
     "num_threads": "num_threads",
 }
-"""What `kwargs` may hold for an Atari game, and the argument of `AtariVectorEnv` that it is."""
+"""What `kwargs` may hold for an Atari game, and the argument of `AtariGames` that it is."""
 
 
 def register_env(env_id: str, make: Make) -> None:
@@ -122,7 +124,7 @@ def make_env(
         workers: supervised processes that hold the environments; 0 steps them in this process,
             -1 decides by how long a step takes. Atari games have native threads instead.
         notice: is told, in one line each, what is not as it was asked for.
-        on_event: is told what happens to workers; see `WorkerVectorEnv`.
+        on_event: is told what happens to workers; see `Workers`.
         **options: the other attributes of `Order`.
 
     Raises:
@@ -144,11 +146,12 @@ def make_env(
     sample.close()
     if not workers:
         return _make_gym(order, num_envs, None)
-    from curriculum.envs.workers import WorkerVectorEnv
+    from curriculum.envs.workers import Workers
 
     known = _REGISTERED.get(order.env_id)
     module = known.__module__ if known else ""
-    return WorkerVectorEnv(make_in_worker, (order, module), num_envs, workers, on_event=on_event)
+    built = (make_in_worker, (order, module), num_envs, workers)
+    return Batch(Workers(*built, on_event=on_event))
 
 
 def make_in_worker(order: Order, module: str, num_envs: int) -> VectorEnv:
@@ -227,7 +230,7 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
             f"{', '.join(_ATARI_KWARGS)} there, the rest are keys of env itself"
         )
     with _needing(env_id, _ALE):
-        from curriculum.envs.atari import AtariVectorEnv
+        from curriculum.envs.atari import AtariGames
     options: dict[str, Any] = {
         "frame_skip": game.frame_skip if order.frame_skip == 1 else order.frame_skip,
         "grayscale": order.grayscale,
@@ -237,14 +240,14 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         "max_episode_steps": order.max_episode_steps,
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
-    return AtariVectorEnv(env_id, game.rom, num_envs, **options)
+    return Batch(AtariGames(env_id, game.rom, num_envs, **options))
 
 
 def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
     env_id = order.env_id
     with _needing(env_id, _GYMNASIUM):
         from curriculum.envs import car_racing
-        from curriculum.envs.gym import is_image, view_of
+        from curriculum.envs.gym.view import is_image, view_of
 
     kwargs = _native_kwargs(order)
     first = _one(env_id, kwargs, notice)
@@ -270,13 +273,13 @@ def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
 def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice | None) -> VectorEnv:
     """Returns the fastest way to play environments that shows what they show, bit for bit."""
     from curriculum.envs import car_racing
-    from curriculum.envs.gym import GymSingle, GymVectorEnv
+    from curriculum.envs.gym.singles import GymSingle, Singles
 
     kind = "" if order.env_id in _REGISTERED else f"{order.env_id} {order.observation}"
     if kind == f"{lunar_lander.NAME} state":
         landers = lunar_lander.fast_landers(view.spec, envs, order.max_episode_steps, notice)
         if landers is not None:
-            return landers
+            return Batch(landers)
     singles: list[SingleEnv] = [GymSingle(env, view) for env in envs]
     if kind == f"{car_racing.NAME} pixels":
         look: dict[str, Any] = {"grayscale": order.grayscale, "top_rows": car_racing.TRACK_ROWS}
@@ -285,7 +288,7 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
             car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
             for env in envs
         ]
-    return GymVectorEnv(view.spec, singles, view.limit, notice)
+    return Batch(Singles(view.spec, singles, notice), view.limit)
 
 
 def _native_kwargs(order: Order) -> dict[str, Any]:

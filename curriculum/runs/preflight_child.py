@@ -22,7 +22,7 @@ import psutil
 from curriculum.backends.backend import import_plugins
 from curriculum.backends.parts import real_env
 from curriculum.config.schema import EnvConfig, TaskConfig
-from curriculum.envs.faults import fault_of
+from curriculum.envs.gym.faults import fault_of
 from curriculum.errors import ComponentMissing, CurriculumError
 from diagnostics.probing.usage import starved_s
 

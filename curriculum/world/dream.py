@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
+from curriculum.envs.batch import Batch, Outcome, Rows, Slots
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import StageFailure
 from curriculum.world.world_model import WorldModel
@@ -96,133 +96,162 @@ class DreamVectorEnv:
             raise ValueError(
                 f"num_envs was {num_envs} and max_steps {max_steps}, expected at least 1 of each"
             )
-        size = world.latent_size
-        self.spec = EnvSpec(env_id, "state", (size,), action, max_episode_steps=max_steps)
+        spec = EnvSpec(env_id, "state", (world.latent_size,), action, max_episode_steps=max_steps)
+        self.spec = spec
         self.num_envs = num_envs
-        self._world = world
-        self._starts = starts
-        self._temperature = temperature
-        self._max_steps = max_steps
-        self._latents = np.zeros((num_envs, size), np.float32)
-        self._before = self._latents
-        self._state = np.array(world.begin(num_envs), np.float32)
-        self._live = np.zeros(num_envs, np.bool_)
-        self._seeds = [0] * num_envs
-        self._book = SeedBook(num_envs)
-        self._halves = Halves(env_id)
-        self._ages = np.zeros(num_envs, np.int64)
-        self._noise = np.random.default_rng(0)
+        self._dreams = _Dreams(spec, num_envs, world, starts, temperature)
+        self._batch = Batch(self._dreams, max_steps)
 
     def hidden(self) -> Float:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
-        return self._world.hidden(self._state)
+        return self._dreams.hidden()
 
     def latents(self) -> Float:
         """Returns the present z of each dream, `[N, Z]`."""
-        return self._latents
+        return self._dreams.latents
 
     def before(self) -> Float:
         """Returns the z that each dream saw before its present one, `[N, Z]`."""
-        return self._before
+        return self._dreams.before
 
     def reset(
         self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Starts new dreams; see `VectorEnv.reset`.
-
-        Raises:
-            ValueError: seeds and indices do not fit.
-        """
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        if not rows.size:
-            return self._latents
-        seeds = self._book.take(rows, seeds)
-        count = len(self._starts.latents)
-        places = [int(np.random.default_rng([_PLACES, seed]).integers(count)) for seed in seeds]
-        starts = self._starts
-        before = starts.latents if starts.before is None else starts.before
-        self._latents, self._state = self._latents.copy(), self._state.copy()
-        self._before = self._before.copy()
-        self._before[rows] = before[places]
-        self._latents[rows] = starts.latents[places]
-        self._state[rows] = starts.states[places]
-        for row, seed in zip(rows.tolist(), seeds, strict=True):
-            self._seeds[row] = seed
-        self._ages[rows] = 0
-        self._live[rows] = True
-        self._noise = np.random.default_rng([_NOISE, *self._seeds, *self._ages.tolist()])
-        return self._latents
+        """Starts new dreams; see `Batch.reset`."""
+        return self._batch.reset(seeds, indices)
 
     def send(self, actions: np.ndarray) -> np.ndarray:
-        """Notes the actions; see `VectorEnv.send`.
-
-        Raises:
-            ValueError: a wrong shape, or an action that does not exist.
-        """
-        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
+        """Notes the actions; see `Batch.send`."""
+        return self._batch.send(actions)
 
     def recv(self) -> Step:
-        """Steps all dreams; see `VectorEnv.recv`.
+        """Steps all dreams; see `Batch.recv`.
 
         Raises:
             StageFailure: M imagined something that is not finite.
         """
-        chosen = self._halves.recv()
-        live = self._live
-        encoded = self.spec.action.encode(chosen)
-        state, imagined = self._world.imagine(
-            self._state, self._latents, encoded, self._temperature, self._noise
-        )
-        draws = self._noise.random(self.num_envs)
-        for part in (imagined.latents, imagined.rewards, imagined.terminated):
-            self._refuse_non_finite(part[live])
-        terminated = live & (draws < imagined.terminated)
-        self._ages = self._ages + live
-        truncated = live & ~terminated & (self._ages >= self._max_steps)
-        self._before = self._latents
-        self._latents = np.where(live[:, None], imagined.latents, self._latents)
-        self._state = np.where(live[:, None], state, self._state)
-        self._live = live & ~(terminated | truncated)
-        rewards = np.where(live, imagined.rewards, 0.0).astype(np.float32)
-        no_lives = np.zeros(self.num_envs, np.bool_)
-        return Step(self._latents, rewards, terminated, truncated, no_lives)
+        return self._batch.recv()
 
     def step(self, actions: np.ndarray) -> Step:
         """Steps all dreams; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
+        return self._batch.step(actions)
+
+    def close(self) -> None:
+        """Closes the batch; M is its owner's."""
+        self._batch.close()
 
     def state(self) -> State:
         """Returns where all dreams are between two steps, as copies.
 
         Seeds that were never given are not part of it: go on with seeds.
         """
+        slots = self._batch.slots
+        return {**self._dreams.state(), "live": slots.live.copy(), "ages": slots.ages.copy()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> Float:
+        """Goes on from what `state` gave; returns observations `[N, Z]`."""
+        self._dreams.load_state(state)
+        slots = Slots(np.array(state["live"], np.bool_), np.array(state["ages"], np.int64))
+        self._batch.go_on_from(self._dreams.latents, slots)
+        return self._dreams.latents
+
+
+class _Dreams:
+    """N dreams as the core of a batch (`curriculum.envs.batch.Core`).
+
+    Args:
+        spec: what they look like from outside.
+        num_envs, world, starts, temperature: see `DreamVectorEnv`.
+
+    Attributes:
+        latents: the present z of each, `[N, Z]`.
+        before: the one before it, `[N, Z]`.
+    """
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        num_envs: int,
+        world: WorldModel,
+        starts: DreamStarts,
+        temperature: float,
+    ) -> None:
+        self.spec = spec
+        self.num_envs = num_envs
+        self.latents: Float = np.zeros((num_envs, world.latent_size), np.float32)
+        self.before: Float = self.latents
+        self._world = world
+        self._starts = starts
+        self._temperature = temperature
+        self._state = np.array(world.begin(num_envs), np.float32)
+        self._seeds = [0] * num_envs
+        self._noise = np.random.default_rng(0)
+
+    def hidden(self) -> Float:
+        """Returns M's features h, `[N, R]`."""
+        return self._world.hidden(self._state)
+
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        """Starts dreams, and the noise of all anew; see `Core.begin`."""
+        starts = self._starts
+        count = len(starts.latents)
+        places = [int(np.random.default_rng([_PLACES, seed]).integers(count)) for seed in seeds]
+        before = starts.latents if starts.before is None else starts.before
+        self.latents, self.before, self._state = (
+            _replaced(kept, rows, fresh[places])
+            for kept, fresh in (
+                (self.latents, starts.latents),
+                (self.before, before),
+                (self._state, starts.states),
+            )
+        )
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self._seeds[row] = seed
+        self._noise = np.random.default_rng([_NOISE, *self._seeds, *slots.ages.tolist()])
+        return self.latents[rows]
+
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        """Dreams on; see `Core.advance`.
+
+        Raises:
+            StageFailure: M imagined something that is not finite.
+        """
+        live = slots.live
+        encoded = self.spec.action.encode(actions)
+        state, imagined = self._world.imagine(
+            self._state, self.latents, encoded, self._temperature, self._noise
+        )
+        draws = self._noise.random(self.num_envs)
+        for part in (imagined.latents, imagined.rewards, imagined.terminated):
+            self._refuse_non_finite(part[live])
+        self.before = self.latents
+        self.latents = np.where(live[:, None], imagined.latents, self.latents)
+        self._state = np.where(live[:, None], state, self._state)
+        ended = draws < imagined.terminated
+        return Outcome(self.latents, imagined.rewards, ended, np.zeros_like(ended))
+
+    def state(self) -> State:
+        """Returns all but what a batch keeps, as copies."""
         noise = json.dumps(self._noise.bit_generator.state).encode()
         return {
-            "latents": self._latents.copy(),
-            "before": self._before.copy(),
+            "latents": self.latents.copy(),
+            "before": self.before.copy(),
             "memory": self._state.copy(),
-            "live": self._live.copy(),
-            "ages": self._ages.copy(),
             "seeds": np.array(self._seeds, np.uint64),
             "noise": np.frombuffer(noise, np.uint8).copy(),
         }
 
-    def load_state(self, state: Mapping[str, np.ndarray]) -> Float:
-        """Goes on from what `state` gave; returns observations `[N, Z]`."""
-        self._latents = np.array(state["latents"], np.float32)
-        self._before = np.array(state["before"], np.float32)
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `state` gave."""
+        self.latents = np.array(state["latents"], np.float32)
+        self.before = np.array(state["before"], np.float32)
         self._state = np.array(state["memory"], np.float32)
-        self._live = np.array(state["live"], np.bool_)
-        self._ages = np.array(state["ages"], np.int64)
         self._seeds = [int(seed) for seed in state["seeds"]]
         self._noise = np.random.default_rng(0)
         self._noise.bit_generator.state = json.loads(state["noise"].tobytes())
-        return self._latents
 
     def close(self) -> None:
-        """Has nothing to release; the world model is its owner's."""
+        """Has nothing to release."""
 
     def _refuse_non_finite(self, part: np.ndarray) -> None:
         if np.isfinite(part).all():
@@ -231,6 +260,13 @@ class DreamVectorEnv:
             "M dreamed numbers that are not finite: its training diverged",
             {"env_id": self.spec.env_id, "temperature": self._temperature},
         )
+
+
+def _replaced(kept: np.ndarray, rows: Rows, fresh: np.ndarray) -> np.ndarray:
+    """Returns a copy with other rows; who was given the old array keeps it."""
+    copy = kept.copy()
+    copy[rows] = fresh
+    return copy
 
 
 def _check_sizes(world: WorldModel, starts: DreamStarts, action: ActionSpec) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv as NativeEnv
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
-from curriculum.envs.gym import hold
+from curriculum.envs.gym.singles import hold
 
 Play = Callable[[], None]
 

@@ -42,7 +42,7 @@ def check(env_id: str, file: str) -> Iterator[Finding]:
 
 def _played(env_id: str) -> Iterator[Finding]:
     """Holds the environment to the contract, with the observation that its space declares."""
-    from curriculum.envs.gym import is_image
+    from curriculum.envs.gym.view import is_image
     from curriculum.envs.registry import make_env
 
     env = _built(env_id)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from curriculum.config.schema import Config
-from curriculum.envs.workers import WorkerVectorEnv
+from curriculum.envs.batch import Batch
+from curriculum.envs.workers import Workers
 from curriculum.errors import ComponentMissing, ConfigError, EnvironmentFault
 from curriculum.records.resources import MIB
 from curriculum.runs.needs import disk_needs, memory_needs
@@ -197,7 +198,7 @@ def test_workers_of_environments_replay_once(
     import_plugins(["odd_plugin"])
     told: list[str] = []
     args = (Order(env_id, "state"), "odd_plugin")
-    env = WorkerVectorEnv(make_in_worker, args, 2, 1, on_event=lambda e: told.append(e["event"]))
+    env = Batch(Workers(make_in_worker, args, 2, 1, on_event=lambda e: told.append(e["event"])))
     with pytest.raises(EnvironmentFault, match=f"environment {env_id}"):
         env.reset([0, 1])
         for _ in range(6):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import ActionSpec, EnvSpec, Step
+from curriculum.envs.batch import Batch, Outcome, Rows, Slots
+from curriculum.envs.interface import ActionSpec, EnvSpec
 
 
-class CountingEnv:
+class CountingEnv(Batch):
     """Observation `[seed, steps]`; reward = action; terminates after `2 + seed % 5` steps.
 
     Args:
@@ -20,49 +20,44 @@ class CountingEnv:
     """
 
     def __init__(self, num_envs: int, limit: int = 100, life: int = 100) -> None:
+        self.log: list[str] = []
+        super().__init__(_Counting(num_envs, limit, life, self.log), limit)
+
+
+class _Counting:
+    def __init__(self, num_envs: int, limit: int, life: int, log: list[str]) -> None:
         self.num_envs = num_envs
         self.spec = EnvSpec(
             "counting", "state", (2,), ActionSpec("discrete", 3), replaces_actions=True
         )
-        self.log: list[str] = []
-        self._limit, self._life = limit, life
-        self._state = np.zeros((num_envs, 2), np.float32)
-        self._playing = np.zeros(num_envs, np.bool_)
+        self._limit, self._life, self._log = limit, life, log
+        self._seeds = np.zeros(num_envs, np.int64)
         self._lost = np.zeros(num_envs, np.bool_)
-        self._seeds = SeedBook(num_envs)
-        self._halves = Halves("counting")
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        self._state = self._state.copy()
-        self._state[rows] = [[seed % 1000, 0] for seed in self._seeds.take(rows, seeds)]
-        self._playing[rows] = True
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        self._seeds[rows] = [seed % 1000 for seed in seeds]
         self._lost[rows] = False
-        return self._state
+        return self._seen(slots.ages)[rows]
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        self.log.append("send")
-        chosen = checked_actions(self.spec, self.num_envs, actions)
-        return self._halves.send(np.where(self._lost, 2, chosen))
+    def go_on(
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+    ) -> np.ndarray:
+        return self.begin(rows, seeds, slots)
 
-    def recv(self) -> Step:
-        self.log.append("recv")
-        chosen, live = self._halves.recv(), self._playing.copy()
-        self._state = self._state + live[:, None] * np.array([0, 1], np.float32)
-        steps = self._state[:, 1]
-        terminated = live & (steps >= 2 + self._state[:, 0] % 5)
-        truncated = live & ~terminated & (steps >= self._limit)
-        self._playing &= ~(terminated | truncated)
-        self._lost = self._playing & (steps == self._life)
-        rewards = np.where(live, chosen, 0).astype(np.float32)
-        return Step(self._state, rewards, terminated, truncated, self._lost.copy())
+    def start(self, actions: np.ndarray, slots: Slots) -> np.ndarray:
+        self._log.append("send")
+        return np.where(self._lost, 2, actions)
 
-    def step(self, actions: np.ndarray) -> Step:
-        self.send(actions)
-        return self.recv()
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        self._log.append("recv")
+        ages = slots.ages + slots.live
+        over = ages >= 2 + self._seeds % 5
+        going_on = slots.live & ~over & (ages < self._limit)
+        self._lost = going_on & (ages == self._life)
+        return Outcome(self._seen(ages), actions, over, np.zeros_like(over), self._lost.copy())
 
     def close(self) -> None:
-        self.log.append("close")
+        self._log.append("close")
+
+    def _seen(self, ages: np.ndarray) -> np.ndarray:
+        return np.stack([self._seeds, ages], axis=1).astype(np.float32)

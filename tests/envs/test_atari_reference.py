@@ -15,7 +15,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from curriculum.envs.atari import AtariVectorEnv
+from curriculum.envs.atari import AtariGames
+from curriculum.envs.batch import Batch
 from curriculum.envs.registry import make_env
 
 pytest.importorskip("cv2")
@@ -117,7 +118,7 @@ def test_going_on_is_free_and_the_same_as_a_seedless_reset_of_the_emulator() -> 
     prompt, late = (
         make_env("BreakoutNoFrameskip-v4", "pixels", 1, frame_skip=4, noop_max=0) for _ in range(2)
     )
-    assert isinstance(prompt, AtariVectorEnv)
+    assert isinstance(prompt, Batch) and isinstance(prompt.core, AtariGames)
     actions = np.random.default_rng(3).integers(0, 4, (400, 1))
     seen = []
     for env in (prompt, late):

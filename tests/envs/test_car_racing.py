@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curriculum.envs.area import luminance, resize_area
 from curriculum.envs.car_racing import TRACK_ROWS, CarRacer, drawing
-from curriculum.envs.gym import hold
+from curriculum.envs.gym.singles import hold
 from curriculum.envs.registry import make_env
 
 # Box2D's module warns of itself as it loads, and crashes where that is made an error.

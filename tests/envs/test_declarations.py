@@ -12,9 +12,10 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 
 from curriculum.envs import registry
-from curriculum.envs.checks import mismatch
+from curriculum.envs.batch import Batch
 from curriculum.envs.contract import check_vector_env, checked_actions
-from curriculum.envs.gym import GymVectorEnv
+from curriculum.envs.gym.checks import mismatch
+from curriculum.envs.gym.singles import Singles
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.envs.registry import make_env, register_env
 from curriculum.errors import EnvironmentFault
@@ -78,11 +79,11 @@ def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def played(
     *args: Any, steps: int = 3, observation: str = "state", num_envs: int = 1, **how: Any
-) -> GymVectorEnv:
+) -> Batch:
     """Plays a few steps of an environment that says what it is told to."""
     register_env("Odd-v0", lambda **kwargs: Says(*args, **how))
     env = make_env("Odd-v0", observation, num_envs)
-    assert isinstance(env, GymVectorEnv)
+    assert isinstance(env, Batch) and isinstance(env.core, Singles)
     env.reset(list(range(num_envs)))
     for _ in range(steps):
         env.step(
@@ -276,8 +277,8 @@ def test_actions_never_leave_the_declared_box(low: float, high: float, dtype: An
     box = spaces.Box(low, high, (2, 1), dtype)
     register_env("Odd-v0", lambda **kw: Says(action_space=box))
     env = make_env("Odd-v0", "state", 1)
-    assert isinstance(env, GymVectorEnv)
-    single = env._singles[0]._env  # type: ignore[attr-defined]
+    assert isinstance(env, Batch) and isinstance(env.core, Singles)
+    single = env.core.singles[0]._env  # type: ignore[attr-defined]
     env.reset([0])
     for encoded in (-2.0, -1.0, -0.3, 0.5, 1.0, 2.0):
         taken = env.send(env.spec.action.decode(np.full((1, 2), encoded, np.float32)))
@@ -302,7 +303,7 @@ def test_bounds_that_float32_holds_are_taken_as_they_are() -> None:
 def test_discrete_actions_come_as_the_space_counts_them(dtype: Any) -> None:
     env = played(action_space=spaces.Discrete(3, start=-1, dtype=dtype), steps=0)
     env.step(np.array([2]))
-    (taken,) = env._singles[0]._env.taken  # type: ignore[attr-defined]
+    (taken,) = env.core.singles[0]._env.taken  # type: ignore[attr-defined]
     assert taken == 1 and type(taken) is dtype
 
 

@@ -8,13 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curriculum.envs.contract import (
-    Halves,
-    SeedBook,
-    check_vector_env,
-    checked_actions,
-    checked_rows,
-)
+from curriculum.envs.batch import Batch, Outcome, Rows, Slots
+from curriculum.envs.contract import check_vector_env, checked_actions, checked_rows
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step, VectorEnv
 from curriculum.envs.registry import make_env
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
@@ -47,61 +42,49 @@ def test_simulated_environments_keep_the_contract(name: str) -> None:
     assert check_vector_env(lambda n: make_simulation(name, n, max_episode_steps=10)) == []
 
 
-class Walk:
-    """A right environment, of which each saboteur breaks one promise."""
+class Walking:
+    """A right core."""
 
     def __init__(self, num_envs: int) -> None:
         self.spec = EnvSpec("walk", "state", (2,), ActionSpec("discrete", 3), 1, 9)
         self.num_envs = num_envs
-        self._streams = [np.random.default_rng(0) for _ in range(num_envs)]
-        self._places = np.zeros((num_envs, 2), np.float32)
-        self._ages = np.zeros(num_envs, np.int64)
-        self._live = np.zeros(num_envs, np.bool_)
-        self._seeds = SeedBook(num_envs)
-        self._halves = Halves("walk")
+        self.streams = [np.random.default_rng(0) for _ in range(num_envs)]
+        self.places = np.zeros((num_envs, 2), np.float32)
+        self.closed = 0
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        self._places = self._places.copy()
-        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
-            self._streams[row] = np.random.default_rng(seed)
-            self._places[row] = self._streams[row].standard_normal(2)
-        self._ages[rows], self._live[rows] = 0, True
-        return self._places
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        assert not slots.ages[rows].any()
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self.streams[row] = np.random.default_rng(seed)
+            self.places[row] = self.streams[row].standard_normal(2)
+        return self.places[rows]
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
-
-    def recv(self) -> Step:
-        chosen, live = self._halves.recv(), self._live.copy()
-        self._places = self._places.copy()
-        for row in np.flatnonzero(live):
-            self._places[row] += chosen[row] - 1 + self._streams[row].standard_normal(2)
-        self._ages += live
-        terminated = live & (np.abs(self._places).max(axis=1) > 4)
-        truncated = live & ~terminated & (self._ages >= 9)
-        self._live = live & ~(terminated | truncated)
-        rewards = np.where(live, self._places[:, 0], 0).astype(np.float32)
-        return Step(self._places, rewards, terminated, truncated, np.zeros_like(live))
-
-    def step(self, actions: np.ndarray) -> Step:
-        self.send(actions)
-        return self.recv()
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        assert slots.live.any()
+        for row in np.flatnonzero(slots.live):
+            self.places[row] += actions[row] - 1 + self.streams[row].standard_normal(2)
+        # What parked environments give is put right by the batch.
+        seen = np.where(slots.live[:, None], self.places, -7).astype(np.float32)
+        over = np.abs(seen).max(axis=1) > 4
+        return Outcome(seen, seen[:, 0], over, over)
 
     def close(self) -> None:
-        """Has nothing to release."""
+        self.closed += 1
+
+
+class Walk(Batch):
+    """A right environment, of which each saboteur breaks one promise."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(Walking(num_envs), 9)
 
 
 class Deaf(Walk):
     def reset(
         self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
     ) -> np.ndarray:
-        super().reset(seeds, indices)
-        self._places = self._places + np.random.default_rng().standard_normal(2, np.float32)
-        return self._places
+        shown = super().reset(seeds, indices)
+        return shown + np.random.default_rng().standard_normal(2, np.float32)
 
 
 class Crowded(Walk):
@@ -125,9 +108,9 @@ class Reviving(Walk):
 
 class Overwriting(Walk):
     def recv(self) -> Step:
-        kept, step = self._places, super().recv()
+        kept, step = self._observations, super().recv()
         kept[:] = step.observations
-        self._places = kept
+        self._observations = kept
         return step._replace(observations=kept)
 
 
@@ -149,14 +132,14 @@ class Boundless(Walk):
 
 class Hasty(Walk):
     def recv(self) -> Step:
-        if self._halves._sent is None:
+        if self._sent is None:
             self.send(np.zeros(self.num_envs, np.int64))
         return super().recv()
 
 
 class Hoarding(Walk):
     def send(self, actions: np.ndarray) -> np.ndarray:
-        self._halves = Halves("walk")
+        self._sent = None
         return super().send(actions)
 
 

@@ -15,10 +15,12 @@ from gymnasium import spaces
 
 from curriculum.envs import registry
 from curriculum.envs.area import luminance, resize_area
+from curriculum.envs.batch import Batch
 from curriculum.envs.contract import check_vector_env
-from curriculum.envs.gym import GymSingle, GymVectorEnv, view_of
+from curriculum.envs.gym.singles import GymSingle, Singles
+from curriculum.envs.gym.view import view_of
 from curriculum.envs.registry import make_env, register_env, registered
-from curriculum.envs.workers import WorkerVectorEnv
+from curriculum.envs.workers import Workers
 from curriculum.errors import ComponentMissing, ConfigError, EnvironmentFault
 
 pytestmark = pytest.mark.gym
@@ -68,18 +70,18 @@ def _fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_REGISTERED", {})
 
 
-def counter(num_envs: int = 1, observation: str = "state", **options) -> GymVectorEnv:
+def counter(num_envs: int = 1, observation: str = "state", **options) -> Batch:
     """A batch of registered counters."""
     register_env("Counter", Counter)
     env = make_env("Counter", observation, num_envs, **options)
-    assert isinstance(env, GymVectorEnv)
+    assert isinstance(env, Batch) and isinstance(env.core, Singles)
     return env
 
 
-def batch(env_id: str, envs: list[gymnasium.Env], observation: str, **options: Any) -> GymVectorEnv:
+def batch(env_id: str, envs: list[gymnasium.Env], observation: str, **options: Any) -> Batch:
     """A batch of environments that are not registered."""
     view = view_of(env_id, envs[0], observation, **options)
-    return GymVectorEnv(view.spec, [GymSingle(env, view) for env in envs])
+    return Batch(Singles(view.spec, [GymSingle(env, view) for env in envs]))
 
 
 def test_one_call_registers_a_custom_environment() -> None:
@@ -245,14 +247,15 @@ def test_a_measure_decides_whether_processes_pay_off(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(registry, "_step_seconds", lambda env: seconds)
     notices: list[str] = []
     slow = make_env("CartPole-v1", "state", 4, workers=-1, notice=notices.append)
-    assert isinstance(slow, WorkerVectorEnv)
+    assert isinstance(slow, Batch) and isinstance(slow.core, Workers)
     assert any("2 worker processes" in text for text in notices)
     slow.close()
     seconds = 1e-5
     quick = make_env("CartPole-v1", "state", 4, workers=-1, notice=notices.append)
-    assert isinstance(quick, GymVectorEnv)
+    assert isinstance(quick, Batch) and isinstance(quick.core, Singles)
     single = make_env("CartPole-v1", "state", 1, workers=-1)
-    assert isinstance(single, GymVectorEnv), "one environment has nobody to share with"
+    assert isinstance(single, Batch)
+    assert isinstance(single.core, Singles), "one environment has nobody to share with"
 
 
 def test_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:

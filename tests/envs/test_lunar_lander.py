@@ -10,8 +10,10 @@ import gymnasium
 import numpy as np
 import pytest
 
+from curriculum.envs.batch import Batch
 from curriculum.envs.contract import check_vector_env
-from curriculum.envs.gym import GymSingle, GymVectorEnv, hold, view_of
+from curriculum.envs.gym.singles import GymSingle, Singles, hold
+from curriculum.envs.gym.view import view_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.lunar_lander import NAME, fast_lander, fast_landers
 
@@ -132,7 +134,8 @@ def batches(
     view = view_of(NAME, slow[0], "state", frame_skip=frame_skip, max_episode_steps=limit)
     landers = fast_landers(view.spec, fast, limit, pytest.fail)
     assert landers is not None
-    return GymVectorEnv(view.spec, [GymSingle(env, view) for env in slow], limit), landers
+    singles = Singles(view.spec, [GymSingle(env, view) for env in slow])
+    return Batch(singles, limit), Batch(landers)
 
 
 @pytest.mark.parametrize("continuous", [False, True])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.envs.simulation import SIMULATIONS, make_simulation
-from curriculum.envs.simulation.slots import Streams
+from curriculum.envs.simulation.game import Streams
 
 NAMES = tuple(SIMULATIONS)
 

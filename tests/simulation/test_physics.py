@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curriculum.envs.simulation import breakout, lander, make_simulation, pong, racing
 from curriculum.envs.simulation.drawing import canvas, draw_boxes
-from curriculum.envs.simulation.slots import Game, Streams
+from curriculum.envs.simulation.game import Game, Streams
 
 RUNNING = np.ones(1, np.bool_)
 STILL = np.zeros(1, np.int64)
@@ -170,7 +170,7 @@ def test_pong_score_is_the_sum_of_rewards() -> None:
     rng = np.random.default_rng(0)
     for _ in range(env.spec.max_episode_steps or 0):
         total += env.step(rng.integers(6, size=8)).rewards
-    numbers = env._game.numbers
+    numbers = env.core.game.numbers
     np.testing.assert_array_equal(total, numbers[pong.WON] - numbers[pong.LOST])
     assert (numbers[pong.LOST] == pong.GOAL).any()
 
@@ -195,7 +195,7 @@ def test_breakout_rewards_are_the_bricks_that_are_gone() -> None:
         step = env.step(np.where(state[:, 0] > state[:, 4], 2, 3))
         state = step.observations
         total += step.rewards
-    game = env._game
+    game = env.core.game
     assert isinstance(game, breakout.Breakout)
     whole = breakout.VALUES.sum() * breakout.COLUMNS
     standing = (game.bricks.sum(axis=2) * breakout.VALUES).sum(axis=1)

@@ -10,7 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
+from curriculum.envs.batch import Batch
 from curriculum.envs.interface import VectorEnv
+from curriculum.envs.workers import Workers
 
 HERE = Path(__file__).parent
 
@@ -39,6 +41,11 @@ def _left() -> tuple[set[int], set[str], int]:
 @pytest.fixture
 def events() -> list[dict[str, Any]]:
     return []
+
+
+def in_workers(*args: Any, **options: Any) -> Batch:
+    """Returns a batch in worker processes; see `Workers`."""
+    return Batch(Workers(*args, **options))
 
 
 def names(events: list[dict[str, Any]]) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum.envs.workers import WorkerVectorEnv, share
+from curriculum.envs.workers import share
 from curriculum.errors import StageFailure
 from tests.workers import walks
-from tests.workers.conftest import children, names, roll
+from tests.workers.conftest import children, in_workers, names, roll
 
 STEPS = 60
 SEED = 103
@@ -39,7 +39,7 @@ def test_rollout_survives_what_happens_once(
     how: str, told: str, words: str, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
     args = (how, SEED, 9, str(tmp_path / "mark"))
-    env = WorkerVectorEnv(walks.troubled, args, 4, 2, deadline_s=2.0, on_event=events.append)
+    env = in_workers(walks.troubled, args, 4, 2, deadline_s=2.0, on_event=events.append)
     assert roll(env, STEPS) == roll(walks.walk(4), STEPS)
     env.close()
     assert names(events) == [told, "env_worker_replaced"]
@@ -60,7 +60,7 @@ def test_rollout_survives_what_happens_once(
 def test_rollout_survives_signals_at_any_moment(
     number: signal.Signals, moment: str, events: list[dict[str, Any]]
 ) -> None:
-    env = WorkerVectorEnv(walks.walk, (), 4, 2, deadline_s=2.0, on_event=events.append)
+    env = in_workers(walks.walk, (), 4, 2, deadline_s=2.0, on_event=events.append)
 
     def disturb(step: int, now: str) -> None:
         if (step, now) == (25, moment):
@@ -80,7 +80,7 @@ def test_rollout_survives_signals_at_any_moment(
     expect="replaced; the episode goes on to the last bit",
 )
 def test_real_environment_survives_a_kill() -> None:
-    env = WorkerVectorEnv(walks.lander, (), 2, 1)
+    env = in_workers(walks.lander, (), 2, 1)
 
     def disturb(step: int, now: str) -> None:
         if (step, now) == (90, "recv"):
@@ -98,7 +98,7 @@ def test_real_environment_survives_a_kill() -> None:
 )
 def test_rollout_survives_many_kills(events: list[dict[str, Any]]) -> None:
     rng = np.random.default_rng(3)
-    env = WorkerVectorEnv(walks.walk, (), 5, 2, on_event=events.append)
+    env = in_workers(walks.walk, (), 5, 2, on_event=events.append)
 
     def disturb(step: int, now: str) -> None:
         if rng.random() < 0.04:
@@ -115,7 +115,7 @@ def test_rollout_survives_many_kills(events: list[dict[str, Any]]) -> None:
     expect="replaced; the episode goes on to the last bit",
 )
 def test_replay_may_take_longer_than_the_deadline_of_a_step(events: list[dict[str, Any]]) -> None:
-    env = WorkerVectorEnv(walks.slow, (0.1,), 1, 1, deadline_s=1.0, on_event=events.append)
+    env = in_workers(walks.slow, (0.1,), 1, 1, deadline_s=1.0, on_event=events.append)
 
     def disturb(step: int, now: str) -> None:
         if (step, now) == (15, "send"):
@@ -134,7 +134,7 @@ def test_replay_may_take_longer_than_the_deadline_of_a_step(events: list[dict[st
 def test_episode_that_always_fails_is_cut_and_the_run_goes_on(
     events: list[dict[str, Any]],
 ) -> None:
-    env = WorkerVectorEnv(walks.troubled, ("raises", SEED, 9, ""), 4, 2, on_event=events.append)
+    env = in_workers(walks.troubled, ("raises", SEED, 9, ""), 4, 2, on_event=events.append)
     calm = walks.walk(4)
     before = env.reset([100, SEED, 106, 109])
     calm.reset([100, SEED, 106, 109])
@@ -178,7 +178,7 @@ def test_episode_that_always_fails_is_cut_and_the_run_goes_on(
 )
 @pytest.mark.parametrize("how", ["raises", "exits", "stopped", "killed"])
 def test_environment_that_never_works_is_a_failure(how: str, events: list[dict[str, Any]]) -> None:
-    env = WorkerVectorEnv(
+    env = in_workers(
         walks.never_works, (how,), 2, 2, deadline_s=1.0, max_restarts=2, on_event=events.append
     )
     with pytest.raises(StageFailure, match="2 times and not one step") as caught:
@@ -201,7 +201,7 @@ def test_environment_that_never_works_is_a_failure(how: str, events: list[dict[s
     expect="StageFailure with the environment's own words",
 )
 def test_reset_that_always_fails_is_a_failure() -> None:
-    env = WorkerVectorEnv(walks.troubled, ("raises", 7, 0, ""), 2, 1, max_restarts=2)
+    env = in_workers(walks.troubled, ("raises", 7, 0, ""), 2, 1, max_restarts=2)
     env.reset([1, 2])
     env.step(np.zeros(2, np.int64))
     with pytest.raises(StageFailure, match="the walker fell"):
@@ -218,7 +218,7 @@ def test_episodes_that_are_not_deterministic_are_cut(
 ) -> None:
     mark = tmp_path / "replaying"
     args = (SEED, what if what == "observations" else str(mark))
-    env = WorkerVectorEnv(walks.fickle, args, 3, 1, on_event=events.append)
+    env = in_workers(walks.fickle, args, 3, 1, on_event=events.append)
     calm, actions = walks.walk(3), np.ones(3, np.int64)
     env.reset([100, SEED, 106])
     calm.reset([100, SEED, 106])
@@ -244,7 +244,7 @@ def test_episodes_that_are_not_deterministic_are_cut(
     expect="the next step tells that it was cut, once",
 )
 def test_cut_that_happens_in_a_reset_is_told_by_the_next_step() -> None:
-    env = WorkerVectorEnv(walks.fickle, (SEED, "observations"), 3, 1)
+    env = in_workers(walks.fickle, (SEED, "observations"), 3, 1)
     env.reset([100, SEED, 106])
     actions = np.ones(3, np.int64)
     before = env.step(actions).observations
@@ -265,7 +265,7 @@ def test_leaking_worker_is_replaced_and_nobody_notices(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
 ) -> None:
     monkeypatch.setattr(share, "_CHECK_RESETS", 4)
-    env = WorkerVectorEnv(
+    env = in_workers(
         walks.leaking, (8 << 20,), 4, 2, recycle_growth_bytes=40 << 20, on_event=events.append
     )
     assert roll(env, 400) == roll(walks.walk(4), 400)

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from curriculum.envs.area import luminance, resize_area
-from curriculum.envs.gym import hold
+from curriculum.envs.gym.singles import hold
 
 if TYPE_CHECKING:
     from curriculum.envs.car_racing.drawing import Drawing
@@ -18,7 +18,7 @@ Notice = Callable[[str], None]
 
 
 class CarRacer:
-    """CarRacing seen by its pixels (`curriculum.envs.gym.SingleEnv`).
+    """CarRacing seen by its pixels (`curriculum.envs.gym.singles.SingleEnv`).
 
     Drawing is nearly all the time of a frame, and it reads the car and the track without changing
     them. So a frame that nobody sees is not drawn, and the others are drawn by `Drawing`. The

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from curriculum.envs.interface import EnvSpec
-    from curriculum.envs.lunar_lander.batch import LanderVectorEnv
+    from curriculum.envs.lunar_lander.batch import Landers
     from curriculum.envs.lunar_lander.flight import FastLander
 
 NAME = "LunarLander-v3"
@@ -54,8 +54,8 @@ def fast_landers(
     envs: Sequence[gymnasium.Env],
     max_episode_steps: int = 0,
     notice: Callable[[str], None] | None = None,
-) -> LanderVectorEnv | None:
-    """Returns what plays like the batch of `envs`; None where `fast_lander` gives None.
+) -> Landers | None:
+    """Returns the core of a batch that plays like `envs`; None where `fast_lander` gives None.
 
     Args:
         spec: what they look like from outside, observed by their state.
@@ -69,6 +69,6 @@ def fast_landers(
         if lander is None:
             return None
         landers.append(lander)
-    from curriculum.envs.lunar_lander.batch import LanderVectorEnv
+    from curriculum.envs.lunar_lander.batch import Landers
 
-    return LanderVectorEnv(spec, landers)
+    return Landers(spec, landers)

@@ -1,4 +1,4 @@
-"""Many LunarLanders as one batch, with hardly more to do than to play them."""
+"""Many LunarLanders at once, with hardly more to do than to play them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import EnvSpec, Step
+from curriculum.envs.batch import Outcome, Rows, Slots
+from curriculum.envs.interface import EnvSpec
 from curriculum.envs.lunar_lander.flight import FastLander
 
 _pack = struct.Struct("8f").pack
 
 
-class LanderVectorEnv:
-    """N LunarLanders played one by one (`curriculum.envs.interface.VectorEnv`).
+class Landers:
+    """N LunarLanders played one by one (`curriculum.envs.batch.Core`).
 
-    What comes out is what `GymVectorEnv` makes of the same landers. It exists because a frame of
+    What comes out is what `Singles` makes of the same landers. It exists because a frame of
     LunarLander is so short that one small array for each of its observations is felt.
 
     Args:
@@ -29,61 +29,31 @@ class LanderVectorEnv:
         self.spec = spec
         self.num_envs = len(landers)
         self._landers = tuple(landers)
-        self._live = [False] * self.num_envs
         self._seen = [bytes(_pack(*[0.0] * 8))] * self.num_envs
-        self._seeds = SeedBook(self.num_envs)
-        self._halves = Halves(spec.env_id)
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        """Starts new episodes; see `VectorEnv.reset`.
-
-        Raises:
-            ValueError: seeds and indices do not fit.
-        """
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        """Starts flights; see `Core.begin`."""
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
             self._seen[row] = self._landers[row].reset(seed).tobytes()
-            self._live[row] = True
-        return self._observations()
+        return self._observations()[rows]
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Notes the actions; see `VectorEnv.send`.
-
-        Raises:
-            ValueError: a wrong shape, or an action that does not exist.
-        """
-        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
-
-    def recv(self) -> Step:
-        """Steps all that are live; see `VectorEnv.recv`."""
-        actions = self._halves.recv().tolist()
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        """Flies on those that are live; see `Core.advance`."""
+        chosen = actions.tolist()
         rewards = [0.0] * self.num_envs
-        terminated, truncated, life_lost = np.zeros((3, self.num_envs), np.bool_)
-        for row, live in enumerate(self._live):
-            if not live:
-                continue
-            seen, rewards[row], over, late = self._landers[row].play(actions[row])
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        for row in np.flatnonzero(slots.live).tolist():
+            seen, rewards[row], over, late = self._landers[row].play(chosen[row])
             self._seen[row] = _pack(*seen)
             if over or late:
-                terminated[row], truncated[row] = over, late and not over
-                self._live[row] = False
-        return Step(
-            self._observations(), np.array(rewards, np.float32), terminated, truncated, life_lost
-        )
-
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
+                terminated[row], truncated[row] = over, late
+        return Outcome(self._observations(), np.array(rewards, np.float32), terminated, truncated)
 
     def close(self) -> None:
-        """Lets all worlds go; may be called twice."""
+        """Lets all worlds go."""
         for lander in self._landers:
             lander.close()
 
     def _observations(self) -> np.ndarray:
-        """Returns a new, writable array of what was seen last, `[N, 8]`."""
+        """Returns a new array of what was seen last, `[N, 8]`."""
         return np.frombuffer(bytearray().join(self._seen), np.float32).reshape(-1, 8)

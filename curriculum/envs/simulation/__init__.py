@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from curriculum.envs.batch import Batch
 from curriculum.envs.simulation.breakout import Breakout
+from curriculum.envs.simulation.game import Game, Games, Streams
 from curriculum.envs.simulation.lander import Lander
 from curriculum.envs.simulation.pong import Pong
 from curriculum.envs.simulation.racing import Racing
-from curriculum.envs.simulation.slots import Game, SimulatedEnv, Streams
 
 Observation = Literal["pixels", "state"]
 
@@ -76,7 +77,7 @@ def make_simulation(
     max_episode_steps: int = 0,
     continuous: bool = False,
     frame_skip: int = 0,
-) -> SimulatedEnv:
+) -> Batch:
     """Builds a batch of simulated environments; `env_id` is `simulation/<name>`.
 
     Args:
@@ -106,4 +107,4 @@ def make_simulation(
     limit = max_episode_steps or simulation.max_episode_steps
     streams = Streams(num_envs)
     options = Options(num_envs, observation, grayscale, continuous, frames, limit)
-    return SimulatedEnv(simulation.make(streams, options), streams)
+    return Batch(Games(simulation.make(streams, options), streams), limit)

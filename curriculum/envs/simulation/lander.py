@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from curriculum.envs.batch import Mask, Rows
 from curriculum.envs.interface import ActionSpec, EnvSpec
-from curriculum.envs.simulation.slots import Mask, Numbers, Rows, Streams
+from curriculum.envs.simulation.game import Numbers, Streams
 
 FPS = 50
 SUBSTEPS = 2

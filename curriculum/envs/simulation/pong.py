@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from curriculum.envs.batch import Mask, Rows
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.envs.simulation.drawing import canvas, draw_boxes, paint
-from curriculum.envs.simulation.slots import Mask, Numbers, Rows, Streams
+from curriculum.envs.simulation.game import Numbers, Streams
 
 SIZE = 64
 TOP, BOTTOM = 8.0, 60.0

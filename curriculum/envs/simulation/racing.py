@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum.envs.batch import Mask, Rows
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.envs.simulation.drawing import draw_boxes, paint
-from curriculum.envs.simulation.slots import Mask, Numbers, Rows, Streams
+from curriculum.envs.simulation.game import Numbers, Streams
 
 FPS = 50
 SIZE = 64

@@ -7,6 +7,6 @@ where they were, and the rollout goes on as if nothing had happened, to the last
 Frames cross in shared memory that has no name, so nothing is left behind whoever is killed.
 """
 
-from curriculum.envs.workers.supervisor import WorkerVectorEnv
+from curriculum.envs.workers.core import Workers
 
-__all__ = ["WorkerVectorEnv"]
+__all__ = ["Workers"]

@@ -31,7 +31,7 @@ _NOT_DETERMINISTIC = (
 
 @dataclass(frozen=True)
 class Terms:
-    """How workers build their environments and how they are supervised; see `WorkerVectorEnv`."""
+    """How workers build their environments and how they are supervised; see `Workers`."""
 
     make: str
     args: tuple[Any, ...]
@@ -43,8 +43,8 @@ class Terms:
 
 
 @dataclass
-class Progress:
-    """Where the episodes of the whole batch are.
+class Board:
+    """What all shares see of the whole batch.
 
     Attributes:
         memory_fd: the memory in which workers show their steps.
@@ -75,18 +75,18 @@ class Share:
         number: of the worker.
         rows: which environments of the batch.
         terms: how it is built and supervised.
-        progress: of the whole batch, whose memory is mapped after `start` and before any command.
+        board: of the whole batch, whose memory is mapped after `start` and before any command.
     """
 
-    def __init__(self, number: int, rows: range, terms: Terms, progress: Progress) -> None:
+    def __init__(self, number: int, rows: range, terms: Terms, board: Board) -> None:
         self.rows = slice(rows.start, rows.stop)
         self.process: EnvProcess | None = None
         self._number = number
         self._environments = rows
         self._terms = terms
-        self._progress = progress
-        self._live = progress.live[self.rows]
-        self._cut = progress.cut[self.rows]
+        self._board = board
+        self._live = board.live[self.rows]
+        self._cut = board.cut[self.rows]
         self._failures = 0
         self._faults = 0
         self._step: np.ndarray | None = None
@@ -182,9 +182,9 @@ class Share:
         self._recycle(len(rows))
 
     def _launch(self) -> None:
-        num_envs = self._progress.live.size
+        num_envs = self._board.live.size
         build = (self._terms.make, self._terms.args, self.rows, num_envs)
-        self.process = EnvProcess(build, self._progress.memory_fd)
+        self.process = EnvProcess(build, self._board.memory_fd)
         self.process.begin(self._terms.start_s)
 
     @property
@@ -193,7 +193,7 @@ class Share:
         return self.process
 
     def _shown(self) -> np.ndarray:
-        return self._progress.shared.observations[self.rows]
+        return self._board.shared.observations[self.rows]
 
     def _command(self) -> None:
         try:
@@ -272,7 +272,7 @@ class Share:
             return
         self._running.give(REPLAY, self._terms.deadline_s, dumps(replay))
         ended = self._running.answer(REPLAYED)
-        before, now = self._progress.observations[self.rows], self._shown()
+        before, now = self._board.observations[self.rows], self._shown()
         wrong = [
             row
             for row in replay.rows

@@ -1,4 +1,4 @@
-"""What all simulated games share: episodes, seeds, time limits, parking; a game is its physics.
+"""What all simulated games share: random streams and frames of a step; a game is its physics.
 
 A game keeps its numbers as `[V, N]` float64, one row per quantity, so that the environments that
 stand still while others play are frozen in one assignment.
@@ -6,17 +6,14 @@ stand still while others play are frozen in one assignment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import EnvSpec, Step
+from curriculum.envs.batch import Mask, Outcome, Rows, Slots
+from curriculum.envs.interface import EnvSpec
 
-Rows = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
 
@@ -85,8 +82,8 @@ class Game(Protocol):
         ...
 
 
-class SimulatedEnv:
-    """A game as a batch of environments (`curriculum.envs.interface.VectorEnv`).
+class Games:
+    """A game as the core of a batch (`curriculum.envs.batch.Core`).
 
     Args:
         game: the physics, already of N games.
@@ -96,49 +93,21 @@ class SimulatedEnv:
     def __init__(self, game: Game, streams: Streams) -> None:
         self.spec = game.spec
         self.num_envs = game.numbers.shape[1]
-        self._game = game
+        self.game = game
         self._streams = streams
-        self._limit = game.spec.max_episode_steps or np.iinfo(np.int64).max
-        self._live = np.zeros(self.num_envs, np.bool_)
-        self._steps = np.zeros(self.num_envs, np.int64)
-        dtype = np.uint8 if self.spec.observation == "pixels" else np.float32
-        self._observations = np.zeros((self.num_envs, *self.spec.shape), dtype)
-        self._seeds = SeedBook(self.num_envs)
-        self._halves = Halves(self.spec.env_id)
+        self._continuous = self.spec.action.kind == "continuous"
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        """Starts new episodes; see `VectorEnv.reset`.
-
-        Raises:
-            ValueError: seeds and indices do not fit.
-        """
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        """Starts games; see `Core.begin`."""
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
             self._streams.seed(row, seed)
-        if rows.size:
-            self._game.begin(rows)
-            self._steps[rows] = 0
-            self._live[rows] = True
-            self._look(np.sort(rows))
-        return self._observations
+        self.game.begin(rows)
+        return self.game.observe(rows)
 
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Notes the actions; see `VectorEnv.send`.
-
-        Raises:
-            ValueError: actions of the wrong shape, outside the action space or not finite.
-        """
-        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
-
-    def recv(self) -> Step:
-        """Steps all environments; see `VectorEnv.recv`."""
-        chosen = self._halves.recv()
-        if self.spec.action.kind == "continuous":
-            chosen = chosen.astype(np.float64)
-        running = self._live.copy()
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        """Moves the games that are live by the frames of a step; see `Core.advance`."""
+        chosen = actions.astype(np.float64) if self._continuous else actions
+        running = slots.live.copy()
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, np.bool_)
         for _ in range(self.spec.frames_per_step):
@@ -148,37 +117,26 @@ class SimulatedEnv:
             rewards += np.where(running, earned, 0.0)
             terminated |= running & ended
             running &= ~ended
-        self._steps += self._live
-        truncated = running & (self._steps >= self._limit)
-        self._look(np.flatnonzero(self._live))
-        self._live = running & ~truncated
-        no_lives = np.zeros(self.num_envs, np.bool_)
-        return Step(self._observations, rewards.astype(np.float32), terminated, truncated, no_lives)
-
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
+        seen = self._seen(np.flatnonzero(slots.live))
+        return Outcome(seen, rewards, terminated, np.zeros_like(terminated))
 
     def close(self) -> None:
         """Has nothing to release."""
 
     def _frame(self, actions: np.ndarray, running: Mask) -> tuple[Numbers, Mask]:
         if running.all():
-            return self._game.frame(actions, running)
+            return self.game.frame(actions, running)
         still = np.flatnonzero(~running)
-        kept = self._game.numbers[:, still]
-        result = self._game.frame(actions, running)
-        self._game.numbers[:, still] = kept
+        kept = self.game.numbers[:, still]
+        result = self.game.frame(actions, running)
+        self.game.numbers[:, still] = kept
         return result
 
-    def _look(self, rows: Rows) -> None:
-        """Renews these rows (ascending) in a new array: callers keep the old observations."""
-        if not rows.size:
-            return
-        seen = self._game.observe(rows)
-        if rows.size < self.num_envs:
-            everything = self._observations.copy()
-            everything[rows] = seen
-            seen = everything
-        self._observations = seen
+    def _seen(self, rows: Rows) -> np.ndarray:
+        """Returns observations of all, which are drawn only of these rows."""
+        seen = self.game.observe(rows)
+        if rows.size == self.num_envs:
+            return seen
+        everything = np.empty((self.num_envs, *self.spec.shape), seen.dtype)
+        everything[rows] = seen
+        return everything

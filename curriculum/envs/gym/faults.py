@@ -13,7 +13,7 @@ _TRACE_CHARACTERS = 4000
 _SHORTAGES = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EAGAIN}
 )
-_OURS = Path(__file__).resolve().parents[1]
+_OURS = Path(__file__).resolve().parents[2]
 
 
 def fault_of(what: str, error: BaseException, where: str = "") -> BaseException:

@@ -1,10 +1,10 @@
-"""Any Gymnasium environment as a batch stepped in this process, seen by its pixels or its state."""
+"""How an environment of Gymnasium is seen, by its pixels or its state, and acted on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -12,147 +12,13 @@ from gymnasium import spaces
 
 from curriculum.envs.aliases import DEFAULT_EPISODE_STEPS
 from curriculum.envs.area import luminance, resize_area
-from curriculum.envs.checks import Checked
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import ActionSpec, EnvSpec, Step
+from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ConfigError, EnvironmentFault
 
 Notice = Callable[[str], None]
 
 _SIZE = 64
 _PRACTICALLY_INFINITE = 1e6
-
-
-class SingleEnv(Protocol):
-    """One environment as a batch plays it."""
-
-    def reset(self, seed: int) -> np.ndarray:
-        """Starts an episode and returns its first observation, a new array each time."""
-        ...
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
-        """Holds an action for the frames of a step, or until the episode ends.
-
-        Args:
-            action: int64 scalar, or `[A]` float32 in environment units.
-
-        Returns:
-            The observation, a new array each time, summed reward, terminated, truncated.
-        """
-        ...
-
-    def close(self) -> None:
-        """Releases everything."""
-        ...
-
-
-class GymVectorEnv:
-    """N environments stepped one by one (`curriculum.envs.interface.VectorEnv`).
-
-    Args:
-        spec: what they look like from outside.
-        singles: N equal environments.
-        max_episode_steps: steps after which an episode is truncated; 0 leaves it to `singles`.
-        notice: is told what `close` raises.
-    """
-
-    def __init__(
-        self,
-        spec: EnvSpec,
-        singles: Sequence[SingleEnv],
-        max_episode_steps: int = 0,
-        notice: Notice | None = None,
-    ) -> None:
-        self.spec = spec
-        self._notice: Notice = notice or (lambda text: None)
-        self.num_envs = len(singles)
-        self._singles = tuple(singles)
-        self._limit = max_episode_steps or np.iinfo(np.int64).max
-        self._closed = False
-        self._live = np.zeros(self.num_envs, np.bool_)
-        self._steps = np.zeros(self.num_envs, np.int64)
-        dtype = np.uint8 if spec.observation == "pixels" else np.float32
-        self._observations = np.zeros((self.num_envs, *spec.shape), dtype)
-        self._seeds = SeedBook(self.num_envs)
-        self._halves = Halves(spec.env_id)
-
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        """Starts new episodes; see `VectorEnv.reset`.
-
-        Raises:
-            ValueError: seeds and indices do not fit.
-            EnvironmentFault: see `recv`.
-        """
-        self._halves.refuse_within_step("reset")
-        rows = checked_rows(self.num_envs, seeds, indices)
-        observations = self._observations.copy()
-        for row, seed in zip(rows.tolist(), self._seeds.take(rows, seeds), strict=True):
-            observations[row] = self._singles[row].reset(seed)
-        self._refuse_non_finite("an observation", observations)
-        self._live[rows] = True
-        self._steps[rows] = 0
-        self._observations = observations
-        return observations
-
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Notes the actions; see `VectorEnv.send`.
-
-        Raises:
-            ValueError: a wrong shape, or an action that does not exist.
-        """
-        return self._halves.send(checked_actions(self.spec, self.num_envs, actions))
-
-    def recv(self) -> Step:
-        """Steps all environments; see `VectorEnv.recv`.
-
-        Raises:
-            EnvironmentFault: an environment raised, or gave what it does not declare, or numbers
-                that are not finite.
-        """
-        chosen = self._halves.recv()
-        observations = self._observations.copy()
-        rewards = np.zeros(self.num_envs)
-        terminated = np.zeros(self.num_envs, np.bool_)
-        truncated = np.zeros(self.num_envs, np.bool_)
-        for row in np.flatnonzero(self._live).tolist():
-            observations[row], rewards[row], terminated[row], truncated[row] = self._singles[
-                row
-            ].step(chosen[row])
-        self._refuse_non_finite("a reward", rewards)
-        self._refuse_non_finite("an observation", observations)
-        self._steps += self._live
-        truncated |= self._live & (self._steps >= self._limit)
-        truncated &= ~terminated
-        self._live &= ~(terminated | truncated)
-        self._observations = observations
-        no_lives = np.zeros(self.num_envs, np.bool_)
-        return Step(observations, rewards.astype(np.float32), terminated, truncated, no_lives)
-
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
-
-    def _refuse_non_finite(self, what: str, values: np.ndarray) -> None:
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            bad = np.flatnonzero(~np.isfinite(values.reshape(self.num_envs, -1)).all(axis=1))
-            raise EnvironmentFault(
-                f"environment {self.spec.env_id} gave {what} that is not finite in step "
-                f"{self._steps[bad[0]] + 1}, expected finite numbers: correct the environment",
-                {"env_id": self.spec.env_id, "environments": bad.tolist()},
-            )
-
-    def close(self) -> None:
-        """Closes every environment, and notes what that raises; may be called twice."""
-        raised = [] if self._closed else [_raised_by_closing(s) for s in self._singles]
-        self._closed = True
-        for text in dict.fromkeys(text for text in raised if text):
-            self._notice(
-                f"{self.spec.env_id} raised {text} as it was closed, after its work was done: "
-                "nothing is lost"
-            )
 
 
 @dataclass(frozen=True)
@@ -213,57 +79,6 @@ def view_of(
         )
     spec = EnvSpec(env_id, kind, shape, action, frame_skip, own or limit)
     return View(spec, see, native_action, limit)
-
-
-class GymSingle:
-    """Any environment of Gymnasium as a batch plays it (`SingleEnv`), checked as it is played.
-
-    Args:
-        env: the environment.
-        view: how it is seen and acted on.
-    """
-
-    def __init__(self, env: gymnasium.Env, view: View) -> None:
-        self._env = env
-        self._view = view
-        self._checked = Checked(view.spec.env_id, env)
-
-    def reset(self, seed: int) -> np.ndarray:
-        return self._seen(self._checked.reset(seed))
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool]:
-        native, reward, terminated, truncated = self._checked.hold(
-            self._view.native_action(action), self._view.spec.frames_per_step
-        )
-        return self._seen(native), reward, terminated, truncated
-
-    def _seen(self, native: Any) -> np.ndarray:
-        try:
-            return self._view.see(self._env, native)
-        except (Exception, SystemExit) as e:
-            raise self._checked.fault(e) from e
-
-    def close(self) -> None:
-        self._env.close()
-
-
-def _raised_by_closing(single: SingleEnv) -> str:
-    try:
-        single.close()
-    except Exception as e:  # noqa: BLE001 - the batch tells it; what was played stays played
-        return f"{type(e).__name__}: {e}"
-    return ""
-
-
-def hold(env: gymnasium.Env, action: Any, frames: int) -> tuple[Any, float, bool, bool]:
-    """Holds an action for so many frames, or until the episode ends."""
-    observation, total, terminated, truncated = None, 0.0, False, False
-    for _ in range(frames):
-        observation, reward, terminated, truncated, _ = env.step(action)
-        total += float(reward)
-        if terminated or truncated:
-            break
-    return observation, total, bool(terminated), bool(truncated)
 
 
 def is_image(space: spaces.Space) -> bool:

@@ -1,19 +1,19 @@
-"""The parent's side: a batch of environments that is spread over workers and outlives them."""
+"""The parent's side: environments that are spread over workers and outlive them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from curriculum.envs.contract import Halves, SeedBook, checked_actions, checked_rows
-from curriculum.envs.interface import EnvSpec, Step, VectorEnv
+from curriculum.envs.batch import Outcome, Rows, Slots
+from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.envs.workers.process import close_all
-from curriculum.envs.workers.share import Event, Progress, Share, Terms
+from curriculum.envs.workers.share import Board, Event, Share, Terms
 from curriculum.envs.workers.shared import map_step, new_memory, unmapped
 from curriculum.errors import ConfigError, EnvironmentFault, StageFailure
 from curriculum.pool.reference import reference_to
@@ -22,8 +22,8 @@ _UNKNOWN = -1
 """Stands where no seed is known that would follow."""
 
 
-class WorkerVectorEnv:
-    """N environments in worker processes (`curriculum.envs.interface.VectorEnv`).
+class Workers:
+    """N environments in worker processes (`curriculum.envs.batch.WorksAhead`).
 
     Episodes have to be functions of their seed and actions. Then nothing that a worker does can be
     seen from outside, except for episodes that cannot be continued: these are truncated with their
@@ -72,9 +72,9 @@ class WorkerVectorEnv:
         name = reference_to(make)
         terms = Terms(name, args, deadline_s, start_s, max_restarts, recycle_growth_bytes, emit)
         live, cut = np.zeros(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
-        self._progress = Progress(new_memory(), unmapped(), np.zeros(0), live, cut)
+        self._board = Board(new_memory(), unmapped(), np.zeros(0), live, cut)
         self._shares = [
-            Share(number, rows, terms, self._progress)
+            Share(number, rows, terms, self._board)
             for number, rows in enumerate(_split(num_envs, min(workers, num_envs)))
         ]
         try:
@@ -82,10 +82,8 @@ class WorkerVectorEnv:
         except BaseException:
             self.close()
             raise
-        self._seeds = SeedBook(num_envs)
         self._ahead = False
         self._begun = np.zeros(num_envs, np.bool_)
-        self._halves = Halves(self.spec.env_id)
 
     def _start(self) -> EnvSpec:
         for share in self._shares:
@@ -96,33 +94,45 @@ class WorkerVectorEnv:
                 f"the workers built different environments: {specs}; expected the same from the "
                 "same arguments, whatever their number"
             )
-        progress = self._progress
-        progress.shared = map_step(progress.memory_fd, specs[0], self.num_envs)
-        progress.shared.following[:] = _UNKNOWN
-        progress.observations = progress.shared.observations.copy()
+        board = self._board
+        board.shared = map_step(board.memory_fd, specs[0], self.num_envs)
+        board.shared.following[:] = _UNKNOWN
+        board.observations = board.shared.observations.copy()
         return specs[0]
 
-    def reset(
-        self, seeds: Sequence[int] | None, indices: Sequence[int] | None = None
-    ) -> np.ndarray:
-        """Starts new episodes; see `VectorEnv.reset`.
+    def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
+        """Has workers begin episodes; see `Core.begin`.
 
         Raises:
-            ValueError: seeds and indices do not fit.
-            RuntimeError: a step is under way, or the batch is closed.
-            StageFailure: a worker was replaced `max_restarts` times in vain; the batch is closed.
+            StageFailure: a worker was replaced `max_restarts` times in vain; all are closed.
         """
         with self._at_work():
-            self._halves.refuse_within_step("reset")
-            rows = checked_rows(self.num_envs, seeds, indices)
-            taken = np.asarray(self._seeds.take(rows, seeds), object)
-            begun = self._begun[rows] & (seeds is None)
             self._begun[rows] = False
-            self._progress.observations = self._progress.observations.copy()
-            self._go_on(rows[begun], taken[begun])
+            self._board.observations = self._board.observations.copy()
+            self._begin(rows, np.asarray(seeds, object))
+            self._board.shared.following[:] = _UNKNOWN
+            self._ahead = False
+        return self._board.observations[rows]
+
+    def go_on(
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+    ) -> np.ndarray:
+        """Shows what workers have begun by themselves, begins the rest; see `WorksAhead.go_on`.
+
+        Raises:
+            StageFailure: see `begin`.
+        """
+        with self._at_work():
+            begun, taken = self._begun[rows], np.asarray(seeds, object)
+            self._begun[rows] = False
+            self._board.observations = self._board.observations.copy()
+            self._take_over(rows[begun], taken[begun])
             self._begin(rows[~begun], taken[~begun])
-            self._look_ahead(rows, going_on=seeds is None)
-        return self._progress.observations
+            # Workers are told the seeds that follow as long as the caller keeps going on.
+            for row in rows.tolist() if self._ahead else range(self.num_envs):
+                self._board.shared.following[row] = following(row)
+            self._ahead = True
+        return self._board.observations[rows]
 
     def _begin(self, rows: np.ndarray, seeds: np.ndarray) -> None:
         """Has workers begin episodes, all side by side."""
@@ -131,11 +141,11 @@ class WorkerVectorEnv:
             concerned.append((share, own))
             share.begin_reset((rows[own] - share.rows.start).tolist(), seeds[own].tolist())
         for share, own in concerned:
-            self._progress.observations[rows[own]] = share.end_reset()
+            self._board.observations[rows[own]] = share.end_reset()
 
-    def _go_on(self, rows: np.ndarray, seeds: np.ndarray) -> None:
+    def _take_over(self, rows: np.ndarray, seeds: np.ndarray) -> None:
         """Shows episodes that workers have begun by themselves."""
-        self._progress.observations[rows] = self._progress.shared.beginnings[rows]
+        self._board.observations[rows] = self._board.shared.beginnings[rows]
         for share, own in self._owned(rows):
             share.go_on((rows[own] - share.rows.start).tolist(), seeds[own].tolist())
 
@@ -146,77 +156,54 @@ class WorkerVectorEnv:
             if own.any():
                 yield share, own
 
-    def _look_ahead(self, rows: np.ndarray, going_on: bool) -> None:
-        """Tells workers the seeds that follow, as long as the caller keeps going on."""
-        following = self._progress.shared.following
-        if not going_on:
-            following[:] = _UNKNOWN
-            self._ahead = False
-            return
-        ahead = rows.tolist() if self._ahead else range(self.num_envs)
-        for row in ahead:
-            following[row] = self._seeds.following(row)
-        self._ahead = True
-
-    def send(self, actions: np.ndarray) -> np.ndarray:
-        """Starts a step in all workers; see `VectorEnv.send`.
+    def start(self, actions: np.ndarray, slots: Slots) -> np.ndarray:
+        """Starts a step in all workers; see `WorksAhead.start`.
 
         Raises:
-            ValueError: a wrong shape, or an action that does not exist.
-            RuntimeError: a step is under way, or the batch is closed.
-            StageFailure: a worker was replaced `max_restarts` times in vain; the batch is closed.
+            StageFailure: see `begin`.
         """
         with self._at_work():
-            chosen = self._halves.send(checked_actions(self.spec, self.num_envs, actions))
-            shared = self._progress.shared
-            shared.actions[:] = chosen
-            shared.taken[:] = chosen
+            shared = self._board.shared
+            shared.actions[:] = actions
+            shared.taken[:] = actions
             self._begun[:] = False
             for share in self._shares:
-                share.begin_step(chosen[share.rows])
+                share.begin_step(actions[share.rows])
             if not self.spec.replaces_actions:
-                return chosen
+                return actions
             for share in self._shares:
                 share.wait_for_taken()
             # A parked environment may have begun an episode that its caller did not want yet.
-            live = self._progress.live.reshape(-1, *[1] * (chosen.ndim - 1))
-            return np.where(live, shared.taken, chosen)
+            live = self._board.live.reshape(-1, *[1] * (actions.ndim - 1))
+            return np.where(live, shared.taken, actions)
 
-    def recv(self) -> Step:
-        """Waits for the step of all workers; see `VectorEnv.recv`.
+    def advance(self, actions: np.ndarray, slots: Slots) -> Outcome:
+        """Waits for the step of all workers; see `Core.advance`.
 
         Raises:
-            RuntimeError: no step is under way, or the batch is closed.
-            StageFailure: a worker was replaced `max_restarts` times in vain; the batch is closed.
+            StageFailure: see `begin`.
         """
         with self._at_work():
-            self._halves.recv()
             for share in self._shares:
                 share.end_step()
-            shared = self._progress.shared
+            shared, board = self._board.shared, self._board
             seen = (shared.observations, shared.rewards)
             flags = (shared.terminated, shared.truncated, shared.life_lost)
-            step = Step(*(array.copy() for array in (*seen, *flags)))
-            live = self._progress.live.copy()
-            self._leave_parked(step)
-            over = step.terminated | step.truncated
-            self._begun = over & live & self._ahead
-            self._progress.live &= ~over
-            self._progress.observations = step.observations
-        return step
-
-    def step(self, actions: np.ndarray) -> Step:
-        """Steps all environments; see `VectorEnv.step`."""
-        self.send(actions)
-        return self.recv()
+            outcome = Outcome(*(array.copy() for array in (*seen, *flags)))
+            over = board.live & (outcome.terminated | outcome.truncated)
+            self._begun = over & self._ahead
+            board.live &= ~over
+            self._show_cut(outcome)
+            board.observations = outcome.observations
+        return outcome
 
     def close(self) -> None:
         """Ends the workers, waits for them and releases their memory; may be called twice."""
         close_all([share.process for share in self._shares if share.process is not None])
         self._shares.clear()
-        self._progress.shared = unmapped()
+        self._board.shared = unmapped()
         if not self._closed:
-            os.close(self._progress.memory_fd)
+            os.close(self._board.memory_fd)
         self._closed = True
 
     @contextmanager
@@ -229,17 +216,16 @@ class WorkerVectorEnv:
             self.close()
             raise
 
-    def _leave_parked(self, step: Step) -> None:
-        """Shows parked environments as they were, and says which of them were cut."""
-        if self._progress.live.all():
+    def _show_cut(self, outcome: Outcome) -> None:
+        """Shows episodes that could not be continued as truncated where they were."""
+        cut = self._board.cut
+        if not cut.any():
             return
-        parked = ~self._progress.live
-        step.observations[parked] = self._progress.observations[parked]
-        step.rewards[parked] = 0.0
-        for flags in (step.terminated, step.truncated, step.life_lost):
-            flags[parked] = False
-        step.truncated[self._progress.cut] = True
-        self._progress.cut[:] = False
+        _, rewards, terminated, truncated, life_lost = outcome
+        outcome.observations[cut] = self._board.observations[cut]
+        assert life_lost is not None
+        rewards[cut], terminated[cut], truncated[cut], life_lost[cut] = 0.0, False, True, False
+        cut[:] = False
 
 
 def _split(num_envs: int, workers: int) -> list[range]:

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from curriculum.envs.faults import fault_of
+from curriculum.envs.gym.faults import fault_of
 from curriculum.errors import EnvironmentFault
 
 _WAY_OUT = "correct the environment, or what it declares"
