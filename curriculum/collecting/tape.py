@@ -1,9 +1,7 @@
 """A batch of environments whose present can be recovered: from seeds and actions, by replaying.
 
-An emulator in the middle of an episode cannot be saved, but it can be brought back: what it does
-depends on the last seed it was given and on the actions since. So those are kept, and played again
-after a resume. To keep that short each environment gets a new seed at the first end of an episode
-after `reseed_steps` steps; the episodes between go on without one, which is free.
+To keep that short each environment gets a new seed at the first end of an episode after
+`reseed_steps` steps; the episodes between go on without one, which is free.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from curriculum.envs.interface import Step, VectorEnv
+from curriculum.envs.trace import Trace, Tracer, retrace
 from curriculum.errors import StageFailure
 from models.interfaces import State
 
@@ -39,17 +38,12 @@ class Tape:
         self._seed_of = seed_of
         self._reseed_steps = reseed_steps
         self._seedings = np.zeros(env.num_envs, np.int64)
-        self._begun = np.zeros(env.num_envs, np.int64)
-        self._steps = 0
-        self._first = 0
-        self._actions: list[np.ndarray] = []
+        self._tracer = Tracer(env.spec.action, np.ones(env.num_envs, np.bool_))
         self._observations = np.zeros(0)
 
     def start(self) -> np.ndarray:
         """Gives every environment its next seed, whatever it does; returns `[N, ...]`."""
-        self._observations = self._seed(np.arange(self._env.num_envs))
-        self._forget()
-        return self._observations
+        return self._seed(np.arange(self._env.num_envs))
 
     def step(self, actions: np.ndarray, meanwhile: Callable[[np.ndarray], None]) -> Step:
         """Steps all environments.
@@ -59,29 +53,27 @@ class Tape:
             meanwhile: is called with the actions really taken while the environments work.
         """
         taken = self._env.send(actions)
-        self._actions.append(np.array(actions))
+        self._tracer.append(actions)
         meanwhile(taken)
         step = self._env.recv()
-        self._steps += 1
         self._observations = step.observations
         return step
 
     def begin(self, rows: np.ndarray) -> np.ndarray:
         """Starts the next episodes of rows whose last one has just ended; returns `[N, ...]`."""
-        old = self._steps - self._begun[rows] >= self._reseed_steps
+        old = self._tracer.ages()[rows] >= self._reseed_steps
         if not old.all():
             self._observations = self._env.reset(None, rows[~old].tolist())
-        if old.any():
-            self._observations = self._seed(rows[old])
-            self._forget()
-        return self._observations
+        return self._seed(rows[old]) if old.any() else self._observations
 
     def state(self) -> State:
         """Returns seeds and actions as arrays, and a digest of what is seen now."""
+        actions = self._tracer.trace().actions
+        discrete = self._env.spec.action.kind == "discrete"
         return {
             "seedings": self._seedings.copy(),
-            "begun": self._begun - self._steps,
-            "actions": self._stacked(),
+            "begun": -self._tracer.ages(),
+            "actions": actions.astype(np.uint16) if discrete else actions,
             "digest": self._digest(),
         }
 
@@ -91,62 +83,29 @@ class Tape:
         Raises:
             Unrepeatable: what they show then is not what they showed; `start` begins new episodes.
         """
-        actions = np.asarray(state["actions"])
-        if self._env.spec.action.kind == "discrete":
-            actions = actions.astype(np.int64)
-        self._steps, self._first = len(actions), 0
-        self._actions = list(actions)
         self._seedings = np.array(state["seedings"], np.int64)
-        self._begun = np.array(state["begun"], np.int64) + self._steps
-        self._observations = self._replayed(actions)
+        seeds = [self._seed_of(row, int(n) - 1) for row, n in enumerate(self._seedings)]
+        actions = np.asarray(state["actions"])
+        begin = np.asarray(state["begun"], np.int64) + len(actions)
+        trace = Trace(tuple(range(len(seeds))), tuple(seeds), tuple(begin.tolist()), actions)
+        self._tracer.take_over(trace)
+        seen, _ = retrace(self._env, trace, go_on=True)
+        assert seen is not None, "every environment was given a seed"
+        self._observations = seen
         if not np.array_equal(self._digest(), state["digest"]):
             raise Unrepeatable(
                 "the environments did not come back to where they were: with the same seeds and "
                 "actions they show something else",
-                {"env_id": self._env.spec.env_id, "steps": self._steps},
+                {"env_id": self._env.spec.env_id, "steps": len(actions)},
             )
         return self._observations
-
-    def _replayed(self, actions: np.ndarray) -> np.ndarray:
-        """Each environment joins when its last seed was given, so that all end together."""
-        env = self._env
-        seeds = [self._seed_of(row, int(n) - 1) for row, n in enumerate(self._seedings)]
-        # Some batches can only be reset as a whole at first.
-        observations = env.reset(seeds)
-        for number in range(len(actions) + 1):
-            joining = np.flatnonzero(self._begun == number)
-            if number and joining.size:
-                observations = env.reset([seeds[row] for row in joining], joining.tolist())
-            if number == len(actions):
-                break
-            env.send(actions[number])
-            step = env.recv()
-            observations = step.observations
-            over = step.terminated | step.truncated
-            going_on = np.flatnonzero(over & (self._begun <= number))
-            if going_on.size:
-                observations = env.reset(None, going_on.tolist())
-        return observations
-
-    def _stacked(self) -> np.ndarray:
-        action = self._env.spec.action
-        if action.kind == "continuous":
-            shape = (len(self._actions), self._env.num_envs, action.size)
-            return np.array(self._actions, np.float32).reshape(shape)
-        shape = (len(self._actions), self._env.num_envs)
-        return np.array(self._actions, np.uint16).reshape(shape)
 
     def _seed(self, rows: np.ndarray) -> np.ndarray:
         seeds = [self._seed_of(int(row), int(self._seedings[row])) for row in rows]
         self._seedings[rows] += 1
-        self._begun[rows] = self._steps
-        return self._env.reset(seeds, rows.tolist())
-
-    def _forget(self) -> None:
-        """Drops the actions from before the oldest of the last seeds."""
-        oldest = int(self._begun.min())
-        del self._actions[: oldest - self._first]
-        self._first = oldest
+        self._tracer.begin(rows.tolist(), seeds)
+        self._observations = self._env.reset(seeds, rows.tolist())
+        return self._observations
 
     def _digest(self) -> np.ndarray:
         pixels = np.ascontiguousarray(self._observations)

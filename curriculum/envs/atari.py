@@ -155,7 +155,7 @@ class AtariGames:
         if over.any():
             fresh = fresh.copy()
             fresh[over] = info["final_obs"].reshape(self._native_shape)[over]
-        return Outcome(fresh, rewards, terminated, truncated, lost)
+        return Outcome(fresh, rewards.astype(np.float32), terminated, truncated, lost)
 
     def close(self) -> None:
         """Ends the native threads."""

@@ -34,9 +34,10 @@ class Slots:
 
 
 class Outcome(NamedTuple):
-    """What came of a step: observations `[N, ...]` in an array that nobody else writes to, rewards
-    `[N]`, and flags `[N]`. Whatever stands in the rows of parked environments is put right by the
-    batch, as are a truncation beside a termination and lives of a core that knows of none."""
+    """What came of a step, in arrays that the core writes to no more: observations `[N, ...]`,
+    rewards `[N]`, and flags `[N]`. Whatever stands in the rows of parked environments is put right
+    by the batch, as are a truncation beside a termination and lives of a core that knows of none.
+    """
 
     observations: np.ndarray
     rewards: np.ndarray
@@ -158,7 +159,7 @@ class Batch:
         """
         self._refuse_within_step("send")
         chosen = checked_actions(self.spec, self.num_envs, actions)
-        if self._ahead is not None and self.slots.live.any():
+        if self._ahead is not None and np.count_nonzero(self.slots.live):
             chosen = self._ahead.start(chosen, self.slots)
         self._sent = chosen
         return chosen
@@ -173,17 +174,13 @@ class Batch:
         if self._sent is None:
             raise RuntimeError(f"{self.spec.env_id}: recv without send: start a step first")
         actions, self._sent = self._sent, None
-        live = self.slots.live
-        if live.all():
-            step = self._step(self.core.advance(actions, self.slots))
-        elif live.any():
-            step = self._step(self._parked(self.core.advance(actions, self.slots)))
-        else:
-            rewards, flags = np.zeros(live.size, np.float32), np.zeros((3, live.size), np.bool_)
+        # A count is several times as quick as `all` and `any`.
+        playing = np.count_nonzero(self.slots.live)
+        if not playing:
+            rewards, flags = np.zeros(self.num_envs, np.float32), np.zeros((3, self.num_envs), "?")
             return Step(self._observations, rewards, *flags)
-        self.slots.live = live & ~(step.terminated | step.truncated)
-        self._observations = step.observations
-        return step
+        outcome = self.core.advance(actions, self.slots)
+        return self._counted(outcome if playing == self.num_envs else self._parked(outcome))
 
     def step(self, actions: np.ndarray) -> Step:
         """Steps all environments; see `VectorEnv.step`."""
@@ -200,16 +197,21 @@ class Batch:
         """Takes over episodes in whose middle the core has been put."""
         self._observations, self.slots = observations, slots
 
-    def _step(self, outcome: Outcome) -> Step:
-        """Returns an outcome as a step, and counts it."""
+    def _counted(self, outcome: Outcome) -> Step:
+        """Returns an outcome as a step, after which some episodes may be over."""
         observations, rewards, terminated, truncated, life_lost = outcome
-        self.slots.ages += self.slots.live
+        slots = self.slots
+        slots.ages += slots.live
         if self._limit:
-            truncated = truncated | (self.slots.live & (self.slots.ages >= self._limit))
-        truncated = truncated & ~terminated
+            truncated = truncated | (slots.live & (slots.ages >= self._limit))
+        if np.count_nonzero(over := terminated | truncated):
+            truncated = truncated & ~terminated
+            slots.live = slots.live & ~over
         if life_lost is None:
             life_lost = np.zeros(self.num_envs, np.bool_)
-        return Step(observations, rewards.astype(np.float32), terminated, truncated, life_lost)
+        self._observations = observations
+        rewards = rewards.astype(np.float32, copy=False)
+        return Step(observations, rewards, terminated, truncated, life_lost)
 
     def _parked(self, outcome: Outcome) -> Outcome:
         """Returns an outcome that shows parked environments as they were."""

@@ -41,8 +41,11 @@ class Landers:
         """Flies on those that are live; see `Core.advance`."""
         chosen = actions.tolist()
         rewards = [0.0] * self.num_envs
-        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
-        for row in np.flatnonzero(slots.live).tolist():
+        terminated = np.zeros(self.num_envs, np.bool_)
+        truncated = terminated.copy()
+        for row, live in enumerate(slots.live.tolist()):
+            if not live:
+                continue
             seen, rewards[row], over, late = self._landers[row].play(chosen[row])
             self._seen[row] = _pack(*seen)
             if over or late:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum.envs.interface import EnvSpec
+from curriculum.envs.trace import Tracer
 from curriculum.envs.workers.process import EnvProcess, Lost, close_all
-from curriculum.envs.workers.record import Record
 from curriculum.envs.workers.shared import SharedStep
 from curriculum.envs.workers.worker import REPLAY, REPLAYED, RESET, SHOWN, STEP, STEPPED, TAKEN
 from curriculum.errors import EnvironmentFault, StageFailure
@@ -112,7 +112,7 @@ class Share:
                 if self.process is None:
                     self._launch()
                 self.spec = self._running.ready()
-                self._record = Record(self.spec.action, self._live)
+                self._tracer = Tracer(self.spec.action, self._live)
                 return self.spec
             except Lost as lost:
                 error = _raised(lost)
@@ -147,7 +147,7 @@ class Share:
         """
         self._answer(STEPPED)
         if self._step is not None:
-            self._record.append(self._step)
+            self._tracer.append(self._step)
             self._step = None
             self._failures = 0
 
@@ -170,13 +170,13 @@ class Share:
         assert self._reset is not None
         rows, seeds = self._reset
         self._reset = None
-        self._record.begin(rows, seeds)
+        self._tracer.begin(rows, seeds)
         self._live[rows] = True
         return self._shown()[rows]
 
     def go_on(self, rows: list[int], seeds: list[int]) -> None:
         """Takes over the episodes that the worker has begun by itself; they are shown already."""
-        self._record.begin(rows, seeds)
+        self._tracer.begin(rows, seeds)
         self._live[rows] = True
         self._faults = 0
         self._recycle(len(rows))
@@ -267,16 +267,14 @@ class Share:
         spec = self._running.ready()
         if spec != self.spec:
             raise Lost("env_worker_raised", f"built {spec}, where there was {self.spec} before")
-        replay = self._record.replay()
-        if not replay.rows:
+        trace = self._tracer.trace()
+        if not trace.rows:
             return
-        self._running.give(REPLAY, self._terms.deadline_s, dumps(replay))
+        self._running.give(REPLAY, self._terms.deadline_s, dumps(trace))
         ended = self._running.answer(REPLAYED)
         before, now = self._board.observations[self.rows], self._shown()
         wrong = [
-            row
-            for row in replay.rows
-            if row in ended or now[row].tobytes() != before[row].tobytes()
+            row for row in trace.rows if row in ended or now[row].tobytes() != before[row].tobytes()
         ]
         self._give_up(wrong, _NOT_DETERMINISTIC)
 
@@ -285,7 +283,7 @@ class Share:
         if rows:
             self._live[list(rows)] = False
             self._cut[list(rows)] = True
-            seeds = self._record.seeds(rows)
+            seeds = self._tracer.seeds(rows)
             places = [self._environments[row] for row in rows]
             self._tell("env_episodes_cut", environments=places, seeds=seeds, reason=reason)
         if not self._live.any():
@@ -311,11 +309,11 @@ class Share:
 
     def _facts(self) -> Event:
         """Returns what is to be played again."""
-        replay = self._record.replay()
+        trace = self._tracer.trace()
         return {
-            "environments": [self._environments[row] for row in replay.rows],
-            "seeds": list(replay.seeds),
-            "steps": len(replay.actions),
+            "environments": [self._environments[row] for row in trace.rows],
+            "seeds": list(trace.seeds),
+            "steps": len(trace.actions),
         }
 
     def _tell(self, event: str, **facts: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs.interface import EnvSpec, Step, VectorEnv
-from curriculum.envs.workers.record import Replay
+from curriculum.envs.interface import EnvSpec, VectorEnv
+from curriculum.envs.trace import Trace, retrace
 from curriculum.envs.workers.shared import SharedStep, map_step, reserve
 from curriculum.pool.reference import resolve
 from curriculum.pool.worker import dumps, handle_signals, loads
@@ -112,27 +112,19 @@ class _Player:
     def _show(self, observations: np.ndarray) -> None:
         np.copyto(self._shared.observations, observations)
 
-    def _replay(self, replay: Replay) -> list[int]:
+    def _replay(self, trace: Trace) -> list[int]:
         """Plays episodes again; returns the environments in which one ended, as none should."""
-        rows, begin = np.asarray(replay.rows), np.asarray(replay.begin)
-        actions = replay.actions.astype(self._shared.actions.dtype)
-        ended = np.zeros(self._env.num_envs, np.bool_)
-        observations: np.ndarray | None = None
         told = time.monotonic()
-        for number in range(len(actions) + 1):
-            starting = np.flatnonzero(begin == number)
-            if starting.size:
-                seeds = [replay.seeds[i] for i in starting.tolist()]
-                observations = self._env.reset(seeds, rows[starting].tolist())
-            if number < len(actions):
-                step: Step = self._env.step(actions[number])
-                ended |= step.terminated | step.truncated
-                observations = step.observations
+
+        def tell_now_and_then() -> None:
+            nonlocal told
             if time.monotonic() - told > _BUSY_S:
                 _post(self._connection, BUSY)
                 told = time.monotonic()
-        if observations is not None:
-            self._show(observations)
+
+        seen, ended = retrace(self._env, trace, go_on=False, after_step=tell_now_and_then)
+        if seen is not None:
+            self._show(seen)
         return np.flatnonzero(ended).tolist()
 
 
