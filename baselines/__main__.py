@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -54,11 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def play_random(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines random`."""
     from baselines import random_agent
-    from baselines.results import open_ledger
 
     task, workers = _task(args)
     _probe(task, args)
-    ledger = open_ledger(args.out, "random", task.name, args.seed)
+    ledger = _ledger("random", task, args)
     result = random_agent.play_random(
         task,
         lambda n: _make_env(task, n, workers, ledger),
@@ -72,8 +72,6 @@ def play_random(args: argparse.Namespace) -> ExitCode:
 
 def train_ppo(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines ppo`."""
-    from baselines.results import open_ledger
-
     task, workers = _task(args)
     _probe(task, args, "torch", "stable_baselines3")
     try:
@@ -92,14 +90,13 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
         evaluations=args.evaluations,
         device=args.device,
     )
-    ledger = open_ledger(args.out, "ppo", task.name, args.seed)
+    ledger = _ledger("ppo", task, args)
     result = train(
         task,
         lambda n: _make_env(task, n, workers, ledger),
         ledger,
         training,
         machine=_machine(args.device),
-        tell=lambda step, score: print(f"{step:>10,} steps: {score:.1f}", flush=True),
     )
     return _say(result, args.out)
 
@@ -337,6 +334,16 @@ def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
             f"this baseline cannot play {task.env_id}: {found}"
             f"{mending(machine, decision.missing, timeout_s)}"
         )
+
+
+def _ledger(algo: str, task: TaskConfig, args: argparse.Namespace) -> Ledger:
+    """Starts a baseline's ledger, whose events are told on stdout."""
+    from baselines.lines import BaselineLines
+    from baselines.results import open_ledger
+
+    ledger = open_ledger(args.out, algo, task.name, args.seed)
+    ledger.subscribe(BaselineLines(partial(print, flush=True)).on_event)
+    return ledger
 
 
 def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> VectorEnv:

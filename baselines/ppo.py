@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,6 @@ class Curve(BaseCallback):
         examiner: plays the episodes.
         ledger: gets one `evaluation` event per examination.
         training: says how many examinations there are.
-        tell: is told the steps done and the score, for people.
     """
 
     def __init__(
@@ -137,7 +136,6 @@ class Curve(BaseCallback):
         examiner: Examiner,
         ledger: Ledger,
         training: Training,
-        tell: Callable[[int, float], None],
     ) -> None:
         super().__init__()
         self._examiner = examiner
@@ -145,7 +143,6 @@ class Curve(BaseCallback):
         self._every = max(training.steps // training.evaluations, 1)
         self._next = self._every
         self._episodes = max(training.episodes // 4, CURVE_EPISODES)
-        self._tell = tell
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self._next:
@@ -160,7 +157,6 @@ class Curve(BaseCallback):
         scores = [episode.score for episode in played]
         score = float(np.mean(scores))
         self._ledger.append("evaluation", step=self.num_timesteps, score=score, scores=scores)
-        self._tell(self.num_timesteps, score)
 
 
 def train_ppo(
@@ -169,7 +165,6 @@ def train_ppo(
     ledger: Ledger,
     training: Training,
     machine: Mapping[str, Any] | None = None,
-    tell: Callable[[int, float], None] = lambda step, score: None,
 ) -> BaselineResult:
     """Trains PPO and judges it on full episodes with true scores.
 
@@ -181,7 +176,6 @@ def train_ppo(
         ledger: of this baseline.
         training: how long, how judged, with which hyper-parameters.
         machine: hardware and versions, for the record.
-        tell: is told the steps done and the score at each point of the curve.
     """
     examiner = Examiner(task, make_env, training)
     known = describe("ppo", task, examiner.spec.env_id, training.seed)
@@ -191,7 +185,7 @@ def train_ppo(
     try:
         model = build(examiner.recipe, env, training)
         began = time.monotonic()
-        model.learn(training.steps, Curve(examiner, ledger, training, tell))
+        model.learn(training.steps, Curve(examiner, ledger, training))
         seconds = time.monotonic() - began - examiner.seconds
         played = examiner.examine(model, training.episodes, "final")
     finally:

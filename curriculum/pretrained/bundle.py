@@ -31,6 +31,9 @@ FORMAT = 1
 AGENT, TASK, LEDGER, CARD = "agent.safetensors", "task.yaml", "ledger.jsonl", "card.md"
 NAMES = (AGENT, TASK, LEDGER, CARD)
 
+_HEAD = "exported"
+"""What the first line of a bundle's ledger is called; no run records it."""
+
 _LIMIT = 2**30
 _MODES = tuple(mode.value for mode in LADDER)
 
@@ -90,7 +93,7 @@ def write(bundle: Bundle, directory: Path, describe: Describe) -> None:
     contents = {AGENT: _pack(arrays), TASK: dump(bundle.config).encode()}
     head = {
         "t": max((e["t"] for e in bundle.events), default=0.0),
-        "event": "exported",
+        "event": _HEAD,
         "format": FORMAT,
         "task": bundle.task.name,
         "mode": bundle.mode,
@@ -166,7 +169,7 @@ def _refuse_code(config: Config, what: str) -> None:
 
 
 def _check_head(head: Event, contents: Mapping[str, bytes]) -> None:
-    if head.get("event") != "exported":
+    if head.get("event") != _HEAD:
         raise _Unusable(f"{LEDGER} does not begin with what was exported")
     if head.get("format") != FORMAT:
         raise _Unusable(f"its format is {head.get('format')}, this program reads {FORMAT}")

@@ -12,79 +12,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from curriculum.records.events import EVENTS, known, require_recordable
 from curriculum.records.facts import WrongFact, fact, finite, shown
 from curriculum.records.files import open_plain, read_plain, refused, to_json
 
 Event = dict[str, Any]
 Subscriber = Callable[[Event], None]
 
-IMPORTANT = frozenset(
-    {
-        "run_started",
-        "decision",
-        "replacement",
-        "commit_rejected",
-        "stage_done",
-        "stage_failed",
-        "stepped_down",
-        "verdict",
-        "run_stopped",
-        "run_finished",
-    }
-)
-"""Events that are on the disk when `append` returns; others may be lost when the power fails."""
-
 _HEAD: Mapping[str, Any] = MappingProxyType({"t": float, "event": str})
 _NOWHERE = Path(os.devnull)
 _END_OF_TIME = 253_402_300_800
 """The year 10000, which no calendar here can show."""
 
-_PLACE = {"task": str, "mode": str, "round": int, "stage": str}
-_ANY_PLACE = {name: kind | None for name, kind in _PLACE.items()}
-_NUMBER = float | str | None
-"""A number, or what the ledger writes for one that is not finite."""
-
-TOLD: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {
-        "run_started": {
-            "versions": dict[str, Any] | None,
-            "hardware": dict[str, Any] | None,
-            "plugins": list[str] | None,
-        },
-        "decision": {
-            "task": str,
-            "requested": str | None,
-            "reasons": list[str] | None,
-            "missing": list[str] | None,
-        },
-        "stepped_down": {"task": str, "mode": str, "to": str, "reason": str | None},
-        "stage_started": {"resumed_at": dict[str, int] | None},
-        "stage_failed": {**_PLACE, "reason": str, "evidence": dict[str, Any] | None},
-        "stage_done": {
-            **_PLACE,
-            "seconds": _NUMBER,
-            "metrics": dict[str, Any] | None,
-            "facts": dict[str, Any] | None,
-            "committing": dict[str, Any] | None,
-            "spent": dict[str, Any] | None,
-        },
-        "verdict": {
-            "task": str,
-            "verdict": str | None,
-            "score": _NUMBER,
-            "interval": list[_NUMBER] | None,
-            "target": _NUMBER,
-            "env_steps": int | None,
-            "dream_steps": int | None,
-            "seconds": float | None,
-            "reasons": list[str] | None,
-        },
-        "media": {"paths": list[str]},
-        "resume_inexact": {"differences": list[str] | None},
-    }
+_ANY_PLACE: Mapping[str, Any] = MappingProxyType(
+    {"task": str | None, "mode": str | None, "round": int | None, "stage": str | None}
 )
-"""What those events hold that somebody computes with; the others are only shown."""
-
 _COUNTS = ("step", "generation", "rollbacks")
 """Facts that say how far a stage had come when it told an event."""
 
@@ -112,22 +54,21 @@ class Ledger:
         """Writes one event and returns it as it stands in the file.
 
         Args:
-            event: its name.
-            facts: JSON-compatible values, numpy ones included; floats that are not finite are
-                written as the texts `nan`, `inf` and `-inf`.
+            event: its name, one of `curriculum.records.events`.
+            facts: of that table's fields; JSON-compatible values, numpy ones included; floats
+                that are not finite are written as the texts `nan`, `inf` and `-inf`.
 
         Raises:
             RunIOError: the disk refused.
-            ValueError: a fact is called `t` or `event`.
+            WrongEvent: the table has no such event, or not with these fields.
         """
-        if "t" in facts or "event" in facts:
-            raise ValueError(f"event {event} has a fact called t or event, which the ledger writes")
+        kind = require_recordable(event, facts)
         entry = {"t": round(self._clock(), 3), "event": event, **_finite(to_json(facts))}
         line = (json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n").encode(
             errors="backslashreplace"
         )
         try:
-            self._write(line, sync=event in IMPORTANT)
+            self._write(line, sync=kind.durable)
         except OSError as e:
             raise refused(e, f"record {event}", self.path, len(line)) from e
         for subscriber in self._subscribers:
@@ -135,8 +76,16 @@ class Ledger:
         return entry
 
     def events(self, name: str | None = None) -> list[Event]:
-        """Returns all events so far, or those of one name, oldest first."""
-        return [e for e in read_events(self.path) if name is None or e["event"] == name]
+        """Returns all events so far, or those of one name, oldest first.
+
+        Raises:
+            WrongEvent: there is no event of that name.
+        """
+        events = list(read_events(self.path))
+        if name is None:
+            return events
+        known(name)
+        return [e for e in events if e["event"] == name]
 
     def length(self) -> int:
         """Returns the file's length in bytes."""
@@ -265,7 +214,8 @@ def _parse(line: bytes, number: int) -> Event:
             fact(kind, found[name] if isinstance(found, dict) else found, name)
         if not (finite(found["t"]) and 0 <= found["t"] < _END_OF_TIME):
             raise WrongFact(f"`t` is {shown(found['t'])}, expected unix seconds")
-        for name, kind in (_ANY_PLACE | TOLD.get(found["event"], {})).items():
+        kind_of = EVENTS.get(found["event"])
+        for name, kind in {**_ANY_PLACE, **(kind_of.read if kind_of else {})}.items():
             fact(kind, found.get(name), name)
     except (ValueError, RecursionError, KeyError, WrongFact) as e:
         why = f"`{e.args[0]}` is missing" if isinstance(e, KeyError) else str(e)

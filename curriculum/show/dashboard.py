@@ -20,6 +20,7 @@ from rich.text import Text
 
 from curriculum.config.schema import Config
 from curriculum.progress import Progress
+from curriculum.records.events import known
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import effective
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
@@ -28,6 +29,8 @@ from curriculum.show.state import RunState
 from curriculum.show.words import amount, count, duration, interval, number, outcome, plain
 
 REDRAWS_PER_SECOND = 4.0
+
+(_METRICS,) = known("metrics")
 
 WIDE, MEDIUM = 116, 78
 """Columns that the final table needs for a column per fact, and for all facts at all."""
@@ -225,7 +228,7 @@ def save_svg(
 
 def _replayed(config: Config, event: Mapping[str, Any]) -> Progress | None:
     """Reads the progress of a search out of its metrics, the only place where a ledger keeps it."""
-    if event["event"] != "metrics" or event.get("stage") != "controller":
+    if event["event"] != _METRICS or event.get("stage") != "controller":
         return None
     task = next((t for t in config.tasks if t.name == event["task"]), None)
     total = task.controller.generations if task else 0

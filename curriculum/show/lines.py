@@ -13,6 +13,7 @@ from typing import Any, Self, TextIO
 
 from curriculum.config.schema import Config
 from curriculum.progress import Progress
+from curriculum.records.events import handlers
 from curriculum.show.panels import progress_line
 from curriculum.show.state import RunState
 from curriculum.show.words import duration, facts, interval, number, outcome, plain
@@ -299,13 +300,15 @@ def _finished(event: dict[str, Any]) -> str:
     return f"finished, exit code {event.get('exit_code')}"
 
 
-_TELL: dict[str, Callable[[dict[str, Any]], str]] = {
-    "run_started": _started,
-    "stage_started": _stage_started,
-    "stage_done": _stage_done,
-    "stage_skipped": _stage_skipped,
-    "check": _check,
-    "verdict": _verdict,
-    "run_stopped": _stopped,
-    "run_finished": _finished,
-}
+_TELL = handlers(
+    {
+        "run_started": _started,
+        "stage_started": _stage_started,
+        "stage_done": _stage_done,
+        "stage_skipped": _stage_skipped,
+        "check": _check,
+        "verdict": _verdict,
+        "run_stopped": _stopped,
+        "run_finished": _finished,
+    }
+)

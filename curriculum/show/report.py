@@ -1,24 +1,21 @@
-"""The report of a run, made from its ledger alone: Markdown to read, CSV and JSON to compute."""
+"""The report of a run, made from its ledger alone: Markdown to read, CSV and JSON to compute.
+
+What the Markdown says is in `curriculum.show.sections`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curriculum.errors import ExitCode
-from curriculum.mode import LADDER
 from curriculum.records.files import write_bytes, write_json
-from curriculum.show.markdown import bullets, code, escape, table
-from curriculum.show.summary import CheckRow, Event, RunSummary, StageRow, summarise
-from curriculum.show.words import count, duration, interval, number, outcome, plain, short
-
-__all__ = ["compare_runs", "report_json", "report_text", "summarise", "write_report"]
+from curriculum.show.markdown import table
+from curriculum.show.sections import ending, machine, report_of
+from curriculum.show.summary import Event, RunSummary, summarise
+from curriculum.show.words import count, duration, interval, number, plain
 
 CSV_COLUMNS = (
     "task",
@@ -30,17 +27,6 @@ CSV_COLUMNS = (
     "dream_steps",
     "result",
 )
-CURVE_POINTS = 40
-"""Checks per task that the report lists at most; the ledger has all of them."""
-
-EXIT_MEANING = {
-    int(ExitCode.OK): "all targets met",
-    int(ExitCode.TARGET_MISSED): "a target missed",
-    int(ExitCode.ENVIRONMENT): "an environment or plugin of yours raised",
-    int(ExitCode.RESUMABLE): "stopped, resumable",
-    int(ExitCode.INTERRUPTED): "stopped by Ctrl-C, resumable",
-    int(ExitCode.TERMINATED): "stopped by SIGTERM, resumable",
-}
 
 
 def write_report(directory: Path, events: Iterable[Event]) -> RunSummary:
@@ -59,13 +45,13 @@ def write_report(directory: Path, events: Iterable[Event]) -> RunSummary:
     summary = summarise(events)
     write_bytes(directory / "pipeline_summary.csv", _csv(summary).encode())
     write_json(directory / "evaluation_results.json", results(summary))
-    write_bytes(directory / "report.md", _text(summary).encode())
+    write_bytes(directory / "report.md", report_of(summary).encode())
     return summary
 
 
 def report_text(events: Iterable[Event]) -> str:
     """Returns the report of a run as Markdown."""
-    return _text(summarise(events))
+    return report_of(summarise(events))
 
 
 def report_json(events: Iterable[Event]) -> dict[str, Any]:
@@ -91,7 +77,7 @@ def compare_runs(ledgers: Mapping[str, Sequence[Event]]) -> str:
         ("mode asked for", [plain(s.started.get("mode")) for s in runs.values()]),
         ("ending", [ending(s) for s in runs.values()]),
         ("configuration", [plain(s.started.get("config_hash"))[:12] for s in runs.values()]),
-        ("machine", [_machine(s) for s in runs.values()]),
+        ("machine", [machine(s) for s in runs.values()]),
         ("fallbacks", [str(len(s.replacements) + len(s.step_downs)) for s in runs.values()]),
     ]
     return "\n".join(
@@ -132,18 +118,6 @@ def results(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def ending(summary: RunSummary) -> str:
-    """Says how a run ended, or that it did not say."""
-    if summary.ended is None:
-        return "no ending recorded: it still runs, or it was killed and can be resumed"
-    if summary.ended["event"] == "run_stopped":
-        reason = plain(summary.ended.get("reason"))
-        return f"{reason}; go on with: {plain(summary.ended.get('resume'))}"
-    exit_code = summary.ended.get("exit_code")
-    meaning = EXIT_MEANING.get(exit_code, "") if isinstance(exit_code, int) else ""
-    return f"finished, exit code {plain(exit_code)}" + (f" ({meaning})" if meaning else "")
-
-
 def _evaluations(summary: RunSummary, task: str, seed: Any) -> list[dict[str, Any]]:
     return [
         {
@@ -169,218 +143,3 @@ def _csv(summary: RunSummary) -> str:
         place = row.task, row.mode, row.round, row.stage
         writer.writerow([*place, seconds, row.env_steps, row.dream_steps, row.result])
     return text.getvalue()
-
-
-def _text(summary: RunSummary) -> str:
-    parts = [
-        f"# Report of run {escape(summary.name)}\n",
-        f"{escape(ending(summary))}. {escape(_when(summary))}\n",
-        "## Results\n",
-        _verdicts(summary),
-        "## Modes and why\n",
-        _decisions(summary),
-        "## Degradations and replacements\n",
-        _degradations(summary),
-        "## Stages\n",
-        _stages(summary.stages),
-        "## Checks during the search\n",
-        _curve(summary.checks),
-        "## World model\n",
-        _world_model(summary.stages),
-        "## Pictures\n",
-        bullets(summary.media),
-        "## Machine\n",
-        _hardware(summary),
-        "## How to make it again\n",
-        _commands(summary),
-    ]
-    return "\n".join(parts)
-
-
-def _when(summary: RunSummary) -> str:
-    if summary.first_s is None or summary.last_s is None:
-        return "Its ledger holds no event."
-    start = datetime.fromtimestamp(summary.first_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    between = duration(summary.last_s - summary.first_s)
-    resumed = f", started {summary.starts} times" if summary.starts > 1 else ""
-    return f"Begun {start}, {between} from the first event to the last{resumed}."
-
-
-def _verdicts(summary: RunSummary) -> str:
-    header = ["task", "mode", "verdict", "score", "interval", "target", "environment"]
-    header += ["episodes", "policy", "otherwise", "env steps", "dream steps", "time"]
-    return table(header, (_verdict_row(v) for v in summary.verdicts)) + (
-        "\nSteps and time are what was used until the verdict, V and M's data included, "
-        "evaluation episodes not. A score is the mean of full episodes with true rewards.\n"
-        if summary.verdicts
-        else ""
-    )
-
-
-def _verdict_row(v: Mapping[str, Any]) -> list[str]:
-    return [
-        plain(v.get("task")),
-        plain(v.get("mode")) or "none",
-        outcome(v.get("verdict"), v.get("mode")),
-        number(v.get("score")),
-        interval(v.get("interval")),
-        number(v.get("target")),
-        plain(v.get("env_id")),
-        count(v.get("episodes")),
-        plain(v.get("policy")),
-        _otherwise(v),
-        count(v.get("env_steps")),
-        count(v.get("dream_steps")),
-        duration(v.get("seconds")),
-    ]
-
-
-def _otherwise(v: Mapping[str, Any]) -> str:
-    """Returns the score of the other way of acting, on the same seeds."""
-    if v.get("other_score") is None:
-        return ""
-    score, between = number(v.get("other_score")), interval(v.get("other_interval"))
-    return f"{plain(v.get('other_policy'))} {score} {between}"
-
-
-def _decisions(summary: RunSummary) -> str:
-    rows = []
-    for task, event in summary.decisions.items():
-        asked, mode = plain(event.get("requested")), plain(event.get("mode"))
-        default = "it was asked for" if asked == mode else "everything it needs works"
-        reasons = "; ".join(map(plain, event.get("reasons") or ())) or default
-        missing = ", ".join(map(plain, event.get("missing") or ())) or "none"
-        rows.append([task, asked, mode or "not runnable", reasons, missing])
-    return table(["task", "asked for", "mode at start", "reasons", "unusable components"], rows)
-
-
-def _degradations(summary: RunSummary) -> str:
-    words = ("mode", "component", "reason", "replacement", "consequence")
-    replaced = [[", ".join(e["tasks"]), *(e[w] for w in words)] for e in summary.replacements]
-    parts = ["Replacements:\n", table(["tasks", *words], replaced)]
-    parts += ["Steps down:\n", bullets(_step_down(e) for e in summary.step_downs)]
-    if summary.moves:
-        moved = (
-            "Resumed on other versions or another machine: results are as good, but do not equal "
-            "an uninterrupted run's to the last bit.\n"
-        )
-        parts += [moved, bullets(summary.moves)]
-    if summary.refusals:
-        ended = [f"{plain(e.get('task'))}: {plain(e.get('reason'))}" for e in summary.refusals]
-        parts += ["Tasks that ended by an error of their environment or configuration:\n"]
-        parts += [bullets(ended)]
-    parts += ["Failed stages:\n", bullets(_failure(e) for e in summary.failures)]
-    healed = [f"{name.replace('_', ' ')}: {times} times" for name, times in summary.trouble.items()]
-    parts += ["Healed while it ran:\n", bullets(healed)]
-    if summary.unreadable:
-        parts += ["Lines of the ledger that cannot be read:\n", bullets(summary.unreadable)]
-    if summary.notices:
-        said = [plain(e.get("text")) for e in summary.notices]
-        parts += ["Notices:\n", bullets(said)]
-    return "\n".join(parts)
-
-
-def _step_down(e: Event) -> str:
-    return (
-        f"{plain(e.get('task'))}: {e.get('mode')} → {e.get('to')}, because {plain(e.get('reason'))}"
-    )
-
-
-def _failure(e: Event) -> str:
-    place = f"{plain(e.get('task'))} {e.get('mode')} {e.get('stage')}"
-    attempt = short(e.get("attempt", 0) + 1 if isinstance(e.get("attempt"), int) else None)
-    return f"{place}, attempt {attempt}, {short(e.get('left'))} left: {plain(e.get('reason'))}"
-
-
-def _stages(stages: Sequence[StageRow]) -> str:
-    rows = []
-    for r in stages:
-        used = duration(r.seconds), count(r.env_steps), count(r.dream_steps)
-        rows.append([r.task, r.mode, r.round, r.stage, *used, r.result])
-    header = ["task", "mode", "round", "stage", "time", "env steps", "dream steps", "result"]
-    return table(header, rows) + _spent(stages) + _committing(stages)
-
-
-def _spent(stages: Sequence[StageRow]) -> str:
-    """Says what the time of a practice went into, most of it first."""
-    told = []
-    for r in stages:
-        whole = sum(r.spent_s.values())
-        if whole:
-            largest = sorted(r.spent_s.items(), key=lambda item: -item[1])
-            shares = ", ".join(f"{plain(name)} {seconds / whole:.0%}" for name, seconds in largest)
-            told.append(f"{plain(r.task)} round {r.round}, {r.stage} ({duration(whole)}): {shares}")
-    return f"\nWhere the time of practice went:\n\n{bullets(told)}" if told else ""
-
-
-def _committing(stages: Sequence[StageRow]) -> str:
-    """Says what being able to resume cost."""
-    counted = [r for r in stages if r.committing_s is not None and r.seconds]
-    used, whole = sum(r.committing_s or 0 for r in counted), sum(r.seconds or 0 for r in counted)
-    if not whole:
-        return ""
-    return f"\nCommits took {used:.2f} s of {duration(whole)}: {used / whole:.2%} of the time.\n"
-
-
-def _curve(checks: Sequence[CheckRow]) -> str:
-    by_task: dict[tuple[str, str, int], list[CheckRow]] = {}
-    for check in checks:
-        by_task.setdefault((check.task, check.mode, check.round), []).append(check)
-    shown = [check for curve in by_task.values() for check in _thin(curve)]
-    rows = [
-        [c.task, c.mode, c.round, c.generation, number(c.score), number(c.target)] for c in shown
-    ]
-    return table(["task", "mode", "round", "generation", "score", "target"], rows)
-
-
-def _thin(curve: list[CheckRow]) -> list[CheckRow]:
-    """Keeps evenly spaced checks, the last one always."""
-    step = -(-len(curve) // CURVE_POINTS)
-    kept = curve[::-1][::step] if step else []
-    return kept[::-1]
-
-
-def _world_model(stages: Iterable[StageRow]) -> str:
-    rows = [
-        [r.task, r.mode, r.round, r.stage, name.replace("_", " "), short(value)]
-        for r in stages
-        if r.stage in ("vision", "memory")
-        for name, value in r.metrics.items()
-    ]
-    return table(["task", "mode", "round", "stage", "metric", "value"], rows)
-
-
-def _machine(summary: RunSummary) -> str:
-    hardware = summary.started.get("hardware") or {}
-    return ", ".join(
-        f"{plain(k).replace('_', ' ')} {plain(v)}" for k, v in hardware.items() if v is not None
-    )
-
-
-def _hardware(summary: RunSummary) -> str:
-    versions = summary.started.get("versions") or {}
-    rows = [["hardware", _machine(summary)]]
-    rows += [[name, version] for name, version in versions.items()]
-    bad = [f"{n} is {plain(e.get('state'))}" for n, e in summary.probes.items() if not _usable(e)]
-    rows.append(["components that could not be used", ", ".join(bad) or "none of those probed"])
-    return table(["what", "which"], rows)
-
-
-def _usable(probe: Event) -> bool:
-    return probe.get("state") in ("ok", "slow")
-
-
-def _commands(summary: RunSummary) -> str:
-    run_dir = plain(summary.started.get("run_dir")) or "RUN"
-    config = shlex.quote(f"{run_dir}/config.yaml")
-    plugins = ",".join(map(plain, summary.started.get("plugins") or ()))
-    agreed = f" --plugins {shlex.quote(plugins)}" if plugins else ""
-    again = shlex.quote(f"{run_dir.rstrip('/')}-again")
-    lines = [
-        *summary.commands,
-        f"python -m curriculum run {config} --run-dir {again}{agreed}",
-        f"python -m curriculum report {shlex.quote(run_dir)}",
-    ]
-    facts = {"seed": summary.started.get("seed"), "config_hash": summary.started.get("config_hash")}
-    note = f"Best mode is {LADDER[0]}. Seed and configuration: {json.dumps(facts)}."
-    return code(lines) + f"\n{escape(note)}\n"

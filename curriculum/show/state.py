@@ -11,6 +11,7 @@ from typing import Any
 from curriculum.config.schema import Config
 from curriculum.mode import LADDER
 from curriculum.progress import Progress
+from curriculum.records.events import TROUBLE, handlers
 from curriculum.show.words import duration, finite, plain
 
 MIN_WINDOW_S = 15.0
@@ -272,11 +273,8 @@ class RunState:
         task, text = plain(event.get("task")), plain(event.get("text"))
         self._notice(text if text.startswith(task) else f"{task}: {text}")
 
-    def _trouble(self, event: Event) -> None:
-        hidden = {"t", "event", "task", "mode", "round", "stage"}
-        facts = ", ".join(f"{k} {plain(v, 120)}" for k, v in event.items() if k not in hidden)
-        where = f"{_place(event)}: " if event.get("task") else ""
-        self._notice(f"{where}{plain(event['event']).replace('_', ' ')}: {facts}")
+    def _healed(self, event: Event) -> None:
+        self._notice(facts_line(event))
 
     def _run_stopped(self, event: Event) -> None:
         self.ending = f"{plain(event.get('reason'))}; go on with: {plain(event.get('resume'))}"
@@ -285,40 +283,36 @@ class RunState:
         self.ending = f"finished after {duration(self.elapsed_s)}"
 
 
-_HANDLERS: dict[str, Callable[[RunState, Event], None]] = {
-    "run_started": RunState._run_started,
-    "decision": RunState._decision,
-    "replacement": RunState._replacement,
-    "notice": RunState._said,
-    "stage_started": RunState._stage_started,
-    "stage_skipped": RunState._stage_over,
-    "stage_done": RunState._stage_over,
-    "stage_failed": RunState._stage_failed,
-    "stepped_down": RunState._stepped_down,
-    "environment_fault": RunState._refused,
-    "task_refused": RunState._refused,
-    "check": RunState._check,
-    "verdict": RunState._verdict,
-    "run_stopped": RunState._run_stopped,
-    "run_finished": RunState._run_finished,
-    "resume_inexact": RunState._trouble,
-    "commit_rejected": RunState._trouble,
-    "update_refused": RunState._trouble,
-    "rolled_back": RunState._trouble,
-    "batch_halved": RunState._trouble,
-    "moved_to_cpu": RunState._trouble,
-    "memory_low": RunState._trouble,
-    "engine_died": RunState._trouble,
-    "component_broken": RunState._trouble,
-    "worker_died": RunState._trouble,
-    "worker_hung": RunState._trouble,
-    "env_worker_died": RunState._trouble,
-    "env_worker_hung": RunState._trouble,
-    "env_worker_raised": RunState._trouble,
-    "env_episodes_cut": RunState._trouble,
-    "unit_failed": RunState._trouble,
-    "pool_serial": RunState._trouble,
-}
+_HANDLERS = handlers(
+    {
+        "run_started": RunState._run_started,
+        "decision": RunState._decision,
+        "replacement": RunState._replacement,
+        "notice": RunState._said,
+        "stage_started": RunState._stage_started,
+        "stage_skipped": RunState._stage_over,
+        "stage_done": RunState._stage_over,
+        "stage_failed": RunState._stage_failed,
+        "stepped_down": RunState._stepped_down,
+        "environment_fault": RunState._refused,
+        "task_refused": RunState._refused,
+        "check": RunState._check,
+        "verdict": RunState._verdict,
+        "run_stopped": RunState._run_stopped,
+        "run_finished": RunState._run_finished,
+        "resume_inexact": RunState._healed,
+        "insight_failed": RunState._healed,
+        **dict.fromkeys(TROUBLE, RunState._healed),
+    }
+)
+
+
+def facts_line(event: Event) -> str:
+    """Writes an event that nobody has words for: where it happened, its name and its facts."""
+    hidden = {"t", "event", "task", "mode", "round", "stage"}
+    facts = ", ".join(f"{k} {plain(v, 120)}" for k, v in event.items() if k not in hidden)
+    where = f"{_place(event)}: " if event.get("task") else ""
+    return f"{where}{plain(event['event']).replace('_', ' ')}: {facts}"
 
 
 def _place(event: Event) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from curriculum.mode import rank
 from curriculum.records.evaluation import Evaluation
+from curriculum.records.events import TROUBLE, known
 from curriculum.records.ledger import effective
 from curriculum.show.words import finite, plain, short
 
@@ -15,27 +17,7 @@ Event = Mapping[str, Any]
 Place = tuple[str, str, int, str]
 """Task, mode, round and stage."""
 
-TROUBLE = (
-    "commit_rejected",
-    "update_refused",
-    "rolled_back",
-    "batch_halved",
-    "moved_to_cpu",
-    "memory_low",
-    "engine_died",
-    "component_broken",
-    "worker_died",
-    "worker_hung",
-    "worker_recycled",
-    "env_worker_died",
-    "env_worker_hung",
-    "env_worker_raised",
-    "env_worker_recycled",
-    "env_episodes_cut",
-    "unit_failed",
-    "pool_serial",
-    "unreadable_line",
-)
+_STARTED, _DONE = known("run_started", "stage_done")
 
 
 @dataclass(frozen=True)
@@ -83,6 +65,7 @@ class RunSummary:
         ended: facts of `run_finished` or `run_stopped`, whichever came last after the last start;
             None while it runs or after it died.
         first_s, last_s: unix seconds of the first and last event.
+        forks: from which runs something was taken over, as recorded.
         decisions: the last one per task in the best mode it was begun in.
         replacements: each once, with all its tasks under `tasks`.
         step_downs, failures, notices: as recorded.
@@ -91,6 +74,7 @@ class RunSummary:
         moves: what was different where the run was resumed, each line once.
         trouble: events that the run healed by itself, by name, with how often they came.
         unreadable: what is wrong with lines of the ledger that were left out.
+        unseen: what could not be looked at in V and M, as recorded.
         probes: the last one per component.
         stages, checks: in order, each place once.
         verdicts: the last one per task in the best mode that has a score: none of a lesser mode
@@ -104,6 +88,7 @@ class RunSummary:
     ended: dict[str, Any] | None
     first_s: float | None
     last_s: float | None
+    forks: tuple[dict[str, Any], ...]
     decisions: dict[str, dict[str, Any]]
     replacements: tuple[dict[str, Any], ...]
     step_downs: tuple[dict[str, Any], ...]
@@ -113,6 +98,7 @@ class RunSummary:
     moves: tuple[str, ...]
     trouble: dict[str, int]
     unreadable: tuple[str, ...]
+    unseen: tuple[dict[str, Any], ...]
     probes: dict[str, dict[str, Any]]
     stages: tuple[StageRow, ...]
     checks: tuple[CheckRow, ...]
@@ -134,12 +120,9 @@ def summarise(events: Iterable[Event]) -> RunSummary:
     Args:
         events: of one run, oldest first; unknown ones change nothing.
     """
-    told = effective(events)
-    by_name: dict[str, list[dict[str, Any]]] = {}
-    for event in told:
-        by_name.setdefault(str(event.get("event")), []).append(event)
-    starts = by_name.get("run_started", [])
-    times = [t for t in (finite(e.get("t")) for e in told) if t]
+    told = _Told(events)
+    starts, troubles = told.of(_STARTED), Counter(e["event"] for e in told.of(*TROUBLE))
+    times = [t for t in (finite(e.get("t")) for e in told.events) if t]
     return RunSummary(
         started=starts[-1] if starts else {},
         starts=len(starts),
@@ -147,45 +130,49 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         ended=_ended(told),
         first_s=min(times, default=None),
         last_s=max(times, default=None),
-        decisions=_best(by_name.get("decision", [])),
-        replacements=_replacements(by_name.get("replacement", [])),
-        step_downs=tuple(by_name.get("stepped_down", [])),
-        failures=tuple(by_name.get("stage_failed", [])),
-        notices=_notices(by_name.get("notice", [])),
-        refusals=tuple(
-            _last(
-                [e for e in told if e.get("event") in ("environment_fault", "task_refused")], "task"
-            ).values()
-        ),
-        moves=tuple(
-            dict.fromkeys(
-                plain(line)
-                for e in by_name.get("resume_inexact", [])
-                for line in e.get("differences") or ()
-            )
-        ),
-        trouble={name: len(by_name[name]) for name in TROUBLE if name in by_name},
+        forks=tuple(told.of("forked")),
+        decisions=_best(told.of("decision")),
+        replacements=_replacements(told.of("replacement")),
+        step_downs=tuple(told.of("stepped_down")),
+        failures=tuple(told.of("stage_failed")),
+        notices=_notices(told.of("notice")),
+        refusals=tuple(_last(told.of("environment_fault", "task_refused"), "task").values()),
+        moves=_listed(told.of("resume_inexact"), "differences"),
+        trouble={name: troubles[name] for name in TROUBLE if name in troubles},
         unreadable=tuple(
             f"line {short(e.get('line'))}: {plain(e.get('reason')) or 'it is no event'}"
-            for e in by_name.get("unreadable_line", [])
+            for e in told.of("unreadable_line")
         ),
-        probes=_last(by_name.get("probe", []), "component"),
-        stages=_stages(told),
-        checks=_checks(by_name.get("check", [])),
-        verdicts=tuple(_best(by_name.get("verdict", [])).values()),
-        media=tuple(
-            dict.fromkeys(plain(p) for e in by_name.get("media", []) for p in e.get("paths") or ())
-        ),
+        unseen=tuple(told.of("insight_failed")),
+        probes=_last(told.of("probe"), "component"),
+        stages=_stages(told.of(_DONE, "stage_skipped")),
+        checks=_checks(told.of("check")),
+        verdicts=tuple(_best(told.of("verdict")).values()),
+        media=_listed(told.of("media"), "paths"),
     )
 
 
-def _ended(told: list[dict[str, Any]]) -> dict[str, Any] | None:
-    for event in reversed(told):
-        if event.get("event") in ("run_finished", "run_stopped"):
-            return event
-        if event.get("event") == "run_started":
-            return None
+class _Told:
+    """What a ledger tells, by the names of its events."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.events = effective(events)
+
+    def of(self, *names: str) -> list[dict[str, Any]]:
+        """Returns the events of some names, oldest first; a name that no event has is an error."""
+        wanted = known(*names)
+        return [event for event in self.events if event.get("event") in wanted]
+
+
+def _ended(told: _Told) -> dict[str, Any] | None:
+    for event in told.of(_STARTED, "run_finished", "run_stopped")[-1:]:
+        return None if event["event"] == _STARTED else event
     return None
+
+
+def _listed(events: list[dict[str, Any]], field: str) -> tuple[str, ...]:
+    """Returns the entries of one field of all events, each once."""
+    return tuple(dict.fromkeys(plain(entry) for e in events for entry in e.get(field) or ()))
 
 
 def _last(events: list[dict[str, Any]], by: str) -> dict[str, dict[str, Any]]:
@@ -229,13 +216,13 @@ def _place(event: Event) -> Place:
     return task, mode, int(finite(event.get("round")) or 0), stage
 
 
-def _stages(told: list[dict[str, Any]]) -> tuple[StageRow, ...]:
+def _stages(over: list[dict[str, Any]]) -> tuple[StageRow, ...]:
     rows: dict[Place, StageRow] = {}
-    for event in told:
+    for event in over:
         place = _place(event)
-        if event.get("event") == "stage_done":
+        if event["event"] == _DONE:
             rows[place] = _done(place, event)
-        elif event.get("event") == "stage_skipped" and place not in rows:
+        elif place not in rows:
             rows[place] = _skipped(place, event, rows)
     return tuple(rows.values())
 

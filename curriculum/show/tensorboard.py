@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.errors import ComponentMissing
+from curriculum.records.events import handlers, known
 from curriculum.show.words import finite, plain
 
-ENDINGS = frozenset({"stage_done", "verdict", "run_stopped", "run_finished"})
+ENDINGS = frozenset(known("stage_done", "verdict", "run_stopped", "run_finished"))
 """Events after which the curves are on the disk."""
 
 
@@ -59,15 +60,35 @@ class TensorBoardWriter:
         self._writer.close()
 
 
-def _scalars(event: Mapping[str, Any]) -> list[tuple[str, Any, int]]:
-    """Returns name, value and step of every number in an event; the mode is part of the name."""
-    place = f"{plain(event.get('task'))}/{plain(event.get('mode'))}"
-    where = f"{place}/round-{event.get('round', 0):02d}/{plain(event.get('stage'))}"
-    if event["event"] == "metrics":
-        return [(f"{where}/{k}", v, event["step"]) for k, v in event["values"].items()]
-    if event["event"] == "check":
-        return [(f"{where}/check", event["score"], event["generation"])]
-    if event["event"] == "verdict":
-        steps = int(finite(event.get("env_steps")) or 0)
-        return [(f"{place}/score", event.get("score"), steps)]
-    return []
+Scalars = list[tuple[str, Any, int]]
+"""Name, value and step of every number in an event."""
+
+
+def _scalars(event: Mapping[str, Any]) -> Scalars:
+    read = _READ.get(event["event"])
+    return [] if read is None else read(event)
+
+
+def _of_metrics(event: Mapping[str, Any]) -> Scalars:
+    return [(f"{_where(event)}/{k}", v, event["step"]) for k, v in event["values"].items()]
+
+
+def _of_check(event: Mapping[str, Any]) -> Scalars:
+    return [(f"{_where(event)}/check", event["score"], event["generation"])]
+
+
+def _of_verdict(event: Mapping[str, Any]) -> Scalars:
+    steps = int(finite(event.get("env_steps")) or 0)
+    return [(f"{_place(event)}/score", event.get("score"), steps)]
+
+
+def _place(event: Mapping[str, Any]) -> str:
+    """The mode is part of every name."""
+    return f"{plain(event.get('task'))}/{plain(event.get('mode'))}"
+
+
+def _where(event: Mapping[str, Any]) -> str:
+    return f"{_place(event)}/round-{event.get('round', 0):02d}/{plain(event.get('stage'))}"
+
+
+_READ = handlers({"metrics": _of_metrics, "check": _of_check, "verdict": _of_verdict})

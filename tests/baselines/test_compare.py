@@ -16,6 +16,7 @@ from curriculum.errors import ConfigError
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import builtin_tasks
+from tests.records.samples import facts_of
 
 TASKS = {task.name: task for task in builtin_tasks()}
 
@@ -26,18 +27,19 @@ def make_run(path: Path, mode: str, env_id: str) -> Path:
     scores = [210.0, 250.0, 240.0, 190.0]
     here = {"task": "lunarlander", "mode": mode, "round": 0, "stage": "evaluate"}
     facts = {"score": 222.5, "interval": [200.0, 240.0], "scores": scores}
-    ledger.append("stage_done", **here, seconds=1.0, result="", facts=facts)
-    ledger.append(
-        "verdict",
-        task="lunarlander",
-        mode=mode,
-        verdict="passed" if mode == "FULL" else "degraded",
-        env_id=env_id,
-        score=222.5,
-        policy="greedy",
-        env_steps=123_456,
-        seconds=60.0,
-    )
+    done = {**here, "facts": facts, "env_steps": 0}
+    ledger.append("stage_done", **facts_of("stage_done", **done))
+    verdict = {
+        "task": "lunarlander",
+        "mode": mode,
+        "verdict": "passed" if mode == "FULL" else "degraded",
+        "env_id": env_id,
+        "score": 222.5,
+        "policy": "greedy",
+        "env_steps": 123_456,
+        "seconds": 60.0,
+    }
+    ledger.append("verdict", **facts_of("verdict", **verdict))
     return path
 
 

@@ -14,6 +14,7 @@ from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.simulation import make_simulation
 from curriculum.errors import ConfigError
+from tests.records.samples import facts_of
 
 TASK = TaskConfig("lunarlander", "LunarLander-v3", "state", 200.0, 150.0, EnvConfig(num_envs=4))
 
@@ -48,7 +49,7 @@ def test_the_result_can_be_read_back(tmp_path: Path) -> None:
 
 def test_a_finished_baseline_is_not_overwritten_but_a_killed_one_is(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path, "random", "lunarlander", 0)
-    ledger.append("baseline_started")
+    ledger.append("baseline_started", **facts_of("baseline_started"))
     play(tmp_path)
     events = (tmp_path / "random-lunarlander-seed0" / "events.jsonl").read_text()
     assert events.count("baseline_started") == 1

@@ -13,6 +13,7 @@ from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger, effective, effective_events
 from curriculum.runs.history import History
 from curriculum.runs.runner import Runner
+from tests.records.samples import write_ledger
 
 HERE = {"task": "pong", "mode": "FULL", "round": 0, "stage": "memory"}
 
@@ -60,8 +61,7 @@ def test_a_start_counts_once_per_attempt_and_a_skip_not_after_the_stage_was_done
 
 def test_effective_events_reads_the_file(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "events.jsonl", clock=lambda: 0.0)
-    for event in (start(), metrics(25), metrics(50), start(step=25), metrics(50)):
-        ledger.append(event["event"], **{k: v for k, v in event.items() if k not in ("t", "event")})
+    write_ledger(ledger.path, [start(), metrics(25), metrics(50), start(step=25), metrics(50)])
     assert effective_events(ledger.path) == [start(), metrics(25), metrics(50)]
 
 

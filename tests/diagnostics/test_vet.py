@@ -12,6 +12,7 @@ from curriculum.records.commit import CommitStore
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from diagnostics.vetting import command
+from tests.records.samples import facts_of
 
 TIMEOUT_S = 120.0
 """Generous: only what hangs may ever meet it."""
@@ -35,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 
     (tmp_path / "c.yaml").write_text(CONFIG, encoding="utf-8")
     rundir = RunDir.create(tmp_path / "run", dump(load_config(tmp_path / "c.yaml")))
-    Ledger(rundir.ledger_path).append("run_started", name="vetted")
+    Ledger(rundir.ledger_path).append("run_started", **facts_of("run_started", name="vetted"))
     store = CommitStore(rundir.stage_dir("pong", "SIMULATION", 0, "vision"))
     for number in range(2):
         store.save({"a": np.arange(50) + number}, {"n": number})

@@ -30,6 +30,7 @@ from curriculum.stops import Barrier
 from models.settings.mdnrnn import MDNRNNSettings
 from models.settings.ppo import PPOSettings
 from tests.places import place_in
+from tests.records.samples import facts_of
 
 ENVS, STEPS = 3, 8
 
@@ -144,7 +145,8 @@ def learned(
             continue
         finally:
             ctx.executor.close()
-        ctx.place.record("done", steps=[result.env_steps, result.dream_steps], **result.facts)
+        used = {"env_steps": result.env_steps, "dream_steps": result.dream_steps}
+        ctx.place.ledger.append("stage_done", **facts_of("stage_done", **used, facts=result.facts))
         return ctx, ends_in_search
     raise AssertionError("it never ended")
 

@@ -41,7 +41,7 @@ for number in range(writer.num_episodes, episodes):
         seen, np.zeros((40, 2), np.float32), np.ones(40, np.float32), terminated=True, seed=number
     )
     total = total + seen.sum(axis=0)
-    ledger.append("metrics", step=number)
+    ledger.append("notice", text=f"episode {number}")
     if number % 3 == 2 or number + 1 == episodes:
         writer.sync()
         done = number + 1 == episodes

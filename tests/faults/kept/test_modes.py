@@ -20,6 +20,7 @@ from curriculum.show.report import report_json, report_text
 from curriculum.show.summary import summarise
 from curriculum.tasks import builtin_tasks
 from tests.faults.conftest import ROOT, Place
+from tests.records.samples import facts_of
 
 LANDER = next(task for task in builtin_tasks() if task.name == "lunarlander")
 GYM = dict.fromkeys(("controller_cpu", "gymnasium", "box2d"), "ok")
@@ -29,7 +30,7 @@ EVERYTHING = GYM | dict.fromkeys(("torch", "vae", "mdnrnn"), "ok")
 def history(path: Path, *events: tuple[str, dict[str, Any]]) -> History:
     ledger = Ledger(path / "events.jsonl")
     for name, facts in events:
-        ledger.append(name, task="lunarlander", **facts)
+        ledger.append(name, **facts_of(name, task="lunarlander", **facts))
     config: Any = SimpleNamespace(tasks=(LANDER,), curriculum=SimpleNamespace(mode="auto"))
     return History(config, RunDir(path, {}), ledger)
 

@@ -16,6 +16,7 @@ from curriculum.records.ledger import Ledger
 from curriculum.runs.history import History
 from curriculum.runs.imports import guarded
 from tests.faults.conftest import Place
+from tests.records.samples import facts_of
 
 
 def raising(error: BaseException) -> Any:
@@ -55,7 +56,7 @@ def test_failures_that_earlier_versions_recorded_do_not_count(tmp_path: Path) ->
     ledger, here = Ledger(tmp_path / "events.jsonl"), ("pong", "FULL", 0, "memory")
     place = dict(zip(("task", "mode", "round", "stage"), here, strict=True))
     for reason in ("OSError: [Errno 24] Too many open files", "MemoryError: 9 GiB", "it is NaN"):
-        ledger.append("stage_failed", **place, reason=reason, evidence={})
+        ledger.append("stage_failed", **facts_of("stage_failed", **place, reason=reason))
     config: Any = SimpleNamespace()
     rundir: Any = None
     found = History(config, rundir, ledger).failures(here)
