@@ -8,9 +8,9 @@ copies that commits are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from types import MappingProxyType
 
@@ -119,48 +119,56 @@ def memory_needs(
         workers: processes that play episodes.
         seen: what environments look like, of the tasks whose were looked at.
     """
-    moments: list[list[Need]] = [[]]
+    moments: list[Sequence[Need]] = [()]
     for task in config.tasks:
-        mode = modes.get(task.name)
-        if mode is None:
-            continue
-        always = [_processes(task, mode, workers), _environments(task, mode, workers)]
-        sizes = Sizes.of(task, mode, seen.get(task.name))
-        moments += [
-            [*always, _collecting(task, sizes, workers)],
-            [*always, _seeing(task, sizes, mode)],
-            [*always, _remembering(task, sizes, mode)],
-            [*always, _searching(task, sizes, workers)],
-        ]
-    return max(moments, key=lambda needs: sum(n.bytes for n in needs))
+        if task.name in modes:
+            looked_at = seen.get(task.name)
+            moments += moments_of(task, modes[task.name], workers, looked_at).values()
+    return list(max(moments, key=lambda needs: sum(n.bytes for n in needs)))
+
+
+def moments_of(
+    task: TaskConfig, mode: str, workers: int, seen: Look | None = None
+) -> dict[str, Sequence[Need]]:
+    """Returns what a task needs memory for while it collects, while V and M learn and C does."""
+    sizes = Sizes.of(task, mode, seen)
+    always = (_processes(task, mode, workers), _environments(task, mode, workers))
+    return {
+        "collect": (*always, _collecting(task, sizes, workers)),
+        "vision": (*always, _seeing(task, sizes, mode)),
+        "memory": (*always, _remembering(task, sizes, mode)),
+        "controller": (*always, _searching(task, sizes, workers)),
+    }
 
 
 def disk_needs(config: Config, modes: Mapping[str, str], seen: Seen = NOTHING_SEEN) -> list[Need]:
     """Returns what a run will write at most, if every collected episode is as long as it may be."""
-    needs = []
     rounds = config.curriculum.rounds
-    for task in config.tasks:
-        mode = modes.get(task.name)
-        if mode is None:
-            continue
-        sizes, collect = Sizes.of(task, mode, seen.get(task.name)), task.collect
-        steps = collect.max_steps_per_rollout + 1
-        if task.env.max_episode_steps:
-            steps = min(steps, task.env.max_episode_steps + 1)
-        per_round = [collect.num_random_rollouts, *[collect.num_policy_rollouts] * (rounds - 1)]
-        rows = sum(per_round) * steps
-        row = sizes.observation + _FLOAT * (_ACTION_SIZE + 1) + 1
-        keys = "collect.num_random_rollouts, collect.num_policy_rollouts"
-        keys += " or collect.max_steps_per_rollout"
-        needs.append(Need(f"{task.name}: collected episodes", rows * row, keys))
-        # Every round encodes all rows there are by then, a mean and a log variance each.
-        encoded = sum(sum(per_round[: number + 1]) for number in range(rounds)) * steps
-        latents = 2 * _FLOAT * sizes.latents
-        needs.append(Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim"))
-        saved = 3 * (sizes.vision + sizes.memory) + sizes.solver + sizes.practice // 3
-        commits = rounds * _COMMITS_ON_DISK * (saved + 2 * _FLOAT * sizes.controller)
-        needs.append(Need(f"{task.name}: commits", commits, "mdnrnn.rnn_size or vae.z_dim"))
-    return needs
+    return [
+        need
+        for task in config.tasks
+        if task.name in modes
+        for need in _written(task, rounds, Sizes.of(task, modes[task.name], seen.get(task.name)))
+    ]
+
+
+def _written(task: TaskConfig, rounds: int, sizes: Sizes) -> Iterator[Need]:
+    collect = task.collect
+    steps = collect.max_steps_per_rollout + 1
+    if task.env.max_episode_steps:
+        steps = min(steps, task.env.max_episode_steps + 1)
+    per_round = [collect.num_random_rollouts, *[collect.num_policy_rollouts] * (rounds - 1)]
+    row = sizes.observation + _FLOAT * (_ACTION_SIZE + 1) + 1
+    keys = "collect.num_random_rollouts, collect.num_policy_rollouts"
+    keys += " or collect.max_steps_per_rollout"
+    yield Need(f"{task.name}: collected episodes", sum(per_round) * steps * row, keys)
+    # Every round encodes all rows there are by then, a mean and a log variance each.
+    encoded = sum(accumulate(per_round)) * steps
+    latents = 2 * _FLOAT * sizes.latents
+    yield Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim")
+    saved = 3 * (sizes.vision + sizes.memory) + sizes.solver + sizes.practice // 3
+    commits = rounds * _COMMITS_ON_DISK * (saved + 2 * _FLOAT * sizes.controller)
+    yield Need(f"{task.name}: commits", commits, "mdnrnn.rnn_size or vae.z_dim")
 
 
 def require_memory(
