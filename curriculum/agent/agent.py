@@ -145,8 +145,8 @@ class Agent:
         """Takes over what was learned.
 
         Args:
-            learned: what `state` gave, or some of its parts; the others stay as they are. What
-                only further learning needs may be missing.
+            learned: what `state` gave, or some of its three parts, each as a whole; the others
+                stay as they are. What only further learning needs may be missing.
 
         Raises:
             ValueError: it is not of this agent's sizes.

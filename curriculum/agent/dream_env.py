@@ -1,7 +1,7 @@
 """A dream as a `gymnasium.Env`: learn in it, or play in it, with whatever speaks Gymnasium.
 
 env = DreamEnv.from_run("runs/default", task="pong")
-env = gymnasium.make("curriculum/Dream-v0", path="pong")  # the same, of a shipped agent
+env = gymnasium.make("curriculum.dreams:curriculum/Dream-v0", path="pong")  # the same, of a shipped agent
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
 
 
 def open_dream(path: Path | str, **options: Any) -> DreamEnv:
-    """Opens a dream for `gymnasium.make("curriculum/Dream-v0", path=...)`; see `from_run`."""
+    """Opens a dream for `gymnasium.make` (`curriculum.dreams`); see `DreamEnv.from_run`."""
     return DreamEnv.from_run(path, **options)
 
 

@@ -17,11 +17,10 @@ import numpy as np
 
 from curriculum.agent.agent import Agent
 from curriculum.collecting.collector import Collector
-from curriculum.learning.averaging import RunningMean
 from curriculum.learning.healing import Healer, Health
 from curriculum.learning.learner import AgentLearner, BadInput
 from curriculum.learning.schedule import RECENT, LoopCounters, Schedule
-from curriculum.learning.selection import Selection
+from curriculum.learning.selection import RunningMean, Selection
 from curriculum.place import Place
 from curriculum.records.commit import Commit
 from curriculum.stops import Guard

@@ -2,7 +2,8 @@
 
 A check plays fresh real episodes. A score that would end the stage is confirmed by as many again,
 so that luck does not end it; one below that costs no more real steps than it has. Where training
-scores merely suggest a check, it may end at a glance. Check seeds are never evaluation seeds.
+scores merely suggest a check, it may end at a glance. Check seeds are never evaluation seeds. What is
+checked may be a running mean, which is better than what was learned last and less noisy.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from models.interfaces import State
 
 GLANCE = 4
 """Episodes after which a check that came too soon may end."""
+
+_AVERAGED = "averaged"
+"""How the names of what is averaged begin in a commit."""
 
 Play = Callable[[State, Sequence[int], Guard], list[Episode]]
 """Plays an episode of an agent, given what it has learned, per seed."""
@@ -117,3 +121,40 @@ class Selection:
         scores = np.array([e.score for e in played])
         error = scores.std(ddof=1) / np.sqrt(len(scores))
         return bool(scores.mean() + 2.0 * error < self.goal)
+
+
+class RunningMean:
+    """The exponential mean of an agent's learned parts (Polyak & Juditsky 1992).
+
+    Args:
+        kept: share of itself that it keeps at each step; 0 is what was learned last.
+        learned: what it begins as; see `Agent.state`.
+    """
+
+    def __init__(self, kept: float, learned: State) -> None:
+        self._kept = kept
+        self.learned = learned
+
+    def follow(self, learned: State, *, first: bool = False) -> None:
+        """Moves on to what has been learned now; the first time it becomes just that."""
+        kept = np.float32(0.0 if first else self._kept)
+        rest = np.float32(1.0) - kept
+        self.learned = {
+            # What is counted has no mean.
+            name: now if now.dtype.kind != "f" else kept * self.learned[name] + rest * now
+            for name, now in learned.items()
+        }
+
+    def state(self) -> State:
+        """Returns the mean, each name with `averaged` before it; `averaged` alone is C's."""
+        return {_named(name): array for name, array in self.learned.items()}
+
+    def load_state(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `state` gave, among other arrays."""
+        self.learned = {
+            name: np.array(arrays[_named(name)], old.dtype) for name, old in self.learned.items()
+        }
+
+
+def _named(name: str) -> str:
+    return _AVERAGED if name == "parameters" else f"{_AVERAGED}/{name}"

@@ -11,7 +11,6 @@ PACKAGES = ("baselines", "curriculum", "diagnostics", "models")
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
         "curriculum.errors",
-        "curriculum.registration",
         "curriculum.config.*",
         "curriculum.envs.interface",
         "diagnostics.components",
@@ -58,7 +57,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "models.neural.*",
         "curriculum.envs.*",
     ),
-    "backends": ("curriculum.backends.*",),
+    "backends": ("curriculum.backends.*", "curriculum.dreams"),
     "world": ("curriculum.world.*",),
     "agent": ("curriculum.agent.*",),
     "collecting": ("curriculum.collecting.*",),
@@ -78,6 +77,7 @@ MAY_BE_HEAVY = (
     *LAYERS["heavy"],
     "curriculum.backends.full",
     "curriculum.agent.dream_env",
+    "curriculum.dreams",
     "baselines.ppo",
     "baselines.throughput",
     "baselines.vec_env",
