@@ -1,7 +1,8 @@
 """A dream as a `gymnasium.Env`: learn in it, or play in it, with whatever speaks Gymnasium.
 
 env = DreamEnv.from_run("runs/default", task="pong")
-env = gymnasium.make("curriculum.dreams:curriculum/Dream-v0", path="pong")  # the same, of a shipped agent
+# the same, of a shipped agent:
+env = gymnasium.make("curriculum.dreams:curriculum/Dream-v0", path="pong")
 """
 
 from __future__ import annotations

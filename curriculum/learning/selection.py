@@ -2,8 +2,8 @@
 
 A check plays fresh real episodes. A score that would end the stage is confirmed by as many again,
 so that luck does not end it; one below that costs no more real steps than it has. Where training
-scores merely suggest a check, it may end at a glance. Check seeds are never evaluation seeds. What is
-checked may be a running mean, which is better than what was learned last and less noisy.
+scores merely suggest a check, it may end at a glance. Check seeds are never evaluation seeds. What
+is checked may be a running mean, which is better than what was learned last and less noisy.
 """
 
 from __future__ import annotations
