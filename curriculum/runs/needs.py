@@ -16,13 +16,13 @@ from types import MappingProxyType
 
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError
+from curriculum.mode import LADDER, Mode
 from curriculum.records.resources import MIB, host_memory, in_words
 from curriculum.runs.preflight import Look
 from models import echo, normaliser, pca
 from models.search.evolution import search_bytes
 
-_TORCH = "FULL"
-PROCESS_BYTES = {_TORCH: 240 * MIB, "GYM_ONLY": 70 * MIB, "SIMULATION": 20 * MIB}
+PROCESS_BYTES = dict(zip(LADDER, (240 * MIB, 70 * MIB, 20 * MIB), strict=True))
 """Memory that one process has for itself once it has imported a mode's libraries and worked a
 little (unique set size, Linux, torch 2 on a CPU): 234, 50 to 70 and 17 MiB were measured."""
 
@@ -79,7 +79,7 @@ class Sizes:
     @classmethod
     def of(cls, task: TaskConfig, mode: str, seen: Look | None = None) -> Sizes:
         """Returns the sizes of a task in a mode."""
-        torch = mode == _TORCH
+        torch = Mode(mode).uses_torch
         state, actions = (seen.shape[0], seen.actions) if seen else (_STATE_SIZE, _ACTION_SIZE)
         pixels = task.observation == "pixels"
         frame = (_SIDE, _SIDE, 1 if task.env.grayscale else 3) if pixels else (1, 1, state)
@@ -199,14 +199,14 @@ def _listed(needs: Iterable[Need]) -> str:
 
 
 def _processes(task: TaskConfig, mode: str, workers: int) -> Need:
-    size = (1 + workers) * PROCESS_BYTES[mode]
+    size = (1 + workers) * PROCESS_BYTES[Mode(mode)]
     what = f"{task.name}: {workers} worker processes and this one in mode {mode}"
     return Need(what, size, "curriculum.workers")
 
 
 def _environments(task: TaskConfig, mode: str, workers: int) -> Need:
     kind = (size for name, size in ENV_BYTES.items() if task.env_id.startswith(name))
-    each = SIMULATION_BYTES if mode == "SIMULATION" else next(kind, OTHER_ENV_BYTES)
+    each = SIMULATION_BYTES if Mode(mode).simulates else next(kind, OTHER_ENV_BYTES)
     # A process keeps its batches, of which the last one of a round of units may be smaller.
     count = max(1, workers) * 2 * task.env.num_envs + 1
     return Need(
@@ -233,7 +233,7 @@ def _seeing(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
     batch = task.vae.batch_size
     if task.observation != "pixels":
         numbers = batch * 4 * sizes.latents
-    elif mode == _TORCH:
+    elif Mode(mode).uses_torch:
         numbers = task.vae.model.update_numbers(sizes.frame, batch)
     else:
         numbers = batch * 5 * sizes.observation
@@ -244,7 +244,7 @@ def _seeing(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
 def _remembering(task: TaskConfig, sizes: Sizes, mode: str) -> Need:
     rnn = task.mdnrnn
     numbers = rnn.batch_size * rnn.sequence_length * 8 * rnn.model.rnn_size
-    if mode == _TORCH:
+    if Mode(mode).uses_torch:
         lengths = (rnn.batch_size, rnn.sequence_length)
         numbers = rnn.model.update_numbers(sizes.latents, *lengths)
     keys = "mdnrnn.batch_size, mdnrnn.sequence_length, mdnrnn.num_mixtures or mdnrnn.rnn_size"
