@@ -221,8 +221,8 @@ def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description=(
             "Learns a task with one part of its agent changed at a time, at one step budget and on "
             "the same seeds, beside the full agent. Parts: no-coarse, plain-mse (V), no-memory, "
-            "random-memory (M), linear, fresh-noise, no-reuse, branches (C); all that fit the task "
-            "if none is named."
+            "random-memory (M), linear, fresh-noise, no-reuse (C); all that fit the task if none "
+            "is named."
         ),
     )
     parser.add_argument("names", nargs="*", metavar="PART", help="only these")

@@ -92,10 +92,6 @@ ABLATIONS: Mapping[str, Ablation] = {
         {"training.reuse": "1"},
         _reuses,
     ),
-    "branches": Ablation(
-        "C learns from short dreams as well: 256 after each rollout",
-        {"training.branches": "256"},
-    ),
 }
 
 

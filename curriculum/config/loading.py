@@ -8,7 +8,7 @@ schema's default. All that is wrong is told at once, each with its place.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -163,26 +163,8 @@ def _assemble(
             values = _merged(values, layer.tasks.get(name, {}))
         sections = {s: section_of(cls, values.pop(s, {})) for s, cls in TASK_SECTIONS.items()}
         tasks.append(TaskConfig(name=name, **values, **sections))
-    problems += [problem for task in tasks for problem in contradictions(task)]
     curriculum = CurriculumConfig(**top.pop("curriculum", {}))
     return Config(**top, curriculum=curriculum, tasks=tuple(tasks))
-
-
-def contradictions(task: TaskConfig) -> Iterator[str]:
-    """Yields what no key forbids alone."""
-    training, controller = task.training, task.controller
-    if controller.solver != "ppo" or not training.branches:
-        return
-    if controller.train_in_dream:
-        yield (
-            f"{task.name}: training.branches: given {training.branches} with "
-            "controller.train_in_dream, expected 0: branches begin in real episodes"
-        )
-    if training.memory_updates and "h" in controller.features:
-        yield (
-            f"{task.name}: training.memory_updates: given {training.memory_updates} with h among "
-            "controller.features, expected 0: M must not change under a C that reads it"
-        )
 
 
 def _walked(

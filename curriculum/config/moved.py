@@ -1,4 +1,4 @@
-"""Keys that have moved: old files still load, and whoever wrote them is told what to write now."""
+"""Keys that have moved or are gone: old files still load, and whoever wrote them is told."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ _LOOP = (
     "averaging",
     "check_margin",
     "patience",
+)
+MOVED = {("ppo", key): ("training", key) for key in _LOOP}
+"""Section and key as they were, and as they are."""
+
+GONE = (
     "branches",
     "branch_steps",
     "branch_updates",
@@ -28,31 +33,53 @@ _LOOP = (
     "memory_updates",
     "recall_steps",
 )
-MOVED = {("ppo", key): ("training", key) for key in _LOOP}
-"""Section and key as they were, and as they are."""
+"""Keys that `ppo` had, of dreams begun in rollouts; `branches` was how many, and 0 is none."""
 
 Say = Callable[[str], None]
 
 
 def up_to_date(root: Node, problems: list[str], notice: Say) -> Node:
-    """Returns a tree whose moved keys stand where they belong now.
+    """Returns a tree whose moved keys stand where they belong now, without those that are gone.
 
     Args:
         root: of one source, at whose top and in whose `tasks` sections may stand.
-        problems: a sentence is added for a key that is given at both places.
-        notice: is told what to write instead, once for each key that has moved.
+        problems: a sentence is added for a key that is given at both places, or that asks for what
+            is gone.
+        notice: is told what to write instead, once for each key.
     """
     if not isinstance(root.value, dict):
         return root
-    root = _with_moves(root, "", problems, notice)
+    root = _renewed(root, "", problems, notice)
     tasks = root.value.get("tasks")
     if tasks is None or not isinstance(tasks.value, dict):
         return root
     moved = {
-        name: _with_moves(task, f"tasks.{name}.", problems, notice)
+        name: _renewed(task, f"tasks.{name}.", problems, notice)
         for name, task in tasks.value.items()
     }
     return Node({**root.value, "tasks": Node(moved, tasks.place)}, root.place)
+
+
+def _renewed(node: Node, prefix: str, problems: list[str], notice: Say) -> Node:
+    return _without_gone(_with_moves(node, prefix, problems, notice), prefix, problems, notice)
+
+
+def _without_gone(node: Node, prefix: str, problems: list[str], notice: Say) -> Node:
+    given = _entries(_entries(node).get("ppo"))
+    for key in (key for key in GONE if key in given):
+        place, value = f"{given[key].place}: {prefix}ppo.{key}", given[key].plain()
+        if key == GONE[0] and value != 0:
+            problems.append(
+                f"{place}: given {value!r}, expected that it is left out: dreams begun in rollouts "
+                "are gone, because C learned worse with them (README); commit 51d6e8c was the last "
+                "to have them"
+            )
+        else:
+            notice(f"{place} is gone, with the dreams that began in rollouts: remove it")
+    if given.keys().isdisjoint(GONE):
+        return node
+    left = {key: child for key, child in given.items() if key not in GONE}
+    return Node({**node.value, "ppo": Node(left, node.value["ppo"].place)}, node.place)
 
 
 def _with_moves(node: Node, prefix: str, problems: list[str], notice: Say) -> Node:

@@ -226,16 +226,6 @@ class TrainingConfig:
     patience: int = key(
         10, "updates between two checks, of an agent at its target or one that dreams", low=1
     )
-    branches: int = key(0, "dreams begun from each rollout; 0 is none", low=0, high=65536)
-    branch_steps: int = key(15, "steps of such a dream", low=1, high=1000)
-    branch_updates: int = key(1, "updates from dreams after each real one", low=1, high=100)
-    branch_after: int = key(0, "real steps before the first dream", low=0)
-    memory_updates: int = key(
-        0, "updates of M from recent rollouts before each dream, if C does not read h", low=0
-    )
-    recall_steps: int = key(
-        4096, "steps of each environment that M learns from then", low=2, high=1_000_000
-    )
 
 
 @dataclass(frozen=True)

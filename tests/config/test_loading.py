@@ -204,31 +204,6 @@ def test_wrong_values_are_told_with_what_was_expected(load: Load, text: str, exp
     assert line.startswith("c.yaml:")
 
 
-@pytest.mark.parametrize(
-    ("sets", "told"),
-    [
-        (
-            ["train_in_dream=true", "features=[z]"],
-            "pong: training.branches: given 4 with controller.train_in_dream",
-        ),
-        (
-            ["features=[z, h]"],
-            "pong: training.memory_updates: given 2 with h among controller.features",
-        ),
-        (["features=[z]"], ""),
-        (["features=[z, h]", "solver=cma", "train_in_dream=true"], ""),
-    ],
-)
-def test_keys_that_contradict_each_other_are_told(load: Load, sets: list[str], told: str) -> None:
-    text = "tasks: {pong: {controller: {solver: ppo}, training: {branches: 4, memory_updates: 2}}}"
-    sets = [f"tasks.pong.controller.{one}" for one in sets]
-    if told:
-        (problem,) = refusal(load, text, *sets)
-        assert problem.startswith(told) and "expected 0" in problem
-    else:
-        load(text, *sets)
-
-
 def test_all_problems_are_told_at_once(load: Load) -> None:
     lines = refusal(
         load,

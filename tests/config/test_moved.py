@@ -9,7 +9,7 @@ import pytest
 
 from curriculum.cli.main import main
 from curriculum.config.loading import changed_keys, config_hash, dump, load_config
-from curriculum.config.moved import MOVED
+from curriculum.config.moved import GONE, MOVED
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.tasks import BUILTIN
@@ -89,6 +89,29 @@ def test_what_is_wrong_at_an_old_place_is_told_like_any_other(
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "tasks.pong."])
+def test_what_is_gone_and_was_off_is_left_out(read: Read, prefix: str) -> None:
+    values = {key: 0 if key == "branches" else 7 for key in GONE}
+    config, notices = read("name: x", *(f"{prefix}ppo.{k}={v}" for k, v in values.items()))
+    assert config == read("name: x")[0]
+    assert notices == [
+        f"--set {prefix}ppo.{k}={v}: {prefix}ppo.{k} is gone, with the dreams that began in "
+        "rollouts: remove it"
+        for k, v in values.items()
+    ]
+
+
+@pytest.mark.parametrize("value", ["256", "-1", "x", "[0]"])
+def test_what_is_gone_and_was_on_is_refused_with_the_reason(read: Read, value: str) -> None:
+    text = f"tasks:\n  pong:\n    ppo: {{branch_steps: 3, branches: {value}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    told = str(caught.value)
+    assert "c.yaml:3: tasks.pong.ppo.branches: given" in told
+    assert "C learned worse with them" in told and "51d6e8c" in told
+    assert "unknown key" not in told
 
 
 def test_a_moved_key_is_no_change(read: Read) -> None:

@@ -34,9 +34,6 @@ training:
   total_steps: 200
   reseed_steps: 20
   patience: 1
-  branches: 6
-  branch_steps: 3
-  branch_after: 60
 """
 
 PLUGIN = '''\
