@@ -113,3 +113,9 @@ class TorchController(SamplingController):
 
     def _to_device(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, dtype=torch.float32, device=self._device)
+
+
+if __name__ == "__main__":
+    from models.selftest.policies import check_controller
+
+    raise SystemExit(check_controller("controller", lambda: TorchController(3, "discrete", 2)))

@@ -391,3 +391,9 @@ class PopulationController:
             )
         with single_threaded:
             return self._shape.actions(_forward(self._layers, rows))
+
+
+if __name__ == "__main__":
+    from models.selftest.policies import check_controller
+
+    raise SystemExit(check_controller("controller_cpu", lambda: CPUController(3, "discrete", 2)))

@@ -321,3 +321,9 @@ def _refuse_non_finite(batch: SequenceBatch) -> None:
             "a batch of M holds latents, actions or rewards that are not finite; expected numbers: "
             "look at V and at the collected rewards"
         )
+
+
+if __name__ == "__main__":
+    from models.selftest.world_model import check_memory
+
+    raise SystemExit(check_memory("echo", lambda: EchoMemory(2, 2, 48), 60))

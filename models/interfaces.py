@@ -5,11 +5,12 @@ interchangeable and a caller never asks which one it holds. Shape letters: `N` p
 environments, `B` batch, `T` time, `H W C` image (uint8), `Z` latent, `R` recurrent hidden,
 `S` memory state, `F` features, `A` action size, `P` parameters.
 
-A learner is driven step by step, so that training can be committed between any two steps:
+A learner is driven update by update, so that training can be committed between any two; what each
+takes is its own (frames and those before them, a `SequenceBatch`, `Rollout`s):
 
-    for step in range(learner.total_steps(...)):
-        metrics = learner.update(batch, step=step, ...)
-    learner.finish()
+    for number in range(updates):
+        metrics = memory.update(batches[number], rng)
+    memory.finish()
 
 `state()` holds everything the next `update` depends on (weights, optimiser moments, counters),
 as numpy arrays; `load_state(state())` on a fresh instance built with the same arguments

@@ -20,7 +20,7 @@ from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.networks.initialise import build
 from models.networks.recurrent import Heads, MixtureLSTM
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory
+from models.neural.device import device_memory, one_thread
 from models.neural.precision import Precision
 from models.neural.sequences import SequenceTensors, tensors_of
 from models.settings.mdnrnn import MDNRNNSettings
@@ -345,3 +345,11 @@ def _summed(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _averages(sums: Mapping[str, Tensor], count: Tensor) -> Metrics:
     values = (torch.stack(list(sums.values())) / count).tolist()
     return dict(zip(sums, values, strict=True))
+
+
+if __name__ == "__main__":
+    from models.selftest.world_model import check_memory
+
+    small = MDNRNNSettings(rnn_size=24, num_mixtures=3, learning_rate=5e-3)
+    with one_thread():
+        raise SystemExit(check_memory("mdnrnn", lambda: MDNRNN(2, 2, small), 200))

@@ -249,3 +249,9 @@ def _principal(covariance: np.ndarray, weights: np.ndarray, count: int) -> tuple
     inverse = np.where(alive, 1.0 / np.sqrt(np.where(alive, values[:count], 1.0)), 0.0)
     explained = float(values[:count].sum()) / max(float(values.sum()), 1e-12)
     return weights[:, None] * chosen * inverse, explained
+
+
+if __name__ == "__main__":
+    from models.selftest.world_model import check_vision
+
+    raise SystemExit(check_vision("pca", lambda: PCAVision((16, 16, 1), 16), 20))

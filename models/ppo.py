@@ -14,7 +14,7 @@ from models.controller_cpu import PolicyShape
 from models.interfaces import Float, Metrics, Rollout, State
 from models.networks.actor_critic import actor_critic
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory, part_slices
+from models.neural.device import device_memory, one_thread, part_slices
 from models.numeric.returns import rollout_targets, steps_taken
 from models.settings.ppo import PPOSettings
 
@@ -329,3 +329,12 @@ class PPO:
             outside = ((ratio - steps.ratios).abs() > self._settings.clip_range).float().sum()
         losses = (-gains.sum(), 0.5 * errors.square().sum(), entropy.sum())
         return torch.stack([*losses, divergence, outside])
+
+
+if __name__ == "__main__":
+    from models.selftest.policies import check_policy_learner
+
+    small = PPOSettings(learning_rate=3e-2, minibatch_size=128)
+    linear = PolicyShape(3, "discrete", 2, (), None, None)
+    with one_thread():
+        raise SystemExit(check_policy_learner("ppo", lambda: PPO(linear, small), 30))

@@ -23,7 +23,7 @@ from models.networks.coarse import WindowStatistics, coarse_error
 from models.networks.convolutions import AutoEncoder
 from models.networks.initialise import build
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory
+from models.neural.device import device_memory, one_thread
 from models.neural.precision import Precision
 from models.settings.vae import VAESettings
 
@@ -374,3 +374,13 @@ def _latent_metrics(mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
         "active_latents": (variance > _ACTIVE_VARIANCE).float().sum(),
         "posterior_std": torch.exp(0.5 * log_variance).mean(),
     }
+
+
+if __name__ == "__main__":
+    from models.selftest.world_model import check_vision
+
+    small = VAESettings(
+        z_dim=8, channels=(16, 32), learning_rate=1e-2, beta=0.01, motion_weight=0.0
+    )
+    with one_thread():
+        raise SystemExit(check_vision("vae", lambda: ConvVAE((16, 16, 1), small), 300))

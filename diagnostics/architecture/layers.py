@@ -39,6 +39,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "numpy": (
         "models.controller_cpu",
         "models.search",
+        "models.selftest.*",
         "models.search.evolution",
         "models.pca",
         "models.echo",

@@ -255,3 +255,9 @@ def _unpack(node: list[Any], arrays: list[np.ndarray], unpacked: dict[int, np.nd
         return arrays[content][()]
     array = arrays[content]
     return unpacked.setdefault(content, array.T if kind == "turned" else array)
+
+
+if __name__ == "__main__":
+    from models.selftest.policies import check_solver
+
+    raise SystemExit(check_solver("cma_es", lambda: CMAES(np.zeros(5), 0.5, 12), 150))

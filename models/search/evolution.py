@@ -378,3 +378,10 @@ def check_fitness(fitness: np.ndarray, popsize: int, asked: bool) -> Vector:
     if not asked:
         raise RuntimeError("tell came without an ask since the last tell: call ask first")
     return values
+
+
+if __name__ == "__main__":
+    from models.selftest.policies import check_solver
+
+    start = np.zeros(5)
+    raise SystemExit(check_solver("evolution", lambda: EvolutionStrategy(start, 0.5, 12), 150))
