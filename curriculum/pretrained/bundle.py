@@ -8,12 +8,10 @@ it is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.mode import LADDER
 from curriculum.records import agent_state
+from curriculum.records.commit import Unverified, fingerprint, pack, unpack
 from curriculum.records.files import read_plain, write_bytes
 from curriculum.records.ledger import Event, parse_events
 from models.interfaces import State
@@ -90,7 +89,7 @@ def write(bundle: Bundle, directory: Path, describe: Describe) -> None:
             )
     arrays = bundle.learned
     _require_finite(arrays, "what the run learned")
-    contents = {AGENT: _pack(arrays), TASK: dump(bundle.config).encode()}
+    contents = {AGENT: pack(arrays), TASK: dump(bundle.config).encode()}
     head = {
         "t": max((e["t"] for e in bundle.events), default=0.0),
         "event": _HEAD,
@@ -98,7 +97,7 @@ def write(bundle: Bundle, directory: Path, describe: Describe) -> None:
         "task": bundle.task.name,
         "mode": bundle.mode,
         "round": bundle.round,
-        "files": {name: _fingerprint(data) for name, data in contents.items()},
+        "files": {name: fingerprint(data) for name, data in contents.items()},
     }
     lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in (head, *bundle.events))
     contents[CARD] = describe(bundle).encode()
@@ -119,10 +118,10 @@ def load(directory: Path) -> Bundle:
         contents = {name: _bytes(directory / name) for name in NAMES}
         head, *events = _events(contents[LEDGER])
         _check_head(head, contents)
-        arrays = _unpack(contents[AGENT])
+        arrays = unpack(contents[AGENT], AGENT)
         _require_whole(arrays)
         _require_finite(arrays, AGENT)
-    except _Unusable as e:
+    except (_Unusable, Unverified) as e:
         raise NoCheckpoint(
             f"{directory} is no pretrained agent that can be used: {e}; take it anew from where it "
             f"came from, or write it again with `python -m curriculum export`"
@@ -177,7 +176,7 @@ def _check_head(head: Event, contents: Mapping[str, bytes]) -> None:
         raise _Unusable(f"{LEDGER} does not say in which mode and round it was learned")
     files = head.get("files")
     for name in (AGENT, TASK):
-        if not isinstance(files, dict) or files.get(name) != _fingerprint(contents[name]):
+        if not isinstance(files, dict) or files.get(name) != fingerprint(contents[name]):
             raise _Unusable(f"{name} is not what {LEDGER} says")
 
 
@@ -198,24 +197,3 @@ def _bytes(path: Path) -> bytes:
         raise _Unusable(f"{path.name} is missing") from e
     except OSError as e:
         raise _Unusable(f"{path.name} cannot be read: {e.strerror}") from e
-
-
-def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
-    from safetensors.numpy import save
-
-    ready = {n: np.array(a, a.dtype.newbyteorder("="), order="C") for n, a in arrays.items()}
-    return save(ready)
-
-
-def _unpack(data: bytes) -> State:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as read
-
-    try:
-        return {name: array.copy() for name, array in read(data).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as e:
-        raise _Unusable(f"{AGENT} holds no arrays: {e}") from e
-
-
-def _fingerprint(data: bytes) -> dict[str, Any]:
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -140,14 +140,14 @@ class CommitStore:
         """
         began = time.monotonic()
         number = max(self._numbers(), default=0) + 1
-        contents = {STATE: _pack(arrays), META: _encode(to_json(dict(meta)))}
+        contents = {STATE: pack(arrays), META: _encode(to_json(dict(meta)))}
         body = {
             "schema": SCHEMA,
             "number": number,
             "identity": self._identity,
             "complete": complete,
             "appended": {name: int(length) for name, length in appended.items()},
-            "files": {name: _fingerprint(data) for name, data in contents.items()},
+            "files": {name: fingerprint(data) for name, data in contents.items()},
         }
         contents[MANIFEST] = _seal(body)
         needed = sum(map(len, contents.values())) + RESERVE_BYTES
@@ -245,6 +245,48 @@ class CommitStore:
         return path.with_name(f"{path.name}.tmp-{os.getpid()}")
 
 
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Returns arrays as the bytes of a safetensors file; equal arrays give equal bytes.
+
+    Raises:
+        ValueError: an array holds something else than numbers or booleans.
+    """
+    from safetensors.numpy import save
+
+    ready = {}
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        if array.dtype.kind not in _KINDS:
+            raise ValueError(f"array {name} is of type {array.dtype}, expected numbers or booleans")
+        native = array.dtype.newbyteorder("=")
+        ready[name] = np.array(array, dtype=native, order="C", ndmin=array.ndim)
+    return save(ready)
+
+
+def unpack(data: bytes, name: str) -> dict[str, np.ndarray]:
+    """Reads arrays, and nothing but arrays: a hash that fits does not say who made a file.
+
+    Args:
+        data: of a safetensors file.
+        name: of the file.
+
+    Raises:
+        Unverified: it is no such file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return {key: array.copy() for key, array in load(data).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as e:
+        raise Unverified(f"{name} holds no arrays: {e}") from e
+
+
+def fingerprint(data: bytes) -> dict[str, Any]:
+    """Returns the size of a file's contents and their hash."""
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
 def _read(directory: Path, identity: str) -> Commit:
     body = _open_manifest(directory, identity)
     contents = {}
@@ -254,10 +296,10 @@ def _read(directory: Path, identity: str) -> Commit:
         if not isinstance(size, int):
             raise Unverified(f"{MANIFEST} does not list {name}")
         data = _bytes(directory / name, size)
-        if listed != _fingerprint(data):
+        if listed != fingerprint(data):
             raise Unverified(f"{name} is not what its manifest says")
         contents[name] = data
-    meta, arrays = _parsed(contents[META]), _unpack(contents[STATE])
+    meta, arrays = _parsed(contents[META]), unpack(contents[STATE], STATE)
     return Commit(body["number"], meta, body["complete"], body["appended"], arrays)
 
 
@@ -311,34 +353,6 @@ def _parsed(data: bytes) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise Unverified(f"{META} holds no facts")
     return meta
-
-
-def _unpack(data: bytes) -> dict[str, np.ndarray]:
-    """Reads arrays, and nothing but arrays: a hash that fits does not say who made a file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return {name: array.copy() for name, array in load(data).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as e:
-        raise Unverified(f"{STATE} holds no arrays: {e}") from e
-
-
-def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
-    from safetensors.numpy import save
-
-    ready = {}
-    for name, value in arrays.items():
-        array = np.asarray(value)
-        if array.dtype.kind not in _KINDS:
-            raise ValueError(f"array {name} is of type {array.dtype}, expected numbers or booleans")
-        native = array.dtype.newbyteorder("=")
-        ready[name] = np.array(array, dtype=native, order="C", ndmin=array.ndim)
-    return save(ready)
-
-
-def _fingerprint(data: bytes) -> dict[str, Any]:
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _seal(body: Mapping[str, Any]) -> bytes:

@@ -133,10 +133,10 @@ def test_a_damaged_agent_is_refused_with_the_reason(written: Path, what: str) ->
 
 def forged(directory: Path, data: bytes) -> None:
     """Puts other weights into a bundle, with a ledger that vouches for them."""
-    from curriculum.pretrained.bundle import _fingerprint
+    from curriculum.records.commit import fingerprint
 
     (directory / AGENT).write_bytes(data)
-    files = {name: _fingerprint((directory / name).read_bytes()) for name in (AGENT, TASK)}
+    files = {name: fingerprint((directory / name).read_bytes()) for name in (AGENT, TASK)}
     told(directory, files=files)
 
 
