@@ -18,6 +18,8 @@ from curriculum.records.files import write_json
 from curriculum.records.rundir import RunDir
 from curriculum.runs.fork import FIRST_USE, fork, unchanged
 from curriculum.tasks import BUILTIN
+from models.settings.mdnrnn import MDNRNNSettings
+from models.settings.vae import VAESettings
 
 
 @pytest.fixture
@@ -79,8 +81,8 @@ def test_all_is_taken_over_where_nothing_changed(
     [
         ({"evaluate": {"episodes": 3}}, "FULL memory"),
         ({"controller": {"sigma": 0.1}}, "FULL memory"),
-        ({"mdnrnn": {"rnn_size": 8}}, "FULL encode"),
-        ({"vae": {"beta": 0.5}}, "REAL collect"),
+        ({"mdnrnn": {"model": MDNRNNSettings(rnn_size=8)}}, "FULL encode"),
+        ({"vae": {"model": VAESettings(beta=0.5)}}, "REAL collect"),
         ({"collect": {"random_fraction": 0.5}}, None),
     ],
 )
