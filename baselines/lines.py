@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from curriculum.records.events import TROUBLE, handlers
-from curriculum.show.state import facts_line
+from curriculum.show.view import facts_line
 from curriculum.show.words import count, duration, interval, number, plain
 
 BETWEEN_LINES_S = 5.0

@@ -25,7 +25,7 @@ from curriculum.records.files import write_bytes
 from curriculum.records.ledger import effective
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import line, mode_style, render, verdict_style
-from curriculum.show.state import RunState
+from curriculum.show.view import RunView
 from curriculum.show.words import amount, count, duration, interval, number, outcome, plain
 
 REDRAWS_PER_SECOND = 4.0
@@ -73,7 +73,7 @@ class Dashboard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console or _console(LosableStream(sys.stdout, waits=False))
-        self._state = RunState(config, clock)
+        self._view = RunView(config, clock)
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._live = Live(
@@ -105,17 +105,17 @@ class Dashboard:
     def on_event(self, event: dict[str, Any]) -> None:
         """Takes one event; the timer shows it."""
         with self._lock:
-            self._state.on_event(event)
+            self._view.on_event(event)
 
     def on_progress(self, progress: Progress) -> None:
         """Takes one sign of life; the timer shows it."""
         with self._lock:
-            self._state.on_progress(progress)
+            self._view.on_progress(progress)
 
     def picture(self) -> Group:
         """Returns what is to be seen now."""
         with self._lock:
-            return render(self._state, self._console.width, self._console.height)
+            return render(self._view, self._console.width, self._console.height)
 
     def _redraw(self) -> None:
         while not self._over.wait(1.0 / REDRAWS_PER_SECOND):
@@ -212,14 +212,14 @@ def save_svg(
     """
     told = effective(events)
     now = [float(told[0]["t"]) if told else 0.0]
-    state = RunState(config, lambda: now[0])
+    view = RunView(config, lambda: now[0])
     for event in told:
         now[0] = max(now[0], float(event["t"]))
-        state.on_event(event)
+        view.on_event(event)
         progress = _replayed(config, event)
         if progress is not None:
-            state.on_progress(progress)
-    picture = render(state, width, 40)
+            view.on_progress(progress)
+    picture = render(view, width, 40)
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(picture)
     svg = console.export_svg(title=f"python -m curriculum run · {config.name}", unique_id="run")

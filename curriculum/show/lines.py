@@ -15,7 +15,7 @@ from curriculum.config.schema import Config
 from curriculum.progress import Progress
 from curriculum.records.events import handlers
 from curriculum.show.panels import progress_line
-from curriculum.show.state import RunState
+from curriculum.show.view import RunView
 from curriculum.show.words import duration, facts, interval, number, outcome, plain
 
 BETWEEN_LINES_S = 5.0
@@ -177,7 +177,7 @@ class PlainLines:
     ) -> None:
         self.stream = stream if isinstance(stream, LosableStream) else LosableStream(stream)
         self._clock = clock
-        self._state = RunState(config, clock)
+        self._view = RunView(config, clock)
         self._last = clock()
         self._said = 0
         self._told_fallbacks: set[tuple[str, str]] = set()
@@ -196,35 +196,35 @@ class PlainLines:
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Writes what an event means to a person, if anything."""
-        before = len(self._state.notices)
-        newest = self._state.notices[-1] if before else None
-        self._state.on_event(event)
+        before = len(self._view.notices)
+        newest = self._view.notices[-1] if before else None
+        self._view.on_event(event)
         tell = _TELL.get(event["event"])
         if tell is not None:
             self._write(tell(event))
-        if self._state.notices and self._state.notices[-1] is not newest:
-            self._write(self._state.notices[-1][1])
+        if self._view.notices and self._view.notices[-1] is not newest:
+            self._write(self._view.notices[-1][1])
         self._tell_fallbacks()
 
     def on_progress(self, progress: Progress) -> None:
         """Writes a line of progress unless the last one was just written."""
-        self._state.on_progress(progress)
+        self._view.on_progress(progress)
         if self._clock() - self._last < BETWEEN_LINES_S:
             return
         shown = {k: v for k, v in progress.facts.items() if k != "rate"}
         place = _place(vars(progress))
-        parts = [progress_line(self._state), facts(shown)]
+        parts = [progress_line(self._view), facts(shown)]
         self._write(f"{place}: {' · '.join(part for part in parts if part)}")
 
     def _tell_fallbacks(self) -> None:
-        for text, tasks in self._state.fallbacks.items():
+        for text, tasks in self._view.fallbacks.items():
             for task in tasks:
                 if (text, task) not in self._told_fallbacks:
                     self._told_fallbacks.add((text, task))
                     self._write(f"{task} runs on less: {text}")
 
     def _write(self, text: str) -> None:
-        self.stream.write(f"[{duration(self._state.elapsed_s):>6}] {plain(text)}\n")
+        self.stream.write(f"[{duration(self._view.elapsed_s):>6}] {plain(text)}\n")
         self.stream.flush()
         self._last = self._clock()
 

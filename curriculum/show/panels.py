@@ -12,7 +12,7 @@ from rich.text import Text
 
 from curriculum.mode import LADDER
 from curriculum.progress import STAGES
-from curriculum.show.state import Rung, RunState
+from curriculum.show.view import Rung, RunView
 from curriculum.show.words import duration, facts, number, outcome, plain, short, speed
 
 BEST = str(LADDER[0])
@@ -20,21 +20,21 @@ _DOTS = {"done": ("●", "green"), "running": ("◐", "bold cyan"), "failed": ("
 _SCORED = {"check": "best check", "evaluating": "evaluating", "final": ""}
 
 
-def render(state: RunState, width: int, height: int) -> Group:
+def render(view: RunView, width: int, height: int) -> Group:
     """Returns the whole picture.
 
     Args:
-        state: what is known.
+        view: what is known.
         width, height: of the terminal in cells; long lists are cut to fit.
     """
-    stage = _stage(state, width)
-    parts: list[RenderableType] = [_header(state), _ladder(state, width), *stage]
-    room = height - len(state.rungs) - len(stage) - 3
-    fallbacks = _fallbacks(state, width, max((room - 1) // 2, 2))
+    stage = _stage(view, width)
+    parts: list[RenderableType] = [_header(view), _ladder(view, width), *stage]
+    room = height - len(view.rungs) - len(stage) - 3
+    fallbacks = _fallbacks(view, width, max((room - 1) // 2, 2))
     if fallbacks:
         parts += fallbacks
         room -= len(fallbacks)
-    notices = _notices(state, width, max(room - 1, 2))
+    notices = _notices(view, width, max(room - 1, 2))
     return Group(*parts, *notices)
 
 
@@ -55,12 +55,12 @@ def line(text: str, style: str = "") -> Text:
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _header(state: RunState) -> Rule:
-    parts = [plain(state.name), f"seed {state.seed}", duration(state.elapsed_s), state.machine]
+def _header(view: RunView) -> Rule:
+    parts = [plain(view.name), f"seed {view.seed}", duration(view.elapsed_s), view.machine]
     return Rule(line(" · ".join(p for p in parts if p), "bold"), style="blue", align="left")
 
 
-def _ladder(state: RunState, width: int) -> Table:
+def _ladder(view: RunView, width: int) -> Table:
     gap = 2 if width >= 72 else 1
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     table.add_column("task", no_wrap=True, max_width=max(11, width // 6))
@@ -72,14 +72,14 @@ def _ladder(state: RunState, width: int) -> Table:
         table.add_column("", no_wrap=True)
     table.add_column("target", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for rung in state.rungs.values():
-        table.add_row(*_row(state, rung, width))
+    for rung in view.rungs.values():
+        table.add_row(*_row(view, rung, width))
     return table
 
 
-def _row(state: RunState, rung: Rung, width: int) -> list[RenderableType]:
+def _row(view: RunView, rung: Rung, width: int) -> list[RenderableType]:
     row: list[RenderableType] = [
-        line(rung.task, "bold" if _is_current(state, rung) else ""),
+        line(rung.task, "bold" if _is_current(view, rung) else ""),
         line(rung.mode or "–", mode_style(rung.mode)),
     ]
     if width >= 72:
@@ -87,11 +87,11 @@ def _row(state: RunState, rung: Rung, width: int) -> list[RenderableType]:
     row.append(line(number(rung.score), "bold"))
     if width >= 80:
         row.append(_bar(rung, max(min((width - 68) // 2, 30), 5)))
-    return [*row, line(f"{rung.aim:g}"), _verdict(state, rung)]
+    return [*row, line(f"{rung.aim:g}"), _verdict(view, rung)]
 
 
-def _is_current(state: RunState, rung: Rung) -> bool:
-    return state.current is not None and state.current[0] == rung.task
+def _is_current(view: RunView, rung: Rung) -> bool:
+    return view.current is not None and view.current[0] == rung.task
 
 
 def _dots(rung: Rung) -> Text:
@@ -112,25 +112,25 @@ def _bar(rung: Rung, width: int) -> RenderableType:
     )
 
 
-def _verdict(state: RunState, rung: Rung) -> Text:
+def _verdict(view: RunView, rung: Rung) -> Text:
     if rung.verdict:
         text = outcome(rung.verdict, rung.mode)
         return line(text, verdict_style(rung.verdict, rung.mode))
     if rung.scored_by:
         return line(_SCORED[rung.scored_by], "cyan")
-    return line("running" if _is_current(state, rung) else "waiting", "dim")
+    return line("running" if _is_current(view, rung) else "waiting", "dim")
 
 
-def _stage(state: RunState, width: int) -> list[RenderableType]:
-    if state.ending:
-        return [Rule(style="blue"), line(state.ending, "bold")]
-    if state.current is None:
+def _stage(view: RunView, width: int) -> list[RenderableType]:
+    if view.ending:
+        return [Rule(style="blue"), line(view.ending, "bold")]
+    if view.current is None:
         return [Rule(style="blue"), line("between stages", "dim")]
-    task, mode, round_, stage = state.current
-    of = f" · round {round_ + 1} of {state.rounds}" if state.rounds > 1 else ""
-    title = line(f"{task} · {mode} · {stage}{of} · {duration(state.stage_s)}", "bold cyan")
+    task, mode, round_, stage = view.current
+    of = f" · round {round_ + 1} of {view.rounds}" if view.rounds > 1 else ""
+    title = line(f"{task} · {mode} · {stage}{of} · {duration(view.stage_s)}", "bold cyan")
     rule = Rule(title, style="blue", align="left")
-    progress = state.progress
+    progress = view.progress
     if progress is None:
         return [rule, line("starting", "dim")]
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -142,40 +142,40 @@ def _stage(state: RunState, width: int) -> list[RenderableType]:
         complete_style="cyan",
         finished_style="cyan",
     )
-    grid.add_row(bar, line(progress_line(state)))
+    grid.add_row(bar, line(progress_line(view)))
     shown = {k: v for k, v in progress.facts.items() if k != "rate"}
     return [rule, grid, line(facts(shown), "dim")]
 
 
-def progress_line(state: RunState) -> str:
+def progress_line(view: RunView) -> str:
     """Writes what is done, how fast it goes and when it will be over."""
-    progress = state.progress
+    progress = view.progress
     if progress is None:
         return ""
     of = f"/{short(progress.total)}" if progress.total else ""
-    parts = [f"{short(progress.done)}{of} {plain(progress.unit)}", speed(state.estimate.rate)]
-    remaining = state.estimate.remaining_s
+    parts = [f"{short(progress.done)}{of} {plain(progress.unit)}", speed(view.estimate.rate)]
+    remaining = view.estimate.remaining_s
     if remaining is not None:
         parts.append(f"ETA {duration(remaining)}")
-    if state.within is not None:
-        within = state.within
+    if view.within is not None:
+        within = view.within
         parts.append(f"{within.done}/{within.total} {plain(within.unit)}")
     return " · ".join(part for part in parts if part)
 
 
-def _fallbacks(state: RunState, width: int, room: int) -> list[RenderableType]:
-    if not state.fallbacks:
+def _fallbacks(view: RunView, width: int, room: int) -> list[RenderableType]:
+    if not view.fallbacks:
         return []
-    entries = [f"{', '.join(tasks)}: {text}" for text, tasks in state.fallbacks.items()]
+    entries = [f"{', '.join(tasks)}: {text}" for text, tasks in view.fallbacks.items()]
     shown: list[RenderableType] = [line(entry, "yellow") for entry in entries[: room - 1]]
     if len(entries) > len(shown):
         shown.append(line(f"and {len(entries) - len(shown)} more, all in report.md", "dim"))
     return [Rule(line("running on less", "yellow"), style="blue", align="left"), *shown]
 
 
-def _notices(state: RunState, width: int, room: int) -> list[RenderableType]:
+def _notices(view: RunView, width: int, room: int) -> list[RenderableType]:
     lines: list[str] = []
-    for when, text in reversed(state.notices):
+    for when, text in reversed(view.notices):
         stamp = f"{duration(when):>7}  "
         wrapped = textwrap.wrap(
             text, max(width - len(stamp), 20), max_lines=2, placeholder="…", break_on_hyphens=False

@@ -28,9 +28,9 @@ from curriculum.records.ledger import Ledger, effective
 from curriculum.show.lines import PlainLines
 from curriculum.show.panels import render
 from curriculum.show.report import report_text
-from curriculum.show.state import RunState
 from curriculum.show.summary import summarise
 from curriculum.show.tensorboard import _scalars
+from curriculum.show.view import RunView
 from tests.records.samples import PLACE, SAMPLES, facts_of, write_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def lines(*events: dict[str, Any]) -> str:
 
 
 def dashboard(*events: dict[str, Any]) -> str:
-    state = RunState(CONFIG, lambda: 0.0)
+    state = RunView(CONFIG, lambda: 0.0)
     for event in events:
         state.on_event(event)
     console = Console(width=200, file=io.StringIO(), record=True)

@@ -16,7 +16,7 @@ from curriculum.progress import Progress
 from curriculum.show.dashboard import Dashboard, final_table, make_display, save_svg
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import render, verdict_style
-from curriculum.show.state import RunState
+from curriculum.show.view import RunView
 from tests.patience import eventually
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
@@ -37,14 +37,14 @@ class Terminal(io.StringIO):
         return super().write(text)
 
 
-def drawn(state: RunState, width: int, height: int = 24) -> str:
+def drawn(state: RunView, width: int, height: int = 24) -> str:
     console = Console(file=io.StringIO(), width=width, height=height, markup=False, record=True)
     console.print(render(state, width, height))
     return console.export_text()
 
 
-def told(config: Config, events: list[dict[str, Any]]) -> RunState:
-    state = RunState(config)
+def told(config: Config, events: list[dict[str, Any]]) -> RunView:
+    state = RunView(config)
     for event in events:
         state.on_event(event)
     return state
@@ -54,7 +54,7 @@ def told(config: Config, events: list[dict[str, Any]]) -> RunState:
 def test_every_moment_fits_into_the_terminal(
     config: Config, events: list[dict[str, Any]], width: int
 ) -> None:
-    state = RunState(config)
+    state = RunView(config)
     for event in events:
         state.on_event(event)
         text = drawn(state, width)
@@ -83,7 +83,7 @@ def test_foreign_text_is_shown_as_text(config: Config, events: list[dict[str, An
 
 def test_progress_shows_rate_and_eta(config: Config) -> None:
     now = [0.0]
-    state = RunState(config, lambda: now[0])
+    state = RunView(config, lambda: now[0])
     for done in range(1, 41):
         facts = {"fitness": 3.5, "rate": 99.0}
         state.on_progress(

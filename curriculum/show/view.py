@@ -1,4 +1,4 @@
-"""What a display knows about a running run: events and progress, folded into one small state."""
+"""What a display knows about a running run: events and progress, folded into one small view."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Rung:
         self.mode, self.round = mode, number
 
 
-class RunState:
+class RunView:
     """Everything that is shown, kept up to date by events and progress.
 
     Args:
@@ -152,7 +152,7 @@ class RunState:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since this state was made."""
+        """Seconds since this view was made."""
         return self._clock() - self._began
 
     @property
@@ -285,24 +285,24 @@ class RunState:
 
 _HANDLERS = handlers(
     {
-        "run_started": RunState._run_started,
-        "decision": RunState._decision,
-        "replacement": RunState._replacement,
-        "notice": RunState._said,
-        "stage_started": RunState._stage_started,
-        "stage_skipped": RunState._stage_over,
-        "stage_done": RunState._stage_over,
-        "stage_failed": RunState._stage_failed,
-        "stepped_down": RunState._stepped_down,
-        "environment_fault": RunState._refused,
-        "task_refused": RunState._refused,
-        "check": RunState._check,
-        "verdict": RunState._verdict,
-        "run_stopped": RunState._run_stopped,
-        "run_finished": RunState._run_finished,
-        "resume_inexact": RunState._healed,
-        "insight_failed": RunState._healed,
-        **dict.fromkeys(TROUBLE, RunState._healed),
+        "run_started": RunView._run_started,
+        "decision": RunView._decision,
+        "replacement": RunView._replacement,
+        "notice": RunView._said,
+        "stage_started": RunView._stage_started,
+        "stage_skipped": RunView._stage_over,
+        "stage_done": RunView._stage_over,
+        "stage_failed": RunView._stage_failed,
+        "stepped_down": RunView._stepped_down,
+        "environment_fault": RunView._refused,
+        "task_refused": RunView._refused,
+        "check": RunView._check,
+        "verdict": RunView._verdict,
+        "run_stopped": RunView._run_stopped,
+        "run_finished": RunView._run_finished,
+        "resume_inexact": RunView._healed,
+        "insight_failed": RunView._healed,
+        **dict.fromkeys(TROUBLE, RunView._healed),
     }
 )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curriculum.config.schema import Config
 from curriculum.progress import STAGES, Progress
-from curriculum.show.state import Estimate, Rung, RunState
+from curriculum.show.view import Estimate, Rung, RunView
 
 
 class Clock:
@@ -105,40 +105,40 @@ def test_the_bar_stays_in_its_bounds_and_is_full_only_at_the_target(
 
 
 def test_a_score_never_outlives_its_mode(config: Config) -> None:
-    state = RunState(config)
+    view = RunView(config)
     where = {"task": "pong", "mode": "FULL", "round": 0, "stage": "controller"}
-    state.on_event({"event": "stage_started", **where, "attempt": 0})
-    state.on_event({"event": "check", **where, "generation": 1, "score": 17.0, "target": 18.0})
-    assert state.rungs["pong"].score == 17.0
+    view.on_event({"event": "stage_started", **where, "attempt": 0})
+    view.on_event({"event": "check", **where, "generation": 1, "score": 17.0, "target": 18.0})
+    assert view.rungs["pong"].score == 17.0
     where["mode"] = "SIMULATION"
-    state.on_event({"event": "stage_started", **where, "attempt": 0})
-    rung = state.rungs["pong"]
+    view.on_event({"event": "stage_started", **where, "attempt": 0})
+    rung = view.rungs["pong"]
     assert rung.score is None and rung.aim == 3.0, "the target is now the simulation's"
 
 
 def test_episodes_of_a_check_do_not_disturb_the_count_of_generations(config: Config) -> None:
     clock = Clock()
-    state = RunState(config, clock)
+    view = RunView(config, clock)
 
     def say(done: int, total: int, unit: str) -> None:
-        state.on_progress(Progress("pong", "FULL", 0, "controller", done, total, unit))
+        view.on_progress(Progress("pong", "FULL", 0, "controller", done, total, unit))
         clock.now += 2.0
 
     for generation in range(1, 21):
         say(generation, 100, "generations")
     say(8, 16, "episodes")
-    assert state.progress is not None and state.progress.unit == "generations"
-    assert state.within is not None and state.within.done == 8
-    assert state.estimate.rate == pytest.approx(0.5, rel=0.2)
+    assert view.progress is not None and view.progress.unit == "generations"
+    assert view.within is not None and view.within.done == 8
+    assert view.estimate.rate == pytest.approx(0.5, rel=0.2)
     say(21, 100, "generations")
-    assert state.within is None
+    assert view.within is None
 
 
 def test_unknown_tasks_and_events_are_survived(config: Config) -> None:
-    state = RunState(config)
-    state.on_event({"event": "verdict", "task": "custom", "verdict": "missed", "mode": "FULL"})
-    state.on_event({"event": "no_such_thing"})
-    assert state.rungs["custom"].verdict == "missed"
+    view = RunView(config)
+    view.on_event({"event": "verdict", "task": "custom", "verdict": "missed", "mode": "FULL"})
+    view.on_event({"event": "no_such_thing"})
+    assert view.rungs["custom"].verdict == "missed"
 
 
 def test_the_stages_are_those_of_the_runner() -> None:
