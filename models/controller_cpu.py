@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from models.interfaces import Float
-from models.numeric.blas import for_each, single_threaded, thread_budget
+from models.numeric.threads import for_each, single_threaded, thread_budget
 
 LOG_STD_RANGE = (-5.0, 2.0)
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interfaces import Float, Metrics, NonFiniteLoss, Prediction, SequenceBatch, State
-from models.numeric.blas import single_threaded
 from models.numeric.logistic import RareEvents, log_loss, most_bytes, sigmoid
+from models.numeric.threads import single_threaded
 
 INPUTS_PER_UNIT = 4
 """Inputs of a reservoir unit: few, so that its tanh couples some of them strongly."""

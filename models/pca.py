@@ -16,9 +16,9 @@ import numpy as np
 from models.interfaces import Float, Metrics, State
 from models.normaliser import NOT_RANDOM
 from models.numeric import tracking
-from models.numeric.blas import single_threaded
 from models.numeric.pooling import Pooling, cell_size, from_bytes, to_bytes
 from models.numeric.state import checked_state, copied
+from models.numeric.threads import single_threaded
 
 MOST_VALUES = 1024
 """Cells times channels of a pooled frame; the covariance has its square."""

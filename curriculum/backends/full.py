@@ -16,7 +16,7 @@ from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.mode import Mode
 from models.controller import TorchController
 from models.interfaces import Controller, Memory, PolicyLearner, Vision
-from models.neural.device import one_thread
+from models.numeric.threads import one_torch_thread
 from models.ppo import PPO
 
 
@@ -34,7 +34,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
         make_policy_learner=partial(_policy_learner, device),
         replacements=(replacement,) if replacement else (),
-        practising=one_thread if device == "cpu" else nullcontext,
+        practising=one_torch_thread if device == "cpu" else nullcontext,
     )
 
 

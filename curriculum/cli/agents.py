@@ -37,6 +37,7 @@ from curriculum.show.dashboard import make_display
 from curriculum.stops import Barrier, signals_to
 from curriculum.tasks import needs_to_play
 from diagnostics.cache import probe_all
+from models.numeric.threads import allow_one_thread
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def _running(
         machine = replace(machine, workers=workers)
     if machine.workers == 0:
         # torch is not loaded yet; with a worker's one thread it adds in a worker's order.
-        os.environ["OMP_NUM_THREADS"] = "1"
+        allow_one_thread()
     watcher = getattr(args, "watcher", Unwatched())
     barrier = Barrier(commit_seconds=float("inf"), watcher=watcher)
     display = make_display(

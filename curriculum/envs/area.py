@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interfaces import Frames
-from models.numeric.blas import single_threaded
+from models.numeric.threads import single_threaded
 
 _LUMA = np.array([299, 587, 114], np.int64)
 _EXACT_IN_FLOAT32 = 2**24

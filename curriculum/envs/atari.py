@@ -13,7 +13,6 @@ played before. A parked game is played on unseen.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +25,7 @@ from curriculum.envs.batch import Outcome, Rows, Slots
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ConfigError
 from diagnostics.cores import available_cores
+from models.numeric.threads import threads_asked_for
 
 MAX_FRAMES = 108_000
 """Half an hour of play, the customary limit of an episode (Machado et al. 2018, table 1)."""
@@ -175,8 +175,7 @@ class AtariGames:
 
 
 def _default_threads() -> int:
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return int(limit) if limit.isdecimal() and int(limit) else available_cores()
+    return threads_asked_for() or available_cores()
 
 
 def _native_seed(seed: int) -> int:

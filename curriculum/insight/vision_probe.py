@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interfaces import Float
-from models.numeric.blas import single_threaded
+from models.numeric.threads import single_threaded
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]

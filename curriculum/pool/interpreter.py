@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from curriculum.pool.deadline import Deadline, wait
 from curriculum.stops import signal_name
+from models.numeric.threads import variables
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 """Ends that say nothing about the work: the kernel out of memory, a person, a batch system."""
@@ -21,7 +22,6 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
     "from {module} import serve; serve(*json.loads(sys.argv[1]))"
 )
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LOG_BYTES = 1 << 20
 _TAIL_BYTES = 2000
 _GRACE_S = 1.0
@@ -105,4 +105,4 @@ def end_all(interpreters: Sequence[Interpreter]) -> None:
 def _environment(threads: int) -> dict[str, str]:
     """Returns a worker's environment: few threads, as workers share the cores, and no screen."""
     screenless = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
-    return {**screenless, **os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    return {**screenless, **os.environ, **variables(threads)}

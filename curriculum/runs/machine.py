@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,6 +17,7 @@ from diagnostics.components import COMPONENTS
 from diagnostics.cores import available_cores, visible_cores
 from diagnostics.probing.advice import advice
 from diagnostics.probing.result import ProbeResult
+from models.numeric.threads import threads_asked_for
 
 PACKAGES = (
     "torch",
@@ -130,8 +130,7 @@ def hardware(device: str) -> dict[str, Any]:
 
 def threads() -> int:
     """Returns how many threads OpenMP and BLAS use here: the order of their sums depends on it."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return int(limit) if limit.isdecimal() and int(limit) else visible_cores()
+    return threads_asked_for() or visible_cores()
 
 
 def inexact_because(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -137,7 +137,7 @@ class DreamVectorEnv:
         return self._batch.step(actions)
 
     def close(self) -> None:
-        """Closes the batch; M is its owner's."""
+        """Closes the batch; the world model is its owner's."""
         self._batch.close()
 
     def state(self) -> State:

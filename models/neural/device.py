@@ -1,4 +1,4 @@
-"""Devices: out of memory, batches taken in parts, and threads beside an emulator's."""
+"""Devices: out of memory, and batches taken in parts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,6 @@ from models.interfaces import OutOfDeviceMemory
 
 _DEVICE_WORDS = ("STATUS_ALLOC_FAILED", "CUDA error: out of memory", "CUDA out of memory")
 _HOST_WORDS = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keeps torch on the calling thread while C practises.
-
-    Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
-    region of which one thread was put off its core ends late for all. C's own networks are too
-    small for two threads: minibatches of 128 take more than twice as long on them. For long
-    stretches only: each change of the number of threads makes oneDNN forget its kernels.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

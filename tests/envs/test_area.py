@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curriculum.envs import area
 from curriculum.envs.area import luminance, resize_area
-from models.numeric import blas
+from models.numeric.threads import _thread_control
 
 sizes = st.integers(1, 9)
 
@@ -85,7 +85,7 @@ def test_real_frames_are_the_same_whatever_threads_there_are(env_id: str) -> Non
 def test_a_resize_multiplies_on_the_calling_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     means = area._mean_planes
-    outside = blas._thread_control()
+    outside = _thread_control()
 
     def noting(*args: Any) -> np.ndarray:
         threads.append(outside.read() if outside else 1)

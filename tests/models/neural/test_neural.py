@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 from models.interfaces import NonFiniteLoss  # noqa: E402
 from models.networks.mixture import Mixture  # noqa: E402
 from models.neural.adam import GuardedAdam  # noqa: E402
-from models.neural.device import one_thread  # noqa: E402
 from models.neural.precision import resolve_precision  # noqa: E402
+from models.numeric.threads import one_torch_thread  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -156,7 +156,7 @@ def test_torch_stays_on_one_thread_for_a_while_whatever_happens() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with pytest.raises(KeyError), one_thread():
+        with pytest.raises(KeyError), one_torch_thread():
             assert torch.get_num_threads() == 1
             raise KeyError
         assert torch.get_num_threads() == 3

@@ -1,18 +1,26 @@
-"""Keeps numpy's OpenBLAS on the calling thread while small matrices are multiplied.
+"""How many threads compute: the one place where that is set, for OpenMP, BLAS and torch.
 
-OpenBLAS splits a product over its own threads from about 262,144 multiplications on, that is for
-eight rows of a 288 x 128 layer. The threads then cost more than they save: they spin, they take
-turns behind one lock when two Python threads multiply at once, and on a machine that is busy one
-product can take a hundred times as long. Row blocks over Python threads do not have that trap,
-and their results do not depend on how many threads there are.
+* A process of ours is told at its start, by variables that the libraries read as they are loaded:
+  workers share the cores and get few (`variables`), and who waits for work waits passively.
+* numpy's OpenBLAS splits a product over its own threads from about 262,144 multiplications on,
+  that is for eight rows of a 288 x 128 layer. The threads then cost more than they save: they
+  spin, they take turns behind one lock when two Python threads multiply at once, and on a machine
+  that is busy one product can take a hundred times as long. So small products stay on the calling
+  thread (`single_threaded`). Row blocks over Python threads do not have that trap (`for_each`),
+  and their results do not depend on how many threads there are.
+* torch keeps to one thread where it works beside an emulator (`one_torch_thread`).
+
+What a probe is told stands in `diagnostics`, which knows nothing of this.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
 from typing import NamedTuple
@@ -26,6 +34,55 @@ _SYMBOLS = (
     ("openblas", ""),
 )
 """What numpy's wheels, and other builds, call OpenBLAS's functions: prefix and suffix."""
+
+
+_LIMIT = "OMP_NUM_THREADS"
+_VARIABLES = (_LIMIT, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def variables(threads: int) -> dict[str, str]:
+    """Returns the environment variables of a child process that may use so many threads."""
+    return dict.fromkeys(_VARIABLES, str(threads))
+
+
+def threads_asked_for() -> int | None:
+    """Returns how many threads the user's `OMP_NUM_THREADS` allows; None where it says nothing."""
+    limit = os.environ.get(_LIMIT, "")
+    return int(limit) or None if limit.isdecimal() else None
+
+
+def allow_one_thread() -> None:
+    """Has what is loaded from now on compute with one thread, and so in a worker's order."""
+    os.environ[_LIMIT] = "1"
+
+
+def wait_passively() -> None:
+    """Has what is loaded from now on wait for work without spinning, unless the user wants that.
+
+    Threads that spin while they wait take the cores from whatever else runs here: on a machine
+    with other work a V update took 1,210 ms spinning and 450 ms waiting passively.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keeps torch on the calling thread while C practises.
+
+    Torch's threads are in the way of those of an emulator: they wait for work by spinning, and a
+    region of which one thread was put off its core ends late for all. C's own networks are too
+    small for two threads: minibatches of 128 take more than twice as long on them. For long
+    stretches only: each change of the number of threads makes oneDNN forget its kernels.
+    """
+    # Who needs only numpy's threads has no torch.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _ThreadControl(NamedTuple):
