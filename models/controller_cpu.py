@@ -16,6 +16,7 @@ import numpy as np
 
 from models.interfaces import Float
 from models.numeric.threads import for_each, single_threaded, thread_budget
+from models.shapes import Float32, Shaped
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
@@ -146,7 +147,7 @@ class PolicyShape:
             )
         return rows
 
-    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "N A"]:
         """Returns `[count, action_size]` float32: Gumbel noise for logits, normal noise for means.
 
         The largest sum of logit and Gumbel noise has the softmax's distribution (Gumbel 1954).
@@ -223,7 +224,7 @@ class SamplingController(ABC):
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
         """Returns the actions the policy takes with this noise."""
 
-    def sample(self, features: Float, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, features: Float, rng: np.random.Generator) -> Shaped[np.ndarray, "N ..."]:
         """Returns actions drawn from the policy.
 
         Args:
@@ -238,7 +239,7 @@ class SamplingController(ABC):
         """
         return self.perturbed(features, self.draw_noise(len(features), rng))
 
-    def draw_noise(self, count: int, rng: np.random.Generator) -> Float:
+    def draw_noise(self, count: int, rng: np.random.Generator) -> Float32[np.ndarray, "N A"]:
         """Returns fresh noise for so many rows, see `perturbed`."""
         return self._shape.draw_noise(count, rng)
 
@@ -283,7 +284,7 @@ class CPUController(SamplingController):
         """Returns where each layer's weights and bias lie in the flat vector `[P]`."""
         return self._shape.layer_slices()
 
-    def get_parameters(self) -> Float:
+    def get_parameters(self) -> Float32[np.ndarray, " P"]:
         """Returns a flat copy, `[P]` float32."""
         return self._flat.copy()
 
@@ -293,7 +294,7 @@ class CPUController(SamplingController):
         self._greedy = self._shape.layers(self._flat, greedy=True)
         self._full = self._shape.layers(self._flat, greedy=False)
 
-    def act(self, features: Float) -> np.ndarray:
+    def act(self, features: Float) -> Shaped[np.ndarray, "N ..."]:
         """Returns greedy actions of `[N, F]`: `[N]` int64, or `[N, A]` float32 in the bounds.
 
         Raises:
@@ -301,7 +302,7 @@ class CPUController(SamplingController):
         """
         return self._rows(self._greedy, features, self._shape.actions)
 
-    def perturbed(self, features: Float, noise: Float) -> np.ndarray:
+    def perturbed(self, features: Float, noise: Float) -> Shaped[np.ndarray, "N ..."]:
         """Returns the actions the policy takes with this noise; fresh noise makes them samples.
 
         Args:
@@ -371,7 +372,7 @@ class PopulationController:
         self.candidates = len(flat)
         self._layers = self._shape.layers(flat, greedy=True)
 
-    def act(self, features: Float) -> np.ndarray:
+    def act(self, features: Float) -> Shaped[np.ndarray, "Pop n ..."]:
         """Returns each candidate's greedy actions.
 
         Args:

@@ -1,4 +1,4 @@
-"""What all tests share: no limits of time, and two options of pytest.
+"""What all tests share: no limits of time, checked annotations, and two options of pytest.
 
 `python -m pytest -m faults` ends with a table of all faults. `python -m pytest --busy 12` runs
 beside twelve busy loops: no test may depend on how busy the machine is.
@@ -16,6 +16,10 @@ from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.annotations import check_annotations
+
+check_annotations()
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: torch's threads would spin against each other's.

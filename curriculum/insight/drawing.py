@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from curriculum.envs.interface import EnvSpec
 from curriculum.records.files import write_bytes
+from models.shapes import Shaped, UInt8
 
-Picture = NDArray[np.uint8]
+Picture = UInt8[np.ndarray, "_ _ 3"]
 Draw = Callable[[np.ndarray], Picture]
 """Turns one observation into a picture `[H, W, 3]` uint8."""
 
@@ -35,13 +35,13 @@ def drawer(spec: EnvSpec) -> Draw:
     return draw_bars
 
 
-def enlarge(frame: np.ndarray) -> Picture:
+def enlarge(frame: UInt8[np.ndarray, "H W C"]) -> Picture:
     """Enlarges a frame `[H, W, 1 or 3]` uint8 four times, without smoothing; grey becomes RGB."""
     rgb = np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
     return rgb.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
 
 
-def draw_lander(state: np.ndarray) -> Picture:
+def draw_lander(state: Shaped[np.ndarray, " 8"]) -> Picture:
     """Draws LunarLander's state `[8]`: the pad, and the lander at (x, y) with its angle."""
     image, draw = _canvas()
     x, y, _, _, angle, _, *legs = (float(v) for v in np.nan_to_num(state))
@@ -62,7 +62,7 @@ def draw_lander(state: np.ndarray) -> Picture:
     return np.asarray(image)
 
 
-def draw_bars(state: np.ndarray) -> Picture:
+def draw_bars(state: Shaped[np.ndarray, " D"]) -> Picture:
     """Draws a state `[D]` as one bar per number, squashed by tanh around the middle line."""
     image, draw = _canvas()
     values = np.tanh(np.nan_to_num(state))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from curriculum.insight.vision_probe import Readout
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float
+from models.shapes import Float32, Int64, Shaped
 
 Curve = NDArray[np.float64]
 
@@ -74,9 +75,9 @@ class Horizon:
 class _Starts:
     """S places where forecasts begin: sequence, step, and M's state `[S, ...]` before z there."""
 
-    sequence: NDArray[np.int64]
-    step: NDArray[np.int64]
-    states: Float
+    sequence: Int64[np.ndarray, " S"]
+    step: Int64[np.ndarray, " S"]
+    states: Float32[np.ndarray, "S M"]
 
 
 def open_loop(
@@ -138,9 +139,9 @@ def open_loop(
 
 def _warmed(
     world: WorldModel,
-    latents: Float,
-    actions: Float,
-    mask: np.ndarray,
+    latents: Float32[np.ndarray, "B S Z"],
+    actions: Float32[np.ndarray, "B T A"],
+    mask: Shaped[np.ndarray, "B T"],
     warm_up: int,
     horizon: int,
     stride: int,
@@ -170,14 +171,14 @@ def _warmed(
 
 def _dreams(
     world: WorldModel,
-    truth: Float,
-    actions: Float,
+    truth: Float32[np.ndarray, "S L Z"],
+    actions: Float32[np.ndarray, "B T A"],
     starts: _Starts,
     horizon: int,
     temperature: float,
     samples: int,
     rng: np.random.Generator,
-) -> Float:
+) -> Float32[np.ndarray, "S K Z"]:
     """Returns forecasts `[S, K, Z]`, averaged over `samples` dreams from each start."""
     found = np.empty((len(truth), horizon, truth.shape[2]), np.float32)
     at_once = max(1, ROWS_AT_ONCE // samples)
@@ -194,7 +195,9 @@ def _dreams(
     return found
 
 
-def _baselines(latents: Float, starts: _Starts, horizon: int) -> dict[str, Float]:
+def _baselines(
+    latents: Float32[np.ndarray, "B T Z"], starts: _Starts, horizon: int
+) -> dict[str, Float32[np.ndarray, "S K Z"]]:
     """Returns z_t, and z_t + k (z_t - z_{t-1}), `[S, K, Z]` each."""
     now = latents[starts.sequence, starts.step]
     change = now - latents[starts.sequence, starts.step - 1]

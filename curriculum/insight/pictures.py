@@ -8,7 +8,8 @@ import numpy as np
 
 from curriculum.insight.drawing import Draw, Picture, enlarge, strip
 from curriculum.world.world_model import WorldModel
-from models.interfaces import Float, Frames, Vision
+from models.interfaces import Vision
+from models.shapes import Float32, UInt8
 
 MOVED = 0.02
 """Change of a value, of 1, that counts as movement; `models.vae.ConvVAE` says so too."""
@@ -20,12 +21,12 @@ DREAM_TEMPERATURE = 0.1
 
 
 def motion_weights(
-    frames: Frames,
-    previous: Frames,
+    frames: UInt8[np.ndarray, "n H W C"],
+    previous: UInt8[np.ndarray, "n H W C"],
     *,
     motion_weight: float = 1.0,
     background_weight: float = 0.01,
-) -> Float:
+) -> Float32[np.ndarray, "n H W"]:
     """Returns the weights `[n, H, W]` that V's loss gives to pixels (see `models.vae.ConvVAE`).
 
     Args:
@@ -49,8 +50,8 @@ def motion_weights(
 
 def vision_picture(
     vision: Vision,
-    frames: Frames,
-    previous: Frames,
+    frames: UInt8[np.ndarray, "n H W C"],
+    previous: UInt8[np.ndarray, "n H W C"],
     *,
     motion_weight: float = 1.0,
     background_weight: float = 0.01,
@@ -77,7 +78,7 @@ def vision_picture(
 def memory_picture(
     world: WorldModel,
     observations: np.ndarray,
-    actions: Float,
+    actions: Float32[np.ndarray, "T A"],
     starts: Sequence[int],
     rng: np.random.Generator,
     *,
@@ -127,11 +128,11 @@ def memory_picture(
 
 def _followed(
     world: WorldModel,
-    latents: Float,
-    actions: Float,
+    latents: Float32[np.ndarray, "L Z"],
+    actions: Float32[np.ndarray, "T A"],
     temperature: float,
     rng: np.random.Generator,
-) -> tuple[Float, Float]:
+) -> tuple[Float32[np.ndarray, "T M"], Float32[np.ndarray, "T Z"]]:
     """Returns M's states before each z_t `[T, S]`, and z_{t+1} predicted from them `[T, Z]`."""
     state = world.begin(1)
     states, predicted = [], []
@@ -145,12 +146,12 @@ def _followed(
 
 def _dream(
     world: WorldModel,
-    latent: Float,
-    state: Float,
-    actions: Float,
+    latent: Float32[np.ndarray, " Z"],
+    state: Float32[np.ndarray, " M"],
+    actions: Float32[np.ndarray, "K A"],
     temperature: float,
     rng: np.random.Generator,
-) -> Float:
+) -> Float32[np.ndarray, "K Z"]:
     """Returns the latents `[K, Z]` that M dreams after K actions `[K, A]`."""
     z, state = latent[None], state[None]
     dreamed = []

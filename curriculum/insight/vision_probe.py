@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.interfaces import Float
 from models.numeric.threads import single_threaded
+from models.shapes import Bool, Float32, Float64, Shaped
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
@@ -54,8 +54,8 @@ class Readout:
     """
 
     names: tuple[str, ...]
-    weights: Vector
-    intercept: Vector
+    weights: Float64[np.ndarray, "Z P"]
+    intercept: Float64[np.ndarray, " P"]
 
     def __call__(self, latents: np.ndarray) -> dict[str, Vector]:
         """Reads positions `[...]` in pixels, by name, from latents `[..., Z]`."""
@@ -64,7 +64,7 @@ class Readout:
 
 
 def probe(
-    latents: Float,
+    latents: Float32[np.ndarray, "n Z"],
     positions: Mapping[str, np.ndarray],
     visible: Mapping[str, np.ndarray],
     episodes: np.ndarray,
@@ -115,7 +115,7 @@ def probe(
 
 
 def fit_readout(
-    latents: Float,
+    latents: Float32[np.ndarray, "n Z"],
     positions: Mapping[str, np.ndarray],
     visible: Mapping[str, np.ndarray],
     *,
@@ -148,7 +148,7 @@ def fit_readout(
     return Readout(tuple(positions), np.stack(weights, axis=1), np.array(intercepts))
 
 
-def split_rows(episodes: np.ndarray, seed: int = 0) -> Split:
+def split_rows(episodes: Shaped[np.ndarray, " n"], seed: int = 0) -> Split:
     """Splits rows about 60 : 20 : 20, by episodes, or by time where there are fewer than five.
 
     Args:
@@ -177,14 +177,16 @@ def split_rows(episodes: np.ndarray, seed: int = 0) -> Split:
 class _Ridge:
     """Ridge regressions of one target for any penalty (Hoerl & Kennard 1970), mean taken off."""
 
-    def __init__(self, features: Vector, target: Vector) -> None:
+    def __init__(
+        self, features: Float64[np.ndarray, "n F"], target: Float64[np.ndarray, " n"]
+    ) -> None:
         self._mean, self._offset = features.mean(axis=0), float(target.mean())
         centred = features - self._mean
         with single_threaded:
             self._values, self._vectors = np.linalg.eigh(centred.T @ centred / len(target))
             self._projected = self._vectors.T @ (centred.T @ (target - self._offset) / len(target))
 
-    def solve(self, strength: float) -> tuple[Vector, float]:
+    def solve(self, strength: float) -> tuple[Float64[np.ndarray, " F"], float]:
         """Returns weights `[F]` and the intercept."""
         shrunk = self._projected / (np.maximum(self._values, 0.0) + strength)
         weights = self._vectors @ shrunk
@@ -209,7 +211,9 @@ def _held_out_score(
     return float(1.0 - np.square(off).mean() / spread), float(np.abs(off).mean())
 
 
-def _fourier(z: Vector, size: int, seed: int) -> list[Vector]:
+def _fourier(
+    z: Float64[np.ndarray, "n Z"], size: int, seed: int
+) -> list[Float64[np.ndarray, "n D"]]:
     """Returns cos(w z + b) of `size` random w for each of the kernel's widths, `[n, D]` each."""
     rng = np.random.default_rng([seed, 2])
     usual = np.sqrt(2.0 * np.square(z).mean(axis=0).sum())
@@ -220,7 +224,9 @@ def _fourier(z: Vector, size: int, seed: int) -> list[Vector]:
     return [np.sqrt(2.0) * np.cos(turns / scale + phases) for scale in KERNEL_SCALES]
 
 
-def _centre_and_spread(latents: np.ndarray) -> tuple[Vector, Vector]:
+def _centre_and_spread(
+    latents: Shaped[np.ndarray, "n Z"],
+) -> tuple[Float64[np.ndarray, " Z"], Float64[np.ndarray, " Z"]]:
     """Returns means and standard deviations; a latent that hardly varies is not blown up."""
     values = np.asarray(latents, np.float64)
     spread = np.sqrt(values.var(axis=0))
@@ -228,12 +234,12 @@ def _centre_and_spread(latents: np.ndarray) -> tuple[Vector, Vector]:
     return np.asarray(values.mean(axis=0)), np.maximum(spread, floor)
 
 
-def _standardised(latents: np.ndarray, train: Mask) -> Vector:
+def _standardised(latents: Shaped[np.ndarray, "n Z"], train: Mask) -> Float64[np.ndarray, "n Z"]:
     mean, spread = _centre_and_spread(latents[train])
     return (np.asarray(latents, np.float64) - mean) / spread
 
 
-def _enough(target: Vector, seen: Mask, split: Split) -> bool:
+def _enough(target: Float64[np.ndarray, " n"], seen: Bool[np.ndarray, " n"], split: Split) -> bool:
     rows = [int((part & seen).sum()) for part in split]
     return min(rows) >= FEWEST_ROWS and float(np.ptp(target[split.test & seen])) > 0
 

@@ -19,6 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "diagnostics.probing.*",
         "models.interfaces",
         "models.settings.*",
+        "models.shapes",
     ),
     "records": (
         "curriculum.mode",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.interfaces import Float, State
+from models.interfaces import State
+from models.shapes import Float32, Float64, Shaped
 
 MAX_EVENTS, MAX_OTHERS = 1024, 3072
 PRIOR_STD = 0.25
@@ -18,12 +18,14 @@ TOLERANCE = 1e-9
 MAX_LOGIT = 30.0
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: Shaped[np.ndarray, "*S"]) -> Shaped[np.ndarray, "*S"]:
     """Returns probabilities of the logits' shape and dtype, without overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
-def log_loss(logits: np.ndarray, events: np.ndarray) -> np.ndarray:
+def log_loss(
+    logits: Shaped[np.ndarray, "*S"], events: Shaped[np.ndarray, "*S"]
+) -> Shaped[np.ndarray, "*S"]:
     """Returns the cross-entropy in nats of each logit, given events of 0 or 1."""
     return np.logaddexp(0.0, logits) - events * logits
 
@@ -52,14 +54,25 @@ class RareEvents:
             self._arrays[f"{side}_rows"] = np.zeros((0, size), np.float32)
             self._arrays[f"{side}_keys"] = np.zeros(0)
 
-    def add(self, rows: Float, events: np.ndarray, rng: np.random.Generator) -> None:
+    def add(
+        self,
+        rows: Float32[np.ndarray, "M F"],
+        events: Shaped[np.ndarray, " M"],
+        rng: np.random.Generator,
+    ) -> None:
         """Offers rows `[M, size]` and their events `[M]` of 0 or 1 to the sample."""
         keys = rng.random(len(rows))
         happened = events > 0.5
         self._offer("events", rows[happened], keys[happened], MAX_EVENTS)
         self._offer("others", rows[~happened], keys[~happened], MAX_OTHERS)
 
-    def _offer(self, side: str, rows: Float, keys: NDArray[np.float64], most: int) -> None:
+    def _offer(
+        self,
+        side: str,
+        rows: Float32[np.ndarray, "M F"],
+        keys: Float64[np.ndarray, " M"],
+        most: int,
+    ) -> None:
         now = self._arrays
         now[f"{side}_seen"] = np.asarray(now[f"{side}_seen"] + len(rows))
         all_keys = np.concatenate([now[f"{side}_keys"], keys])
@@ -67,7 +80,7 @@ class RareEvents:
         now[f"{side}_rows"] = np.concatenate([now[f"{side}_rows"], rows])[kept]
         now[f"{side}_keys"] = all_keys[kept]
 
-    def fit(self, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    def fit(self, scale: Float64[np.ndarray, " F"]) -> tuple[Float64[np.ndarray, " F"], float]:
         """Fits the likeliest weights by Newton's method with step halving (IRLS).
 
         Args:
@@ -117,15 +130,15 @@ class RareEvents:
 
 
 def _newton(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    stands_for: NDArray[np.float64],
-    penalty: NDArray[np.float64],
-    weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    x: Float64[np.ndarray, "M F"],
+    y: Float64[np.ndarray, " M"],
+    stands_for: Float64[np.ndarray, " M"],
+    penalty: Float64[np.ndarray, " F"],
+    weights: Float64[np.ndarray, " F"],
+) -> Float64[np.ndarray, " F"]:
     """Minimises the weighted cross-entropy plus half the penalised squares of the weights."""
 
-    def objective(at: NDArray[np.float64]) -> float:
+    def objective(at: Float64[np.ndarray, " F"]) -> float:
         logits = np.clip(x @ at, -MAX_LOGIT, MAX_LOGIT)
         return float(stands_for @ log_loss(logits, y) + 0.5 * penalty @ np.square(at))
 

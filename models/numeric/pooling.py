@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.interfaces import Float, Frames
+from models.shapes import Float32, Shaped, UInt8
 
 
 def cell_size(frame_shape: tuple[int, int, int], most_values: int) -> int:
@@ -36,8 +36,8 @@ class Pooling:
         self.shape = (height // side, width // side, channels)
         self.size = int(np.prod(self.shape))
 
-    def down(self, frames: np.ndarray) -> Float:
-        """Returns the cells' means, `[N, H, W, C]` float to `[N, size]` float32."""
+    def down(self, frames: Shaped[np.ndarray, "N H W C"]) -> Shaped[np.ndarray, "N F"]:
+        """Returns the cells' means, `[N, H, W, C]` float to `[N, size]` of the same dtype."""
         rows, columns, channels = self.shape
         side = self._side
         if side == 1:
@@ -48,7 +48,7 @@ class Pooling:
         cells *= np.float32(1.0 / side**2)
         return cells.reshape(len(frames), -1)
 
-    def up(self, values: Float) -> Float:
+    def up(self, values: Float32[np.ndarray, "N F"]) -> Float32[np.ndarray, "N H W C"]:
         """Returns `[N, size]` as frames `[N, H, W, C]` with flat cells; edges are repeated."""
         height, width, _ = self._frame_shape
         rows = np.minimum(np.arange(height) // self._side, self.shape[0] - 1)
@@ -56,11 +56,11 @@ class Pooling:
         return values.reshape(-1, *self.shape)[:, rows[:, None], columns]
 
 
-def from_bytes(frames: Frames) -> Float:
+def from_bytes(frames: UInt8[np.ndarray, "*S"]) -> Float32[np.ndarray, "*S"]:
     """Returns frames as float32 from 0 to 1."""
     return frames.astype(np.float32) * np.float32(1.0 / 255.0)
 
 
-def to_bytes(frames: np.ndarray) -> Frames:
+def to_bytes(frames: Shaped[np.ndarray, "*S"]) -> UInt8[np.ndarray, "*S"]:
     """Inverts `from_bytes`; what is outside 0 to 1 is clipped."""
     return np.rint(np.clip(frames, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.interfaces import Float, Rollout
+from models.interfaces import Rollout
+from models.shapes import Bool, Float32
 
 
 def generalized_advantages(
-    rewards: Float,
-    values: Float,
-    next_values: Float,
-    terminated: NDArray[np.bool_],
-    truncated: NDArray[np.bool_],
+    rewards: Float32[np.ndarray, "T N"],
+    values: Float32[np.ndarray, "T N"],
+    next_values: Float32[np.ndarray, "T N"],
+    terminated: Bool[np.ndarray, "T N"],
+    truncated: Bool[np.ndarray, "T N"],
     *,
     gamma: float,
     gae_lambda: float,
-    ratios: Float | None = None,
-) -> tuple[Float, Float]:
+    ratios: Float32[np.ndarray, "T N"] | None = None,
+) -> tuple[Float32[np.ndarray, "T N"], Float32[np.ndarray, "T N"]]:
     """Returns generalised advantage estimates and the returns that a value function is fitted to.
 
     Schulman et al. 2016, equation 16. A terminated episode is worth nothing afterwards; where a
@@ -57,14 +57,14 @@ def generalized_advantages(
 
 def rollout_targets(
     rollout: Rollout,
-    values: Float,
-    last_values: Float,
-    cut_values: Float,
+    values: Float32[np.ndarray, "T N"],
+    last_values: Float32[np.ndarray, " N"],
+    cut_values: Float32[np.ndarray, " M"],
     *,
     gamma: float,
     gae_lambda: float,
-    ratios: Float | None = None,
-) -> tuple[Float, Float]:
+    ratios: Float32[np.ndarray, "T N"] | None = None,
+) -> tuple[Float32[np.ndarray, "T N"], Float32[np.ndarray, "T N"]]:
     """Returns advantages and returns of a rollout's steps, zero where none was taken.
 
     Args:
@@ -97,7 +97,7 @@ def rollout_targets(
     )
 
 
-def steps_taken(rollout: Rollout) -> NDArray[np.bool_]:
+def steps_taken(rollout: Rollout) -> Bool[np.ndarray, "T N"]:
     """Returns which steps were taken, `[T, N]`; raises ValueError on contradictions."""
     shape = rollout.rewards.shape
     taken = np.ones(shape, np.bool_) if rollout.mask is None else rollout.mask

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.interfaces import Float, Frames
+from models.shapes import Float32, Shaped, UInt8
 
 SIZE = 3
 """Values of a track: x, y and presence."""
@@ -33,7 +33,9 @@ class Tracker:
         gain: `[H, W, C]` from `surprise_gain`; where all is zero, nothing is ever present.
     """
 
-    def __init__(self, mean: Float, gain: Float) -> None:
+    def __init__(
+        self, mean: Float32[np.ndarray, "H W C"], gain: Float32[np.ndarray, "H W C"]
+    ) -> None:
         height, width, _ = mean.shape
         self._mean = mean
         self._gain = gain
@@ -41,7 +43,7 @@ class Tracker:
         self._places = np.stack([np.ones(x.size), x.ravel(), y.ravel()], axis=1).astype(np.float32)
         self._sides = np.array([width, height])
 
-    def locate(self, frames: Float) -> Float:
+    def locate(self, frames: Float32[np.ndarray, "N H W C"]) -> Float32[np.ndarray, "N 3"]:
         """Returns tracks `[N, 3]` of frames `[N, H, W, C]` from 0 to 1.
 
         x and y have variance one for a thing that is anywhere with equal probability, and fade to
@@ -59,7 +61,12 @@ class Tracker:
         presence = moments[:, :1] / total
         return np.concatenate([place, 2.0 * presence - 1.0], axis=1).astype(np.float32, copy=False)
 
-    def draw(self, frames: Float, tracks: Float, thing: Float) -> None:
+    def draw(
+        self,
+        frames: Float32[np.ndarray, "N H W C"],
+        tracks: Float32[np.ndarray, "N 3"],
+        thing: Float32[np.ndarray, "H W C"],
+    ) -> None:
         """Paints the thing into frames, in place, where tracks say that it is present.
 
         Args:
@@ -75,7 +82,9 @@ class Tracker:
             frames[row][spot] = thing[spot]
 
 
-def surprise_gain(variance: np.ndarray, change: np.ndarray, floor: float) -> Float:
+def surprise_gain(
+    variance: Shaped[np.ndarray, "H W C"], change: Shaped[np.ndarray, "H W C"], floor: float
+) -> Float32[np.ndarray, "H W C"]:
     """Returns how surprising a unit of deviation is at each pixel, `[H, W, C]`.
 
     Args:
@@ -87,7 +96,11 @@ def surprise_gain(variance: np.ndarray, change: np.ndarray, floor: float) -> Flo
     return (np.minimum(change / (2.0 * spread), 1.0) / spread).astype(np.float32)
 
 
-def extreme(mean: np.ndarray, darkest: Frames, brightest: Frames) -> Float:
+def extreme(
+    mean: Shaped[np.ndarray, "H W C"],
+    darkest: UInt8[np.ndarray, "H W C"],
+    brightest: UInt8[np.ndarray, "H W C"],
+) -> Float32[np.ndarray, "H W C"]:
     """Returns of each pixel the value ever seen that is farthest from its mean, from 0 to 1."""
     low, high = darkest / np.float32(255.0), brightest / np.float32(255.0)
     return np.where(mean - low > high - mean, low, high).astype(np.float32)

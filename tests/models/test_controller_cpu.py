@@ -145,7 +145,7 @@ def test_discrete_samples_have_the_softmax_s_frequencies() -> None:
 @pytest.mark.parametrize(("log_std", "used"), [(-1.0, -1.0), (-90.0, -5.0), (90.0, 2.0)])
 def test_continuous_samples_have_the_gaussian_s_moments(log_std: float, used: float) -> None:
     one = CPUController(1, "continuous", 1)
-    one.set_parameters([0.0, 0.0, 0.02, log_std])
+    one.set_parameters(np.array([0.0, 0.0, 0.02, log_std]))
     drawn = one.sample(np.zeros((20_000, 1), np.float32), np.random.default_rng(0))
     with np.errstate(divide="ignore"):
         before_tanh = np.arctanh(drawn.astype(np.float64))
