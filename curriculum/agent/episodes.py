@@ -86,9 +86,7 @@ def run_episodes(
         cut = (steps[episodes] >= max_steps) & ~step.terminated[live] if max_steps else False
         truncated = step.truncated[live] | cut
         if recorder is not None:
-            ends = step.truncated.copy()
-            ends[live] = truncated
-            recorder(live, observations, taken, step._replace(truncated=ends))
+            recorder(live, observations, taken, _cut(step, live, truncated))
         observations = step.observations
         over = live[step.terminated[live] | truncated]
         if over.size:
@@ -105,6 +103,13 @@ def run_episodes(
         Episode(int(seeds[i]), float(scores[i]), int(steps[i]), bool(terminated[i]))
         for i in range(count)
     ]
+
+
+def _cut(step: Step, live: np.ndarray, truncated: np.ndarray) -> Step:
+    """Returns a step in which the live slots are truncated as said."""
+    ends = step.truncated.copy()
+    ends[live] = truncated
+    return step._replace(truncated=ends)
 
 
 def _still(env: VectorEnv) -> np.ndarray:
