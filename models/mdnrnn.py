@@ -20,9 +20,10 @@ from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.networks.initialise import build
 from models.networks.recurrent import Heads, MixtureLSTM
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory, one_thread
+from models.neural.device import device_memory
 from models.neural.precision import Precision
 from models.neural.sequences import SequenceTensors, tensors_of
+from models.numeric.threads import one_torch_thread
 from models.settings.mdnrnn import MDNRNNSettings
 
 _USUAL = MDNRNNSettings()
@@ -351,5 +352,5 @@ if __name__ == "__main__":
     from models.selftest.world_model import check_memory
 
     small = MDNRNNSettings(rnn_size=24, num_mixtures=3, learning_rate=5e-3)
-    with one_thread():
+    with one_torch_thread():
         raise SystemExit(check_memory("mdnrnn", lambda: MDNRNN(2, 2, small), 200))

@@ -14,8 +14,9 @@ from models.controller_cpu import PolicyShape
 from models.interfaces import Float, Metrics, Rollout, State
 from models.networks.actor_critic import actor_critic
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory, one_thread, part_slices
+from models.neural.device import device_memory, part_slices
 from models.numeric.returns import rollout_targets, steps_taken
+from models.numeric.threads import one_torch_thread
 from models.settings.ppo import PPOSettings
 
 _USUAL = PPOSettings()
@@ -336,5 +337,5 @@ if __name__ == "__main__":
 
     small = PPOSettings(learning_rate=3e-2, minibatch_size=128)
     linear = PolicyShape(3, "discrete", 2, (), None, None)
-    with one_thread():
+    with one_torch_thread():
         raise SystemExit(check_policy_learner("ppo", lambda: PPO(linear, small), 30))

@@ -23,8 +23,9 @@ from models.networks.coarse import WindowStatistics, coarse_error
 from models.networks.convolutions import AutoEncoder
 from models.networks.initialise import build
 from models.neural.descent import Descent, held
-from models.neural.device import device_memory, one_thread
+from models.neural.device import device_memory
 from models.neural.precision import Precision
+from models.numeric.threads import one_torch_thread
 from models.settings.vae import VAESettings
 
 _USUAL = VAESettings()
@@ -382,5 +383,5 @@ if __name__ == "__main__":
     small = VAESettings(
         z_dim=8, channels=(16, 32), learning_rate=1e-2, beta=0.01, motion_weight=0.0
     )
-    with one_thread():
+    with one_torch_thread():
         raise SystemExit(check_vision("vae", lambda: ConvVAE((16, 16, 1), small), 300))
