@@ -122,7 +122,7 @@ class Examiner:
         self._env.close()
 
 
-class Curve(BaseCallback):
+class LearningCurve(BaseCallback):
     """Examines the model at even distances, always with the same number of episodes.
 
     Args:
@@ -185,7 +185,7 @@ def train_ppo(
     try:
         model = build(examiner.recipe, env, training)
         began = time.monotonic()
-        model.learn(training.steps, Curve(examiner, ledger, training))
+        model.learn(training.steps, LearningCurve(examiner, ledger, training))
         seconds = time.monotonic() - began - examiner.seconds
         played = examiner.examine(model, training.episodes, "final")
     finally:

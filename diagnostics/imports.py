@@ -37,7 +37,7 @@ TRACE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
-class Start:
+class ImportStart:
     """One thing that must start fast.
 
     Attributes:
@@ -54,14 +54,14 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ImportFinding:
     """How one start went.
 
     Attributes:
-        title: as in `Start`.
+        title: as in `ImportStart`.
         seconds: median wall time.
         own_s: the same without the time in which it waited for a processor.
-        limit_s: as in `Start`.
+        limit_s: as in `ImportStart`.
         heavy: heavy modules that it loaded.
         fault: what is wrong, if anything is.
     """
@@ -88,13 +88,13 @@ class Launch(NamedTuple):
 
 
 STARTS = (
-    Start("import models.controller_cpu", ("-c", "import models.controller_cpu"), 1.0),
-    Start("import curriculum.cli.main", ("-c", "import curriculum.cli.main"), None),
-    Start("import diagnostics.probe", ("-c", "import diagnostics.probe"), None),
-    Start("python -m curriculum --help", ("-m", "curriculum", "--help"), 0.5),
-    Start("python -m diagnostics --help", ("-m", "diagnostics", "--help"), 0.5),
-    Start("python -m baselines --help", ("-m", "baselines", "--help"), 0.5),
-    Start(
+    ImportStart("import models.controller_cpu", ("-c", "import models.controller_cpu"), 1.0),
+    ImportStart("import curriculum.cli.main", ("-c", "import curriculum.cli.main"), None),
+    ImportStart("import diagnostics.probe", ("-c", "import diagnostics.probe"), None),
+    ImportStart("python -m curriculum --help", ("-m", "curriculum", "--help"), 0.5),
+    ImportStart("python -m diagnostics --help", ("-m", "diagnostics", "--help"), 0.5),
+    ImportStart("python -m baselines --help", ("-m", "baselines", "--help"), 0.5),
+    ImportStart(
         "python -m curriculum run absent.yaml", ("-m", "curriculum", "run", "absent.yaml"), 1.0, 2
     ),
 )
@@ -120,7 +120,7 @@ def main(args: argparse.Namespace) -> int:
     return int(ExitCode.OK if passed else ExitCode.INTERNAL)
 
 
-def measure(start: Start, repeats: int = REPEATS, rounds: int = 1) -> Finding:
+def measure(start: ImportStart, repeats: int = REPEATS, rounds: int = 1) -> ImportFinding:
     """Starts it in fresh interpreters: once to see what it loads, then for time.
 
     Args:
@@ -132,7 +132,7 @@ def measure(start: Start, repeats: int = REPEATS, rounds: int = 1) -> Finding:
     heavy = heavy_modules(traced.trace)
     fault = traced.fault or (f"loads {', '.join(heavy)}" if heavy else "")
     if fault:
-        return Finding(start.title, 0.0, 0.0, start.limit_s, heavy, fault)
+        return ImportFinding(start.title, 0.0, 0.0, start.limit_s, heavy, fault)
     for _ in range(rounds):
         finding = _timed(start, repeats)
         if finding.passed:
@@ -140,7 +140,7 @@ def measure(start: Start, repeats: int = REPEATS, rounds: int = 1) -> Finding:
     return finding
 
 
-def _timed(start: Start, repeats: int) -> Finding:
+def _timed(start: ImportStart, repeats: int) -> ImportFinding:
     """Returns the medians of some measurements of a start that loads nothing heavy."""
     launches = [_launch(start) for _ in range(repeats)]
     seconds = statistics.median(launch.seconds for launch in launches)
@@ -148,7 +148,7 @@ def _timed(start: Start, repeats: int) -> Finding:
     fault = next((launch.fault for launch in launches if launch.fault), "")
     if not fault and start.limit_s is not None and own_s >= start.limit_s:
         fault = f"takes {own_s:.2f} s, {start.limit_s:g} s are allowed"
-    return Finding(start.title, seconds, own_s, start.limit_s, (), fault)
+    return ImportFinding(start.title, seconds, own_s, start.limit_s, (), fault)
 
 
 def heavy_modules(trace: str) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def heavy_modules(trace: str) -> tuple[str, ...]:
     return tuple(sorted({name.strip().split(".")[0] for name in lines} & HEAVY))
 
 
-def _launch(start: Start, *options: str) -> Launch:
+def _launch(start: ImportStart, *options: str) -> Launch:
     argv = [sys.executable, *options, *start.arguments]
     process = GuardedProcess(argv, TIMEOUT_S, {"PYTHONPATH": import_path()})
     waited_s = 0.0
@@ -178,7 +178,7 @@ def _launch(start: Start, *options: str) -> Launch:
         process.close()
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def _table(findings: Sequence[ImportFinding]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from diagnostics.components import Component
 from diagnostics.cores import available_cores
-from diagnostics.probing.batch import Batch
+from diagnostics.probing.batch import ProbeBatch
 from diagnostics.probing.interruption import signals_held
 from diagnostics.probing.orphans import orphans_adopted
 from diagnostics.probing.patience import LOOK_S
@@ -112,7 +112,7 @@ class _Session:
     notice: Callable[[str], None]
     waiting: list[Component]
     results: dict[str, ProbeResult]
-    running: list[Batch] = field(default_factory=list)
+    running: list[ProbeBatch] = field(default_factory=list)
     alone: set[str] = field(default_factory=set)
     shown: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
@@ -170,7 +170,7 @@ class _Session:
         for component in components:
             self.waiting.remove(component)
         try:
-            self.running.append(Batch(components, self.timeout_s, self.slow_s))
+            self.running.append(ProbeBatch(components, self.timeout_s, self.slow_s))
         except OSError as error:
             detail = f"the probe could not be started: {error}"
             self._show(components)
@@ -194,13 +194,13 @@ class _Session:
                 self._settle(result)
             self._again(batch)
 
-    def _again(self, batch: Batch) -> None:
+    def _again(self, batch: ProbeBatch) -> None:
         self.waiting[:0] = [*batch.alone, *batch.left]
         for component in batch.alone:
             self.alone.add(component.name)
             self.notice(f"{component.name} failed beside others and is tried again alone")
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: ProbeBatch) -> None:
         patience, name = batch.process.patience, batch.begun[-1].name
         if patience.extended and name not in self.told:
             self.told.add(name)

@@ -145,12 +145,12 @@ class Healer:
             try:
                 return act()
             except (OutOfDeviceMemory, MemoryError) as e:
-                shortage = Shortage.of(e)
+                shortage = MemoryShortage.of(e)
             # Outside the handler, because the exception keeps what was on the device alive.
             restore()
             self._make_room(shortage, step)
 
-    def _make_room(self, shortage: Shortage, step: int) -> None:
+    def _make_room(self, shortage: MemoryShortage, step: int) -> None:
         """Has the learner take smaller parts, or leave the GPU once these are small."""
         learner, device = self._learner, self.health.device
         if isinstance(learner, Descends) and learner.parts < MAX_PARTS:
@@ -173,7 +173,7 @@ class Healer:
         self._record(event, **facts)
 
 
-class Shortage(NamedTuple):
+class MemoryShortage(NamedTuple):
     """What was said where memory did not suffice, and whether it was the GPU's or the host's.
 
     It holds no exception: that would keep what was on the device alive.
@@ -183,7 +183,7 @@ class Shortage(NamedTuple):
     on_device: bool
 
     @classmethod
-    def of(cls, error: OutOfDeviceMemory | MemoryError) -> Shortage:
+    def of(cls, error: OutOfDeviceMemory | MemoryError) -> MemoryShortage:
         """Returns what is to be remembered of an error."""
         return cls(str(error), isinstance(error, OutOfDeviceMemory))
 
@@ -218,7 +218,7 @@ def read_in_room(
     try:
         return act(), ""
     except OutOfDeviceMemory as e:
-        shortage = Shortage.of(e)
+        shortage = MemoryShortage.of(e)
     # Outside the handler, because the exception keeps what was on the device alive.
     if not isinstance(reader, Descends) or reader.device == "cpu":
         raise StageFailure(f"the device's memory does not suffice: {shortage.reason}")

@@ -49,7 +49,7 @@ class Update:
     dreamed: bool
 
 
-Subscriber = Callable[[Update], None]
+LoopSubscriber = Callable[[Update], None]
 
 
 class Loop:
@@ -77,7 +77,7 @@ class Loop:
         selection: Selection,
         *,
         averaging: float = 0.0,
-        subscribers: Sequence[Subscriber] = (),
+        subscribers: Sequence[LoopSubscriber] = (),
         practising: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._place, self._agent = place, agent

@@ -10,8 +10,8 @@ from curriculum.learning.loop import Update
 from curriculum.place import Place
 
 
-class Reporter:
-    """Tells each update of a loop (`curriculum.learning.loop.Subscriber`).
+class LoopReporter:
+    """Tells each update of a loop (`curriculum.learning.loop.LoopSubscriber`).
 
     Args:
         place: of the loop.

@@ -12,7 +12,7 @@ from curriculum.mode import LADDER, Decision
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact
 
-Outcome = Literal["passed", "missed", "degraded", "not_run"]
+VerdictWord = Literal["passed", "missed", "degraded", "not_run"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Verdict:
     """
 
     task: str
-    verdict: Outcome
+    verdict: VerdictWord
     mode: str | None
     env_id: str
     score: float | None
@@ -78,7 +78,7 @@ def judge(
         decision.requested != "auto" or decision.mode is LADDER[0]
     )
     reached = played.score >= target
-    outcome: Outcome = "missed" if not reached else "passed" if wanted else "degraded"
+    outcome: VerdictWord = "missed" if not reached else "passed" if wanted else "degraded"
     return Verdict(
         task=task.name,
         verdict=outcome,

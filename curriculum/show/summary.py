@@ -14,7 +14,7 @@ from curriculum.records.ledger import effective
 from curriculum.show.words import finite, plain, short
 
 Event = Mapping[str, Any]
-Place = tuple[str, str, int, str]
+StageKey = tuple[str, str, int, str]
 """Task, mode, round and stage."""
 
 _STARTED, _DONE = known("run_started", "stage_done")
@@ -211,13 +211,13 @@ def _notices(events: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple(seen.values())
 
 
-def _place(event: Event) -> Place:
+def _place(event: Event) -> StageKey:
     task, mode, stage = (plain(event.get(key)) for key in ("task", "mode", "stage"))
     return task, mode, int(finite(event.get("round")) or 0), stage
 
 
 def _stages(over: list[dict[str, Any]]) -> tuple[StageRow, ...]:
-    rows: dict[Place, StageRow] = {}
+    rows: dict[StageKey, StageRow] = {}
     for event in over:
         place = _place(event)
         if event["event"] == _DONE:
@@ -227,7 +227,7 @@ def _stages(over: list[dict[str, Any]]) -> tuple[StageRow, ...]:
     return tuple(rows.values())
 
 
-def _done(place: Place, event: Event) -> StageRow:
+def _done(place: StageKey, event: Event) -> StageRow:
     env_steps, dream_steps = finite(event.get("env_steps")), finite(event.get("dream_steps"))
     return StageRow(
         *place,
@@ -242,7 +242,7 @@ def _done(place: Place, event: Event) -> StageRow:
     )
 
 
-def _skipped(place: Place, event: Event, rows: Mapping[Place, StageRow]) -> StageRow:
+def _skipped(place: StageKey, event: Event, rows: Mapping[StageKey, StageRow]) -> StageRow:
     """A stage that another mode did already costs nothing here; one whose end a crash kept out of
     the ledger has the time that its result remembers."""
     task, _, round_, stage = place
@@ -258,7 +258,7 @@ def _skipped(place: Place, event: Event, rows: Mapping[Place, StageRow]) -> Stag
 
 def _checks(events: list[dict[str, Any]]) -> tuple[CheckRow, ...]:
     """A check repeated after a resume is the same check."""
-    rows: dict[tuple[Place, int], CheckRow] = {}
+    rows: dict[tuple[StageKey, int], CheckRow] = {}
     for event in events:
         place = _place(event)
         generation = int(finite(event.get("generation")) or 0)

@@ -20,7 +20,7 @@ from curriculum.errors import require
 from curriculum.learning.learner import AgentLearner
 from curriculum.learning.loop import Loop
 from curriculum.learning.on_policy import OnPolicy
-from curriculum.learning.reporting import Reporter
+from curriculum.learning.reporting import LoopReporter
 from curriculum.learning.schedule import Schedule
 from curriculum.learning.search import Search, SearchPlan, SearchSpace
 from curriculum.learning.selection import Selection
@@ -132,7 +132,7 @@ def new_loop(
         schedule,
         selection,
         averaging=settings.averaging,
-        subscribers=(Reporter(place),),
+        subscribers=(LoopReporter(place),),
         # Dreams have no threads of their own, and are large enough for all of torch's.
         **({} if dreamed else {"practising": ctx.backend.practising}),
     )

@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from diagnostics.architecture.layout import Layout, Place, labels, lay_out
+from diagnostics.architecture.layout import Layout, Spot, labels, lay_out
 from diagnostics.architecture.plan import Box, Plan
 from diagnostics.architecture.table import counts
 
@@ -52,7 +52,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Arc:
     """A line through points, upright at each, with an arrow's head at its end."""
 
     points: tuple[Point, ...]
@@ -60,11 +60,11 @@ class Curve:
     about: str = ""
 
 
-Shape = Rectangle | Text | Curve
+Shape = Rectangle | Text | Arc
 
 
 @dataclass(frozen=True)
-class Picture:
+class Sheet:
     """Shapes in the order in which they are painted."""
 
     width: float
@@ -72,7 +72,7 @@ class Picture:
     shapes: tuple[Shape, ...]
 
 
-def draw(plan: Plan) -> Picture:
+def draw(plan: Plan) -> Sheet:
     """Draws floors from the ground up, boxes on them, and arrows from what imports."""
     layout = lay_out(plan)
     inner = max(layout.x[place] + layout.width[place] / 2 for place in layout.x)
@@ -85,10 +85,10 @@ def draw(plan: Plan) -> Picture:
         *_curves(plan, layout),
         *(shape for box in plan.boxes for shape in _box(plan, layout, box)),
     ]
-    return Picture(width, height, tuple(shapes))
+    return Sheet(width, height, tuple(shapes))
 
 
-def as_svg(picture: Picture) -> str:
+def as_svg(picture: Sheet) -> str:
     """Writes a picture as SVG."""
     size = f'width="{picture.width:.0f}" height="{picture.height:.0f}"'
     parts = [
@@ -101,7 +101,7 @@ def as_svg(picture: Picture) -> str:
     return "\n".join(parts) + "\n"
 
 
-def save_png(picture: Picture, path: Path) -> None:
+def save_png(picture: Sheet, path: Path) -> None:
     """Paints a picture at twice its size."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -160,7 +160,7 @@ def _box(plan: Plan, layout: Layout, box: Box) -> Iterator[Shape]:
     yield Text((x, y + 10), size, 11, FAINT)
 
 
-def _curves(plan: Plan, layout: Layout) -> Iterator[Curve]:
+def _curves(plan: Plan, layout: Layout) -> Iterator[Arc]:
     """Draws what is wrong last, so that it is seen."""
     wrong, rows = plan.wrong, _row_of(layout)
     leave, arrive, left = _docks(layout, 0), _docks(layout, 1), NAMES + MARGIN
@@ -178,20 +178,20 @@ def _curves(plan: Plan, layout: Layout) -> Iterator[Curve]:
         if way[0] != arrow.source:
             points.reverse()
         pairs = "\n".join(f"{one} -> {other}" for one, other in plan.arrows[arrow])
-        yield Curve(tuple(points), WRONG if arrow in wrong else LINE, pairs)
+        yield Arc(tuple(points), WRONG if arrow in wrong else LINE, pairs)
 
 
-def _docks(layout: Layout, end: int) -> dict[tuple[Place, Place], float]:
+def _docks(layout: Layout, end: int) -> dict[tuple[Spot, Spot], float]:
     """Returns where on a place's side each way ends, from the middle: sorted, so none cross.
 
     Args:
         layout: has the ways.
         end: 0 is where a step of a way begins, 1 where it ends.
     """
-    sides: dict[Place, list[tuple[Place, Place]]] = defaultdict(list)
+    sides: dict[Spot, list[tuple[Spot, Spot]]] = defaultdict(list)
     for step in dict.fromkeys(step for way in layout.ways.values() for step in pairwise(way)):
         sides[step[end]].append(step)
-    docks: dict[tuple[Place, Place], float] = {}
+    docks: dict[tuple[Spot, Spot], float] = {}
     for place, steps in sides.items():
         steps.sort(key=lambda step: layout.x[step[1 - end]])
         for number, step in enumerate(steps, start=1):
@@ -199,7 +199,7 @@ def _docks(layout: Layout, end: int) -> dict[tuple[Place, Place], float]:
     return docks
 
 
-def _row_of(layout: Layout) -> Mapping[Place, int]:
+def _row_of(layout: Layout) -> Mapping[Spot, int]:
     return {place: number for number, row in enumerate(layout.rows) for place in row}
 
 
@@ -255,7 +255,7 @@ def _pieces(points: tuple[Point, ...]) -> list[Point]:
     return line
 
 
-def _tip(curve: Curve) -> list[Point]:
+def _tip(curve: Arc) -> list[Point]:
     x, y = curve.points[-1]
     level = curve.points[0][1] == y
     back = -6 if y > curve.points[-2][1] and not level else 6

@@ -29,7 +29,7 @@ class Passing(NamedTuple):
     row: int
 
 
-Place = Box | Passing
+Spot = Box | Passing
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Layout:
         ways: the places that each drawn arrow leads through, from above to below.
     """
 
-    rows: tuple[tuple[Place, ...], ...]
-    x: Mapping[Place, float]
-    width: Mapping[Place, float]
-    ways: Mapping[Arrow, tuple[Place, ...]]
+    rows: tuple[tuple[Spot, ...], ...]
+    x: Mapping[Spot, float]
+    width: Mapping[Spot, float]
+    ways: Mapping[Arrow, tuple[Spot, ...]]
 
 
 def lay_out(plan: Plan) -> Layout:
     """Places a plan's boxes, and the arrows that tell something."""
     level = _levels(plan)
-    rows: list[list[Place]] = [[] for _ in range(max(level.values()) + 1)]
+    rows: list[list[Spot]] = [[] for _ in range(max(level.values()) + 1)]
     for box in plan.boxes:
         rows[level[box]].append(box)
     ways = {arrow: _way(plan, arrow, level) for arrow in sorted(plan.telling)}
@@ -60,7 +60,7 @@ def lay_out(plan: Plan) -> Layout:
         if isinstance(place, Passing):
             rows[place.row].append(place)
     neighbours = _neighbours(ways.values())
-    width: dict[Place, float] = {
+    width: dict[Spot, float] = {
         place: box_width(plan, place) if isinstance(place, Box) else PASSING_WIDTH
         for row in rows
         for place in row
@@ -109,24 +109,22 @@ def _depth(box: Box, below: Mapping[Box, set[Box]]) -> int:
     return max((1 + _depth(other, below) for other in below.get(box, ())), default=0)
 
 
-def _way(plan: Plan, arrow: Arrow, level: Mapping[Box, int]) -> tuple[Place, ...]:
+def _way(plan: Plan, arrow: Arrow, level: Mapping[Box, int]) -> tuple[Spot, ...]:
     """Returns an arrow's ends and its places in the rows between them, the highest first."""
     high, low = sorted(arrow, key=lambda box: -level[box])
     goal = arrow if arrow in plan.wrong else low
     return (high, *(Passing(goal, row) for row in range(level[high] - 1, level[low], -1)), low)
 
 
-def _neighbours(ways: Iterable[Sequence[Place]]) -> dict[Place, list[Place]]:
-    found: dict[Place, list[Place]] = defaultdict(list)
+def _neighbours(ways: Iterable[Sequence[Spot]]) -> dict[Spot, list[Spot]]:
+    found: dict[Spot, list[Spot]] = defaultdict(list)
     for high, low in dict.fromkeys(pair for way in ways for pair in pairwise(way)):
         found[high].append(low)
         found[low].append(high)
     return found
 
 
-def _sorted(
-    rows: list[list[Place]], neighbours: Mapping[Place, Sequence[Place]]
-) -> list[list[Place]]:
+def _sorted(rows: list[list[Spot]], neighbours: Mapping[Spot, Sequence[Spot]]) -> list[list[Spot]]:
     """Sorts rows by the middle of their neighbours' places, up and down; the best order wins."""
     best, fewest = rows, _crossings(rows, neighbours)
     for sweep in range(SWEEPS):
@@ -148,7 +146,7 @@ def _sorted(
     return best
 
 
-def _crossings(rows: Sequence[Sequence[Place]], neighbours: Mapping[Place, Sequence[Place]]) -> int:
+def _crossings(rows: Sequence[Sequence[Spot]], neighbours: Mapping[Spot, Sequence[Spot]]) -> int:
     count = 0
     for low, high in pairwise(rows):
         order = {place: i for i, place in enumerate(low)}
@@ -161,12 +159,12 @@ def _crossings(rows: Sequence[Sequence[Place]], neighbours: Mapping[Place, Seque
 
 
 def _moved(
-    rows: Sequence[Sequence[Place]],
-    neighbours: Mapping[Place, Sequence[Place]],
-    width: Mapping[Place, float],
-) -> dict[Place, float]:
+    rows: Sequence[Sequence[Spot]],
+    neighbours: Mapping[Spot, Sequence[Spot]],
+    width: Mapping[Spot, float],
+) -> dict[Spot, float]:
     """Moves each row's places towards their neighbours as far as its order allows."""
-    x: dict[Place, float] = {}
+    x: dict[Spot, float] = {}
     for row in rows:
         x.update(zip(row, _spread([0.0] * len(row), row, width), strict=True))
     for sweep in range(SWEEPS):
@@ -177,7 +175,7 @@ def _moved(
 
 
 def _spread(
-    wanted: Sequence[float], row: Sequence[Place], width: Mapping[Place, float]
+    wanted: Sequence[float], row: Sequence[Spot], width: Mapping[Spot, float]
 ) -> list[float]:
     """Returns the places nearest to those wanted, by squares, that do not overlap.
 

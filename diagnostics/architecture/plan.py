@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diagnostics.architecture.source import (
-    Layers,
+    Floors,
     Module,
     imports_of,
     layer_of,
@@ -99,7 +99,7 @@ def plan_of(root: Path) -> Plan:
     return make_plan(modules, layers)
 
 
-def make_plan(modules: Mapping[str, Module], layers: Layers) -> Plan:
+def make_plan(modules: Mapping[str, Module], layers: Floors) -> Plan:
     """Puts modules on floors and finds the arrows between their boxes.
 
     Raises:

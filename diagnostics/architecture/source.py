@@ -16,7 +16,7 @@ from pathlib import Path
 from curriculum.errors import ConfigError
 from diagnostics.architecture.layers import PACKAGES
 
-Layers = Mapping[str, Sequence[str]]
+Floors = Mapping[str, Sequence[str]]
 """Names of floors, from the ground up, and the patterns of their modules."""
 
 DEFINITIONS = ("diagnostics/architecture/layers.py", "tests/architecture/test_layers.py")
@@ -85,7 +85,7 @@ def read_layers(root: Path) -> dict[str, tuple[str, ...]]:
     )
 
 
-def layer_of(module: str, layers: Layers) -> int:
+def layer_of(module: str, layers: Floors) -> int:
     """Returns the number of a module's floor, 0 being the ground.
 
     Raises:

@@ -24,7 +24,7 @@ CHILD = Path(__file__).resolve().parents[1] / "probe_child.py"
 DEFAULTS = {"OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 
 
-class Batch:
+class ProbeBatch:
     """Probes components one after another in a guarded process, started at once.
 
     Args:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from diagnostics import imports
-from diagnostics.imports import STARTS, Launch, Start, heavy_modules, measure
+from diagnostics.imports import STARTS, ImportStart, Launch, heavy_modules, measure
 
 
-def start(code: str, limit_s: float | None = 5.0) -> Start:
-    return Start("subject", ("-c", code), limit_s)
+def start(code: str, limit_s: float | None = 5.0) -> ImportStart:
+    return ImportStart("subject", ("-c", code), limit_s)
 
 
 @pytest.mark.parametrize("subject", STARTS, ids=lambda start: start.title)
-def test_what_should_be_light_is(subject: Start) -> None:
+def test_what_should_be_light_is(subject: ImportStart) -> None:
     finding = measure(replace(subject, limit_s=None), repeats=1)
     assert finding.passed, finding.fault
 
@@ -57,7 +57,7 @@ class Launches:
         self._rounds_s = rounds_s
         monkeypatch.setattr(imports, "_launch", self)
 
-    def __call__(self, start: Start, *options: str) -> Launch:
+    def __call__(self, start: ImportStart, *options: str) -> Launch:
         if options:
             return Launch(0.0, 0.0, "", "")
         own_s = self._rounds_s[self.rounds]

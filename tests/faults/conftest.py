@@ -58,7 +58,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Place:
+class Sandbox:
     """An empty directory in which the command line runs, as a user would run it.
 
     Attributes:
@@ -155,14 +155,14 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-def make_place(path: Path) -> Place:
+def make_place(path: Path) -> Sandbox:
     path.mkdir(parents=True, exist_ok=True)
     (path / "tiny.yaml").write_text(TINY, encoding="utf-8")
-    return Place(path, secrets.token_hex(8))
+    return Sandbox(path, secrets.token_hex(8))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Sandbox]:
     """A place that has to be left without a process, whatever happened in it."""
     place = make_place(tmp_path)
     yield place
@@ -174,7 +174,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A run that nothing happened to; not to be changed."""
     place = make_place(tmp_path_factory.mktemp("whole"))
     done = place.begin(mischief="commit_always")
@@ -183,7 +183,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture(scope="session")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """The same run, killed ahead of the fourth commit of its search; not to be changed."""
     place = make_place(tmp_path_factory.mktemp("killed"))
     done = place.begin(mischief="commit_always;kill_at_save=4")
@@ -193,7 +193,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture
-def half(place: Place, killed: Place) -> Place:
+def half(place: Sandbox, killed: Sandbox) -> Sandbox:
     """A copy of the killed run, to do something to and to resume."""
     shutil.copytree(killed.run, place.run)
     return place

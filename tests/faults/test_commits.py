@@ -18,7 +18,7 @@ import pytest
 from curriculum.errors import RunIOError
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import Disk, write_bytes
-from tests.faults.conftest import Place, newest
+from tests.faults.conftest import Sandbox, newest
 
 FILES = ("state.safetensors", "meta.json", "manifest.json")
 
@@ -101,7 +101,7 @@ def test_death_within_a_commit(tmp_path: Path, when: str) -> None:
     expect="resume ends with the weights and scores of the uninterrupted run, nothing left over",
 )
 @pytest.mark.parametrize("call", [2, 4, 6, 7])
-def test_death_of_a_run_within_a_commit(place: Place, whole: Place, call: int) -> None:
+def test_death_of_a_run_within_a_commit(place: Sandbox, whole: Sandbox, call: int) -> None:
     assert place.begin(mischief=f"kill_in_save={call}").code == -signal.SIGKILL
     assert place.resume().code == 3
     assert place.learned() == whole.learned()
@@ -112,7 +112,7 @@ def test_death_of_a_run_within_a_commit(place: Place, whole: Place, call: int) -
     "SIGKILL of a run, SIGKILL of its resume, then resume",
     expect="resume ends with the weights and scores of the uninterrupted run, nothing left over",
 )
-def test_death_of_a_resume(half: Place, whole: Place) -> None:
+def test_death_of_a_resume(half: Sandbox, whole: Sandbox) -> None:
     again = half.resume(mischief="commit_always;kill_at_save=2")
     assert again.code == -signal.SIGKILL
     assert half.resume().code == 3
@@ -172,7 +172,7 @@ DAMAGES = {
 )
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage(killed: Place, tmp_path: Path, damage: str, name: str) -> None:
+def test_damage(killed: Sandbox, tmp_path: Path, damage: str, name: str) -> None:
     stage = Path(shutil.copytree(killed.search, tmp_path / "stage"))
     try:
         DAMAGES[damage](newest(stage) / name)
@@ -190,7 +190,7 @@ def test_damage(killed: Place, tmp_path: Path, damage: str, name: str) -> None:
     expect="resume falls back to the one before, says so, and ends as the uninterrupted run",
 )
 @pytest.mark.parametrize("name", ["state.safetensors", "manifest.json"])
-def test_a_run_with_one_damaged_commit(half: Place, whole: Place, name: str) -> None:
+def test_a_run_with_one_damaged_commit(half: Sandbox, whole: Sandbox, name: str) -> None:
     flip(newest(half.search) / name)
     done = half.resume()
     assert done.code == 3, done.err
@@ -204,7 +204,7 @@ def test_a_run_with_one_damaged_commit(half: Place, whole: Place, name: str) -> 
     "all commits of a stage that was under way are damaged",
     expect="the stage is done anew, the ledger says why, and ends as the uninterrupted run",
 )
-def test_a_run_whose_commits_are_all_damaged(half: Place, whole: Place) -> None:
+def test_a_run_whose_commits_are_all_damaged(half: Sandbox, whole: Sandbox) -> None:
     for commit in (half.search / "commits").iterdir():
         zero(commit / "state.safetensors")
     assert half.resume().code == 3
@@ -216,7 +216,7 @@ def test_a_run_whose_commits_are_all_damaged(half: Place, whole: Place) -> None:
     "all commits of a finished stage that others build upon are damaged",
     expect="exit 5, naming the stage's directory and what to do; done so, the run ends as ever",
 )
-def test_a_finished_stage_whose_commits_are_damaged(half: Place, whole: Place) -> None:
+def test_a_finished_stage_whose_commits_are_damaged(half: Sandbox, whole: Sandbox) -> None:
     vision = half.search.with_name("vision")
     for commit in (vision / "commits").iterdir():
         truncate(commit / "state.safetensors")
@@ -253,7 +253,7 @@ def resealed(commit: Path, **changes: Any) -> None:
     ],
 )
 def test_a_manifest_from_elsewhere(
-    killed: Place, tmp_path: Path, changes: dict[str, Any], reason: str
+    killed: Sandbox, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     stage = Path(shutil.copytree(killed.search, tmp_path / "stage"))
     resealed(newest(stage), **changes)
@@ -289,7 +289,7 @@ def test_a_commit_of_another_run(tmp_path: Path) -> None:
     "the newest commit of another run's search is put into this one's",
     expect="passed over, the ledger says whose it is; the run ends as the uninterrupted one",
 )
-def test_a_run_given_a_foreign_commit(half: Place, whole: Place) -> None:
+def test_a_run_given_a_foreign_commit(half: Sandbox, whole: Sandbox) -> None:
     foreign = newest(whole.search)
     shutil.copytree(foreign, half.search / "commits" / foreign.name)
     assert half.resume().code == 3
@@ -304,7 +304,7 @@ def test_a_run_given_a_foreign_commit(half: Place, whole: Place) -> None:
     expect="exit 7, naming the file and the stage to do again",
 )
 @pytest.mark.parametrize("name", ["observations.bin", "episodes.bin"])
-def test_lost_rows(half: Place, name: str) -> None:
+def test_lost_rows(half: Sandbox, name: str) -> None:
     for stage in ("collect", "encode", "vision", "memory", "controller"):
         (half.search.with_name(stage) / "result.json").unlink(missing_ok=True)
     collected = half.search.with_name("collect")
@@ -318,7 +318,7 @@ def test_lost_rows(half: Place, name: str) -> None:
     "rows lie beyond what was committed: the process died while it appended",
     expect="cut off; the run ends as the uninterrupted one",
 )
-def test_rows_beyond_the_commit(half: Place, whole: Place) -> None:
+def test_rows_beyond_the_commit(half: Sandbox, whole: Sandbox) -> None:
     for stage in ("encode", "vision", "memory", "controller"):
         shutil.rmtree(half.search.with_name(stage))
     collected = half.search.with_name("collect")
@@ -338,7 +338,7 @@ def test_rows_beyond_the_commit(half: Place, whole: Place) -> None:
         ("no mapping", "[]", 2),
     ],
 )
-def test_a_damaged_run_json(half: Place, what: str, text: str, code: int) -> None:
+def test_a_damaged_run_json(half: Sandbox, what: str, text: str, code: int) -> None:
     (half.run / "run.json").write_text(text, encoding="utf-8")
     before = sorted(half.run.rglob("*"))
     done = half.resume()

@@ -14,7 +14,7 @@ import pytest
 from curriculum.learning.healing import MAX_IN_A_ROW
 from curriculum.learning.windows import METRICS_EVERY
 from curriculum.records.commit import CommitStore
-from tests.faults.conftest import Place, make_place
+from tests.faults.conftest import Sandbox, make_place
 
 gym = pytest.mark.gym
 RATE = 0.001
@@ -169,7 +169,7 @@ evaluate: {episodes: 3}
 """
 
 
-def run_walk(place: Place, mode: str, trouble: str, *sets: str, code: int = 3) -> None:
+def run_walk(place: Sandbox, mode: str, trouble: str, *sets: str, code: int = 3) -> None:
     """Runs the configuration above in a mode, with something in it that will go wrong."""
     for module in ("gymnasium", "torch") if mode == "FULL" else ("gymnasium",):
         pytest.importorskip(module)
@@ -188,7 +188,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> float:
     return verdict(place)["score"]
 
 
-def verdict(place: Place) -> dict[str, Any]:
+def verdict(place: Sandbox) -> dict[str, Any]:
     """Returns the verdict's facts, after a look at what was committed: it has to be finite."""
     for stage in place.run.glob("tasks/*/*/round-*/*"):
         commit = CommitStore(stage).latest()
@@ -198,7 +198,7 @@ def verdict(place: Place) -> dict[str, Any]:
     return event
 
 
-def memory_facts(place: Place) -> dict[str, Any]:
+def memory_facts(place: Sandbox) -> dict[str, Any]:
     (done,) = (e for e in place.events("stage_done") if e["stage"] == "memory")
     return done["facts"]
 
@@ -210,7 +210,7 @@ def memory_facts(place: Place) -> dict[str, Any]:
     "a batch of M's learning gives a NaN loss",
     expect="rolled back to the last boundary, done again at half the rate; exit 3 with a score",
 )
-def test_a_nan_loss(place: Place) -> None:
+def test_a_nan_loss(place: Sandbox) -> None:
     run_walk(place, "FULL", "nan=60")
     (event,) = place.events("rolled_back")
     assert (event["stage"], event["step"], event["at"]) == ("memory", 50, 59)
@@ -228,7 +228,7 @@ def test_a_nan_loss(place: Place) -> None:
     "from one batch on, M's loss is NaN whatever the rate",
     expect="5 rollbacks at half the rate each, the attempt fails, one retry, then not_run, exit 3",
 )
-def test_a_nan_loss_that_no_rate_mends(place: Place) -> None:
+def test_a_nan_loss_that_no_rate_mends(place: Sandbox) -> None:
     run_walk(place, "FULL", "always_nan=60")
     rates = [e["learning_rate"] for e in place.events("rolled_back")]
     assert rates == [RATE * 0.5**n for n in range(1, MAX_IN_A_ROW + 1)] * 2
@@ -245,7 +245,7 @@ def test_a_nan_loss_that_no_rate_mends(place: Place) -> None:
     "M's weights are torn in its learning: the loss explodes but is finite",
     expect="the window is rolled back at half the rate; exit 3 with a score",
 )
-def test_an_exploding_loss(place: Place) -> None:
+def test_an_exploding_loss(place: Sandbox) -> None:
     run_walk(place, "FULL", "torn=90")
     (event,) = place.events("rolled_back")
     assert (event["stage"], event["step"]) == ("memory", 75)
@@ -262,7 +262,7 @@ def test_an_exploding_loss(place: Place) -> None:
     "M's batches stop fitting into the GPU's memory, then not even a sequence fits (simulated)",
     expect="the batch is halved as often as it takes, then M moves to the CPU; exit 3 with a score",
 )
-def test_no_memory_on_the_gpu(place: Place) -> None:
+def test_no_memory_on_the_gpu(place: Sandbox) -> None:
     run_walk(place, "FULL", "gpu=260")
     events = place.events("batch_halved", "moved_to_cpu")
     assert [(e["event"], e["parts"]) for e in events] == [
@@ -284,7 +284,7 @@ def test_no_memory_on_the_gpu(place: Place) -> None:
 @pytest.mark.parametrize(
     ("many", "then"), [(3, "a score, exit 3"), (10, "given up after 10, then not_run, exit 3")]
 )
-def test_nan_sequences(place: Place, many: int, then: str) -> None:
+def test_nan_sequences(place: Sandbox, many: int, then: str) -> None:
     # The retry begins anew and would find the eleventh batch in order.
     again = "curriculum.max_retries=0"
     run_walk(place, "GYM_ONLY", f"sequences=2-{many + 1}", "mdnrnn.batch_size=2", again)
@@ -301,7 +301,7 @@ def test_nan_sequences(place: Place, many: int, then: str) -> None:
     expect="recorded with the numbers, done again, and the scores of the run without",
 )
 @pytest.mark.parametrize("stage", ["vision", "encode", "memory", "controller", "evaluate"])
-def test_no_memory_on_the_host(place: Place, healthy: float, stage: str) -> None:
+def test_no_memory_on_the_host(place: Sandbox, healthy: float, stage: str) -> None:
     run_walk(place, "GYM_ONLY", f"memory={stage}")
     failed = place.events("stage_failed", "unit_failed")
     assert len(failed) == 1
@@ -314,7 +314,7 @@ def test_no_memory_on_the_host(place: Place, healthy: float, stage: str) -> None
     "the host has no memory left in stage vision, always",
     expect="retried once, then exit 7 with what is left of the memory; resumed, it tries again",
 )
-def test_never_any_memory_on_the_host(place: Place) -> None:
+def test_never_any_memory_on_the_host(place: Sandbox) -> None:
     run_walk(place, "GYM_ONLY", "memory=vision,always", code=7)
     failures = place.events("stage_failed")
     assert [(e["stage"], e["left"]) for e in failures] == [("vision", 1), ("vision", 0)]
@@ -339,7 +339,7 @@ def test_never_any_memory_on_the_host(place: Place) -> None:
     ],
 )
 def test_an_environment_that_gives_no_numbers(
-    place: Place, what: str, stage: str, first: int
+    place: Sandbox, what: str, stage: str, first: int
 ) -> None:
     run_walk(place, "GYM_ONLY", f"{what}={first}", code=8)
     (fault,) = place.events("environment_fault")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from curriculum.records.commit import CommitStore
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 from tests.patience import HANG_S, eventually
 
 SURROUNDINGS: dict[str, dict[str, str | None]] = {
@@ -24,7 +24,7 @@ SURROUNDINGS: dict[str, dict[str, str | None]] = {
 }
 
 
-def goes_on(place: Place, whole: Place) -> None:
+def goes_on(place: Sandbox, whole: Sandbox) -> None:
     assert CommitStore(place.search).damage() == []
     done = place.resume()
     assert done.code == 3, done.err
@@ -37,7 +37,7 @@ def goes_on(place: Place, whole: Place) -> None:
     expect="a commit, exit {code}, the resume command on screen, resume = uninterrupted",
 )
 @pytest.mark.parametrize(("signals", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_stops_a_run(place: Place, whole: Place, signals: str, code: int) -> None:
+def test_a_signal_stops_a_run(place: Sandbox, whole: Sandbox, signals: str, code: int) -> None:
     done = place.begin(mischief=f"commit_always;raise_at_save=2,{signals}")
     assert done.code == code, done.err
     assert f"python -m curriculum resume {place.run}" in done.err
@@ -50,7 +50,7 @@ def test_a_signal_stops_a_run(place: Place, whole: Place, signals: str, code: in
     "Ctrl-C twice",
     expect="exit 130 at once, last commit valid, the resume command, resume = uninterrupted",
 )
-def test_ctrl_c_twice(place: Place, whole: Place) -> None:
+def test_ctrl_c_twice(place: Sandbox, whole: Sandbox) -> None:
     mischief = "commit_always;raise_at_save=2,SIGINT;raise_at_save=2,SIGINT"
     done = place.begin(mischief=mischief)
     assert done.code == 130, done.err
@@ -62,7 +62,7 @@ def test_ctrl_c_twice(place: Place, whole: Place) -> None:
 @pytest.mark.faults(
     "SIGHUP: the terminal is closed", expect="the last commit is valid, resume = uninterrupted"
 )
-def test_hanging_up(place: Place, whole: Place) -> None:
+def test_hanging_up(place: Sandbox, whole: Sandbox) -> None:
     done = place.begin(mischief="commit_always;raise_at_save=2,SIGHUP")
     assert done.code == 143, done.err
     goes_on(place, whole)
@@ -71,7 +71,7 @@ def test_hanging_up(place: Place, whole: Place) -> None:
 @pytest.mark.faults(
     "SIGHUP under nohup", expect="the run takes no notice: exit 3 and the scores as ever"
 )
-def test_hanging_up_under_nohup(place: Place, whole: Place) -> None:
+def test_hanging_up_under_nohup(place: Sandbox, whole: Sandbox) -> None:
     done = place.begin(mischief="commit_always;raise_at_save=2,SIGHUP", wrapper=("nohup",))
     assert done.code == 3, done.err
     assert place.learned() == whole.learned()
@@ -81,7 +81,7 @@ def test_hanging_up_under_nohup(place: Place, whole: Place) -> None:
     "SIGSTOP for longer than a unit's deadline, then SIGCONT",
     expect="the run takes no notice: exit 3 and the scores as ever",
 )
-def test_a_run_that_is_held(place: Place, whole: Place) -> None:
+def test_a_run_that_is_held(place: Sandbox, whole: Sandbox) -> None:
     sets = ("--set=curriculum.workers=1", "--set=curriculum.unit_deadline_seconds=2")
     mischief = "commit_always;raise_at_save=2,SIGSTOP"
     with place.alive("run", "tiny.yaml", *sets, mischief=mischief) as process:
@@ -96,7 +96,7 @@ def test_a_run_that_is_held(place: Place, whole: Place) -> None:
 @pytest.mark.faults(
     "--max-time is over in the search", expect="a commit, exit 75, the resume command, 3 at last"
 )
-def test_max_time(place: Place) -> None:
+def test_max_time(place: Sandbox) -> None:
     done = place("run", "tiny.yaml", "--max-time", "1s", "--cma-generations", "200")
     assert done.code == 75, done.err
     assert "--max-time was reached; everything is committed" in done.err
@@ -109,7 +109,7 @@ def test_max_time(place: Place) -> None:
     "SIGKILL of the whole process group, workers included, while they work",
     expect="no process left, last commit valid, resume = uninterrupted",
 )
-def test_the_group_is_killed(place: Place, whole: Place) -> None:
+def test_the_group_is_killed(place: Sandbox, whole: Sandbox) -> None:
     how = {"mischief": "commit_always", "start_new_session": True, "stdout": subprocess.DEVNULL}
     sets = ("--set=curriculum.workers=2",)
     with place.alive("run", "tiny.yaml", *sets, **how) as process:
@@ -127,7 +127,7 @@ def test_the_group_is_killed(place: Place, whole: Place) -> None:
     "started with {where}", expect="exit 3 and the scores as ever, every task's verdict is shown"
 )
 @pytest.mark.parametrize("where", SURROUNDINGS)
-def test_surroundings(place: Place, whole: Place, where: str) -> None:
+def test_surroundings(place: Sandbox, whole: Sandbox, where: str) -> None:
     directory = place.path / "runs" / "tïny — 軌道"
     done = place("run", "tiny.yaml", "--run-dir", str(directory), env=SURROUNDINGS[where])
     assert done.code == 3, done.err
@@ -139,7 +139,7 @@ def test_surroundings(place: Place, whole: Place, where: str) -> None:
 @pytest.mark.faults(
     "LANG=C: an option holds bytes that are no text there", expect="exit 2, one sentence"
 )
-def test_an_option_that_is_no_text(place: Place) -> None:
+def test_an_option_that_is_no_text(place: Sandbox) -> None:
     done = place.begin("name=tïny", env=SURROUNDINGS["LANG=C without UTF-8"])
     assert done.code == 2, done.err
     assert "--set" in done.err and "Traceback" not in done.err
@@ -150,7 +150,7 @@ def test_an_option_that_is_no_text(place: Place) -> None:
 )
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("how", ["closed", "a full disk", "read by nobody"])
-def test_a_stream_that_nobody_reads(place: Place, whole: Place, stream: str, how: str) -> None:
+def test_a_stream_that_nobody_reads(place: Sandbox, whole: Sandbox, stream: str, how: str) -> None:
     number = {"stdout": 1, "stderr": 2}[stream]
     redirections = {"closed": f"{number}>&-", "a full disk": f"{number}>/dev/full"}
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -170,7 +170,7 @@ def test_a_stream_that_nobody_reads(place: Place, whole: Place, stream: str, how
 
 
 @pytest.mark.faults("`| head -1`", expect="the first line, then the run goes on to its end")
-def test_a_reader_that_leaves(place: Place, whole: Place) -> None:
+def test_a_reader_that_leaves(place: Sandbox, whole: Sandbox) -> None:
     wrapper = ("bash", "-c", 'set -o pipefail; "$@" | head -1', "bash")
     done = place("run", "tiny.yaml", wrapper=wrapper)
     assert done.code == 3, done.err
@@ -182,7 +182,7 @@ def test_a_reader_that_leaves(place: Place, whole: Place) -> None:
     "umask 077: nobody else may read",
     expect="no file and no directory of the run is open to others",
 )
-def test_the_umask_holds_everywhere(place: Place) -> None:
+def test_the_umask_holds_everywhere(place: Sandbox) -> None:
     wrapper = ("sh", "-c", 'umask 077; exec "$@"', "sh")
     assert place("run", "tiny.yaml", wrapper=wrapper).code == 3
     assert len(list(place.run.rglob("*"))) > 50
@@ -194,7 +194,7 @@ def test_the_umask_holds_everywhere(place: Place) -> None:
     "the run directory is a symbolic link",
     expect="the run lies where the link leads; exit 3 and the scores as ever",
 )
-def test_a_linked_directory(place: Place, whole: Place) -> None:
+def test_a_linked_directory(place: Sandbox, whole: Sandbox) -> None:
     (place.path / "elsewhere").mkdir()
     (place.path / "runs").mkdir()
     Path(place.run).symlink_to(place.path / "elsewhere")

@@ -14,13 +14,13 @@ import pytest
 
 from curriculum.errors import RunLocked
 from curriculum.records.rundir import RunDir
-from tests.faults.conftest import ROOT, Place
+from tests.faults.conftest import ROOT, Sandbox
 from tests.patience import HANG_S, eventually
 
 PLUGIN = "curriculum.plugins=[tests.faults.mischief]"
 
 
-def with_workers(place: Place, mischief: str, *sets: str) -> int:
+def with_workers(place: Sandbox, mischief: str, *sets: str) -> int:
     keys = ("curriculum.workers=2", "curriculum.unit_deadline_seconds=4", PLUGIN, *sets)
     done = place.begin(*keys, mischief=mischief)
     assert "Traceback" not in done.err
@@ -42,7 +42,7 @@ def with_workers(place: Place, mischief: str, *sets: str) -> int:
         ("gets a real-time signal", "worker_died"),
     ],
 )
-def test_a_worker_goes_wrong(place: Place, whole: Place, how: str, event: str) -> None:
+def test_a_worker_goes_wrong(place: Sandbox, whole: Sandbox, how: str, event: str) -> None:
     mark = place.path / "mark"
     assert with_workers(place, f"commit_always;bad_worker={how},{mark},once") == 3
     assert mark.exists() and place.events(event)
@@ -54,7 +54,7 @@ def test_a_worker_goes_wrong(place: Place, whole: Place, how: str, event: str) -
     "every worker process is killed again and again",
     expect="the run goes on without workers, says pool_serial, and scores the same",
 )
-def test_all_workers_die_always(place: Place, whole: Place) -> None:
+def test_all_workers_die_always(place: Sandbox, whole: Sandbox) -> None:
     assert with_workers(place, f"bad_worker=kills itself,{place.path}/mark,always") == 3
     assert len(place.events("pool_serial")) == 1
     assert place.learned()[0] == whole.learned()[0]
@@ -65,7 +65,7 @@ def test_all_workers_die_always(place: Place, whole: Place) -> None:
     expect="a bounded number of tries, then the task ends as not_run with its reason, exit 3",
 )
 @pytest.mark.parametrize("how", ["raises", "exits"])
-def test_all_workers_fail_always(place: Place, how: str) -> None:
+def test_all_workers_fail_always(place: Sandbox, how: str) -> None:
     assert with_workers(place, f"bad_worker={how},{place.path}/mark,always") == 3
     assert len(place.events("unit_failed")) == 6
     assert [e["left"] for e in place.events("stage_failed")] == [1, 0]
@@ -79,7 +79,7 @@ def test_all_workers_fail_always(place: Place, how: str) -> None:
     expect="the stage fails with the reason, is retried, then not_run, exit 3; no NaN in a commit",
 )
 @pytest.mark.parametrize(("how", "said"), [("nan", "NaN"), ("too short", "controller failed")])
-def test_bad_fitness(place: Place, how: str, said: str) -> None:
+def test_bad_fitness(place: Sandbox, how: str, said: str) -> None:
     done = place.begin(mischief=f"bad_fitness={how}")
     assert done.code == 3, done.err
     failures = place.events("stage_failed")
@@ -94,7 +94,7 @@ def test_bad_fitness(place: Place, how: str, said: str) -> None:
     "two runs on one directory at once, also by a link to it",
     expect="the second exits 6 naming the first's process; the first ends undisturbed",
 )
-def test_two_runs_at_once(place: Place) -> None:
+def test_two_runs_at_once(place: Sandbox) -> None:
     args = ("run", "tiny.yaml", "--cma-generations", "100000")
     with place.alive(*args, stdout=subprocess.DEVNULL) as first:
         ledger = place.run / "events.jsonl"
@@ -115,7 +115,7 @@ def test_two_runs_at_once(place: Place) -> None:
     expect="it holds nobody up; the lock is signed anew",
 )
 @pytest.mark.parametrize("content", ['{"pid": 1, "host": "x", "started": 0}', "\0\0\0", ""])
-def test_a_stale_lock(half: Place, content: str) -> None:
+def test_a_stale_lock(half: Sandbox, content: str) -> None:
     (half.run / "lock").write_text(content, encoding="utf-8")
     with RunDir.open(half.run):
         holder = json.loads((half.run / "lock").read_text(encoding="utf-8"))
@@ -126,7 +126,7 @@ def test_a_stale_lock(half: Place, content: str) -> None:
     "a forked child lives on with its parent's lock",
     expect="free once the parent gives it back; the child cannot give it back for the parent",
 )
-def test_a_forked_child_and_the_lock(half: Place) -> None:
+def test_a_forked_child_and_the_lock(half: Sandbox) -> None:
     rundir = RunDir.open(half.run)
     rundir.lock()
     ready, told = os.pipe()
@@ -156,7 +156,7 @@ def test_a_forked_child_and_the_lock(half: Place) -> None:
     "SIGKILL of a run with busy workers",
     expect="its workers end by themselves, the lock is free, resume = uninterrupted",
 )
-def test_workers_of_a_killed_run(place: Place, whole: Place) -> None:
+def test_workers_of_a_killed_run(place: Sandbox, whole: Sandbox) -> None:
     mischief = f"commit_always;kill_at_save=3;bad_worker=raises,{place.path}/mark,once"
     assert with_workers(place, mischief) == -signal.SIGKILL
     assert eventually(lambda: not place.processes())
@@ -169,7 +169,7 @@ def test_workers_of_a_killed_run(place: Place, whole: Place) -> None:
     "the time of day jumps a day forward and back all through a run",
     expect="exit 3 as ever, and the weights and scores of the run under a steady clock",
 )
-def test_a_clock_that_jumps(place: Place, whole: Place) -> None:
+def test_a_clock_that_jumps(place: Sandbox, whole: Sandbox) -> None:
     sets = ("curriculum.stage_deadline_seconds=7200", "curriculum.unit_deadline_seconds=7200")
     done = place.begin(*sets, mischief="commit_always;jumping_clock")
     assert done.code == 3, done.err
@@ -183,7 +183,7 @@ def test_a_clock_that_jumps(place: Place, whole: Place) -> None:
     "the parent's interpreter cannot be started again for a worker",
     expect="the run goes on without workers, says pool_serial, and scores the same",
 )
-def test_no_worker_starts(place: Place, whole: Place) -> None:
+def test_no_worker_starts(place: Sandbox, whole: Sandbox) -> None:
     script = Path(place.path / "python")
     script.write_text(
         f'#!/bin/sh\ncase "$*" in *serve*) exit 1;; esac\nexec {sys.executable} "$@"\n',

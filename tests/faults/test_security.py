@@ -20,7 +20,7 @@ import pytest
 from safetensors.numpy import save as pack
 
 from curriculum.records.commit import CommitStore
-from tests.faults.conftest import Place, newest
+from tests.faults.conftest import Sandbox, newest
 from tests.faults.test_commits import resealed
 
 
@@ -94,7 +94,7 @@ def test_the_payload_would_go_off(tmp_path: Path) -> None:
     expect="not executed, refused at once as no arrays; the commit before is read",
 )
 @pytest.mark.parametrize("what", FORGERIES)
-def test_forged_arrays(killed: Place, tmp_path: Path, what: str) -> None:
+def test_forged_arrays(killed: Sandbox, tmp_path: Path, what: str) -> None:
     stage = Path(shutil.copytree(killed.search, tmp_path / "stage"))
     forge(newest(stage), FORGERIES[what](tmp_path / "mark"))
     told: list[str] = []
@@ -110,7 +110,7 @@ def test_forged_arrays(killed: Place, tmp_path: Path, what: str) -> None:
     "a finished run whose weights were replaced by a pickle is evaluated",
     expect="exit 5, one sentence, not executed",
 )
-def test_a_forged_run_is_not_played(whole: Place, place: Place) -> None:
+def test_a_forged_run_is_not_played(whole: Sandbox, place: Sandbox) -> None:
     shutil.copytree(whole.run, place.run)
     for commit in place.search.glob("commits/*"):
         forge(commit, pickled(place.path / "mark"))
@@ -124,7 +124,7 @@ def test_a_forged_run_is_not_played(whole: Place, place: Place) -> None:
     "arrays of another network in a commit that verifies",
     expect="the stage fails with the names of the shapes, exit 3 as not_run, never a silent result",
 )
-def test_arrays_that_do_not_fit(half: Place) -> None:
+def test_arrays_that_do_not_fit(half: Sandbox) -> None:
     for commit in half.search.glob("commits/*"):
         forge(commit, pack({"parameters": np.zeros(3, np.float32)}))
     done = half.resume()
@@ -140,7 +140,7 @@ HOSTILE = "tiny<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J|![x](javascript:
     "a configuration's name holds HTML, Markdown and terminal commands",
     expect="refused (exit 2), or shown as text: no tag, no link and no escape reaches a reader",
 )
-def test_hostile_names(place: Place) -> None:
+def test_hostile_names(place: Sandbox) -> None:
     done = place(
         "run", "tiny.yaml", "--run-dir", str(place.run), "--set", f"name={json.dumps(HOSTILE)}"
     )
@@ -157,7 +157,7 @@ def test_hostile_names(place: Place) -> None:
     "a ledger whose events hold HTML, Markdown and terminal commands",
     expect="`report` shows them as text",
 )
-def test_hostile_events(whole: Place, place: Place) -> None:
+def test_hostile_events(whole: Sandbox, place: Sandbox) -> None:
     shutil.copytree(whole.run, place.run)
     ledger = place.run / "events.jsonl"
     lines = ledger.read_text(encoding="utf-8").splitlines()
@@ -190,7 +190,7 @@ BOMBS = {
     expect="exit 2 within seconds, nothing executed or written",
 )
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_bombs(place: Place, bomb: str) -> None:
+def test_bombs(place: Sandbox, bomb: str) -> None:
     (place.path / "tiny.yaml").write_text(BOMBS[bomb], encoding="utf-8")
     done = place.begin()
     assert done.code == 2, done.err

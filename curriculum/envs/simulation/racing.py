@@ -121,7 +121,7 @@ class Racing:
     ) -> None:
         self._streams = streams
         self._pixels = observation == "pixels"
-        self._view = View(num_envs, grayscale) if self._pixels else None
+        self._view = Camera(num_envs, grayscale) if self._pixels else None
         self._everyone = np.arange(num_envs)
         self.numbers = np.zeros((ON_ROAD + 1, num_envs))
         self.tracks = Tracks(num_envs)
@@ -206,7 +206,7 @@ class Racing:
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-class View:
+class Camera:
     """Maps of N tracks, and pictures of them as seen from a car.
 
     Args:

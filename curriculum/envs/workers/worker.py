@@ -41,7 +41,7 @@ def serve(command_fd: int, lifeline_fd: int, memory_fd: int) -> None:
     threading.Thread(target=_end_with_parent, args=(lifeline_fd,), daemon=True).start()
     connection = socket.socket(fileno=command_fd)
     try:
-        _Player(connection, memory_fd).play()
+        _Host(connection, memory_fd).play()
     except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
         told = (f"{type(e).__name__}: {e}", traceback.format_exc(), _pickled(e))
         _post(connection, RAISED, dumps(told))
@@ -54,7 +54,7 @@ def _end_with_parent(lifeline_fd: int) -> None:
     os._exit(0)
 
 
-class _Player:
+class _Host:
     """The environments of one worker and its connection to the parent."""
 
     def __init__(self, connection: socket.socket, memory_fd: int) -> None:

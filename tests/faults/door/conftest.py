@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import ROOT, Place
+from tests.faults.conftest import ROOT, Sandbox
 
 SITE = """\
 import os, sys
@@ -36,7 +36,7 @@ Surroundings = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
-def surroundings(place: Place) -> Surroundings:
+def surroundings(place: Sandbox) -> Surroundings:
     """Returns the environment in which the first engines of a command do a deed."""
 
     def make(deed: str = "commit_always", lives: int = 1, **more: Any) -> dict[str, str]:
@@ -50,7 +50,7 @@ def surroundings(place: Place) -> Surroundings:
     return make
 
 
-def engines(place: Place) -> int:
+def engines(place: Sandbox) -> int:
     """Returns how many engines did their deed."""
     return len(list((place.path / "marks").iterdir()))
 

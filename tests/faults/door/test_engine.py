@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.faults.conftest import Place, eventually
+from tests.faults.conftest import Sandbox, eventually
 from tests.faults.door.conftest import Surroundings, engines
 
 
@@ -30,7 +30,7 @@ from tests.faults.door.conftest import Surroundings, engines
     ],
 )
 def test_an_engine_dies(
-    place: Place, whole: Place, surroundings: Surroundings, stage: str, name: str
+    place: Sandbox, whole: Sandbox, surroundings: Surroundings, stage: str, name: str
 ) -> None:
     done = place.begin(env=surroundings(f"commit_always;signal_in_stage={stage},{name}"))
     assert done.code == 3, done.err
@@ -45,7 +45,7 @@ def test_an_engine_dies(
     "the engine exits with 0 in its search, as if it had finished",
     expect="no success: engine_died is told, another goes on, exit 3 and equal results",
 )
-def test_an_engine_exits_with_0(place: Place, whole: Place, surroundings: Surroundings) -> None:
+def test_an_engine_exits_with_0(place: Sandbox, whole: Sandbox, surroundings: Surroundings) -> None:
     done = place.begin(env=surroundings("commit_always;exit_in_stage=controller"))
     assert done.code == 3, done.err
     assert place.events("engine_died")[0]["how"] == "exited with 0 without a result"
@@ -56,7 +56,7 @@ def test_an_engine_exits_with_0(place: Place, whole: Place, surroundings: Surrou
     "every engine segfaults at the same place",
     expect="three engines, then the mode is given up with the reason: not_run, exit 3",
 )
-def test_all_engines_die(place: Place, surroundings: Surroundings) -> None:
+def test_all_engines_die(place: Sandbox, surroundings: Surroundings) -> None:
     deed = "signal_in_stage=memory,SIGSEGV"
     done = place.begin(env=surroundings(deed, lives=99))
     assert done.code == 3, done.err
@@ -72,7 +72,7 @@ def test_all_engines_die(place: Place, surroundings: Surroundings) -> None:
     expect="bounded, told, and no mode is given up for it; equal results",
 )
 def test_engines_are_killed_from_outside(
-    place: Place, whole: Place, surroundings: Surroundings
+    place: Sandbox, whole: Sandbox, surroundings: Surroundings
 ) -> None:
     done = place.begin(env=surroundings("signal_in_stage=controller,SIGKILL", lives=5))
     assert done.code == 3, done.err
@@ -85,7 +85,9 @@ def test_engines_are_killed_from_outside(
     "`run --resume never`: the engine dies, and the configuration was edited meanwhile",
     expect="the run goes on as it began",
 )
-def test_an_edited_configuration(place: Place, whole: Place, surroundings: Surroundings) -> None:
+def test_an_edited_configuration(
+    place: Sandbox, whole: Sandbox, surroundings: Surroundings
+) -> None:
     env = surroundings("commit_always;signal_in_stage=controller,SIGSTOP")
     with place.alive("run", "tiny.yaml", "--resume", "never", env=env) as door:
         assert eventually(lambda: bool(psutil.Process(door.pid).children()))
@@ -102,7 +104,7 @@ def test_an_edited_configuration(place: Place, whole: Place, surroundings: Surro
     "SIGKILL of the door of a run with busy workers",
     expect="the engine commits and ends, nothing is left, resume = uninterrupted",
 )
-def test_the_door_is_killed(place: Place, whole: Place) -> None:
+def test_the_door_is_killed(place: Sandbox, whole: Sandbox) -> None:
     args = ("run", "tiny.yaml", "--set=curriculum.workers=2", "--set=controller.generations=400")
     with place.alive(*args, stdout=subprocess.DEVNULL) as door:
         assert eventually(lambda: (place.search / "commits").exists() or _searches(place))
@@ -114,7 +116,7 @@ def test_the_door_is_killed(place: Place, whole: Place) -> None:
     assert place.leftovers() == []
 
 
-def _searches(place: Place) -> bool:
+def _searches(place: Sandbox) -> bool:
     ledger = place.run / "events.jsonl"
     return ledger.exists() and any(
         e["stage"] == "controller" for e in place.events("stage_started")
@@ -124,7 +126,7 @@ def _searches(place: Place) -> bool:
 @pytest.mark.faults(
     "SIGTERM to the engine itself", expect="it commits, and its door ends with 143 as well"
 )
-def test_the_engine_is_asked_to_stop(place: Place, surroundings: Surroundings) -> None:
+def test_the_engine_is_asked_to_stop(place: Sandbox, surroundings: Surroundings) -> None:
     done = place.begin(env=surroundings("commit_always;signal_in_stage=controller,SIGTERM"))
     assert done.code == 143, done.err
     assert "everything is committed" in done.err
@@ -134,7 +136,7 @@ def test_the_engine_is_asked_to_stop(place: Place, surroundings: Surroundings) -
 @pytest.mark.faults(
     "SIGSTOP and later SIGCONT to the engine", expect="nothing is taken for a fault; equal results"
 )
-def test_a_held_engine(place: Place, whole: Place, surroundings: Surroundings) -> None:
+def test_a_held_engine(place: Sandbox, whole: Sandbox, surroundings: Surroundings) -> None:
     env = surroundings("commit_always;signal_in_stage=controller,SIGSTOP")
     with place.alive("run", "tiny.yaml", env=env) as door:
         assert eventually(lambda: bool(psutil.Process(door.pid).children()))

@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 from tests.faults.golden.golden_fingerprint import differences, fingerprint
 
 KILLS = int(os.environ.get("ENGINE_KILLS", "0"))
@@ -43,7 +43,7 @@ tasks: {lunarlander: {controller: {solver: ppo}}}
     "SIGKILL of the engine of a real LunarLander run at random times, again and again",
     expect="it ends by itself, equal to the undisturbed run bit for bit",
 )
-def test_an_engine_that_is_killed_again_and_again(place: Place) -> None:
+def test_an_engine_that_is_killed_again_and_again(place: Sandbox) -> None:
     (place.path / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
     began = time.monotonic()
     assert place("run", "tiny.yaml", "--quiet", "--run-dir", "whole").code in (0, 3)

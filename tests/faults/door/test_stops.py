@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import ROOT, Place, eventually
+from tests.faults.conftest import ROOT, Sandbox, eventually
 
 ENDLESS = """\
 import time
@@ -61,7 +61,7 @@ tasks: {endless: {env_id: Endless-v0, observation: state, target: 5}}
 """
 
 
-def in_stage(place: Place, *stages: str) -> bool:
+def in_stage(place: Sandbox, *stages: str) -> bool:
     ledger = place.run / "events.jsonl"
     return ledger.exists() and any(e["stage"] in stages for e in place.events("stage_started"))
 
@@ -73,7 +73,7 @@ def in_stage(place: Place, *stages: str) -> bool:
 )
 @pytest.mark.parametrize("longer", LONGER)
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("--max-time", 75)])
-def test_episodes_without_end(place: Place, longer: str, name: str, code: int) -> None:
+def test_episodes_without_end(place: Sandbox, longer: str, name: str, code: int) -> None:
     plugin = ENDLESS.replace("{longer}", LONGER[longer])
     (place.path / "endless.py").write_text(plugin, encoding="utf-8")
     (place.path / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
@@ -96,7 +96,7 @@ def test_episodes_without_end(place: Place, longer: str, name: str, code: int) -
     "stdout and stderr are a full pipe that nobody reads; then SIGTERM",
     expect="the run goes on meanwhile, and ends in seconds with 143",
 )
-def test_a_full_pipe(place: Place) -> None:
+def test_a_full_pipe(place: Sandbox) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     os.write(writer, bytes(4096))
@@ -115,7 +115,7 @@ def test_a_full_pipe(place: Place) -> None:
     "SIGINT to a run that was started with it ignored, as by a script's `&`",
     expect="no notice is taken; SIGTERM ends it as ever",
 )
-def test_an_ignored_ctrl_c(place: Place) -> None:
+def test_an_ignored_ctrl_c(place: Sandbox) -> None:
     wrapper = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
     args = ("run", "tiny.yaml", "--cma-generations", "100000")
     with place.alive(*args, wrapper=wrapper, stdout=subprocess.DEVNULL) as door:
@@ -133,7 +133,7 @@ def test_an_ignored_ctrl_c(place: Place) -> None:
     expect="the dashboard, then exit 130, the resume command and the cursor; nothing is left",
 )
 @pytest.mark.parametrize("times", ["once", "twice"])
-def test_a_terminal(place: Place, times: str) -> None:
+def test_a_terminal(place: Sandbox, times: str) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(place.path)
@@ -181,7 +181,7 @@ def _read(terminal: int, shown: bytearray) -> bool:
 
 
 @pytest.mark.faults("`--json` into a closed pipe, a target is missed", expect="exit 3, not 0")
-def test_a_result_that_nobody_reads(place: Place) -> None:
+def test_a_result_that_nobody_reads(place: Sandbox) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with place.alive("run", "tiny.yaml", "--json", stdout=writer) as door:
@@ -190,14 +190,14 @@ def test_a_result_that_nobody_reads(place: Place) -> None:
 
 
 @pytest.mark.faults("`--help` where stdout knows only ASCII", expect="the help, exit 0")
-def test_help_in_ascii(place: Place) -> None:
+def test_help_in_ascii(place: Sandbox) -> None:
     env = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = place("run", "--help", env=env)
     assert done.code == 0 and "Traceback" not in done.err
     assert "--max-time" in done.out
 
 
-def test_the_printed_command_works_when_pasted(place: Place, tmp_path: Path) -> None:
+def test_the_printed_command_works_when_pasted(place: Sandbox, tmp_path: Path) -> None:
     done = place("run", "tiny.yaml", "--max-time", "0s", "--quiet")
     assert done.code == 75, done.err
     command = done.err.strip().splitlines()[-1].strip()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Done, Place
+from tests.faults.conftest import Done, Sandbox
 from tests.faults.door.conftest import WRONG, Surroundings, wrong_module
 
 pytestmark = pytest.mark.gym
@@ -18,7 +18,7 @@ TASKS = {
 }
 
 
-def run(place: Place, env: dict[str, str], task: str, *options: str) -> Done:
+def run(place: Sandbox, env: dict[str, str], task: str, *options: str) -> Done:
     text = (place.path / "tiny.yaml").read_text(encoding="utf-8")
     text = text.replace("mode: SIMULATION", "mode: auto, timeout_seconds: 5")
     text = text.replace("tasks: [lunarlander]", f"tasks: [{task}]")
@@ -27,7 +27,7 @@ def run(place: Place, env: dict[str, str], task: str, *options: str) -> Done:
     return place("run", "tiny.yaml", *options, env=env)
 
 
-def stepped_down(place: Place, component: str) -> dict[str, Any]:
+def stepped_down(place: Sandbox, component: str) -> dict[str, Any]:
     (broken,) = place.events("component_broken")
     assert broken["component"] == component
     (down,) = place.events("stepped_down")
@@ -40,7 +40,7 @@ def stepped_down(place: Place, component: str) -> dict[str, Any]:
     expect="tried again where its process died, then GYM_ONLY with the reason; exit 3",
 )
 @pytest.mark.parametrize("how", WRONG)
-def test_a_wrong_torch(place: Place, surroundings: Surroundings, how: str) -> None:
+def test_a_wrong_torch(place: Sandbox, surroundings: Surroundings, how: str) -> None:
     env = surroundings(GRANTED="1")
     wrong_module(place.path / "site", "torch", how)
     done = run(place, env, "cartpole")
@@ -66,7 +66,7 @@ def test_a_wrong_torch(place: Place, surroundings: Surroundings, how: str) -> No
     ],
 )
 def test_a_wrong_environment_library(
-    place: Place, surroundings: Surroundings, task: str, module: str, how: str
+    place: Sandbox, surroundings: Surroundings, task: str, module: str, how: str
 ) -> None:
     env = surroundings(GRANTED="1")
     wrong_module(place.path / "site", module, how)
@@ -81,7 +81,7 @@ def test_a_wrong_environment_library(
     expect="the numpy ES stands in for it, as a replacement; the mode stays",
 )
 @pytest.mark.parametrize("how", ["exits with 0", "raises OSError"])
-def test_a_wrong_cma(place: Place, surroundings: Surroundings, how: str) -> None:
+def test_a_wrong_cma(place: Sandbox, surroundings: Surroundings, how: str) -> None:
     env = surroundings(GRANTED="1")
     wrong_module(place.path / "site", "cma", how)
     done = run(place, env, "cartpole", "--mode", "GYM_ONLY")
@@ -96,7 +96,7 @@ def test_a_wrong_cma(place: Place, surroundings: Surroundings, how: str) -> None
     "FULL is forced and torch {how} when the run imports it", expect="not_run, exit 4"
 )
 @pytest.mark.parametrize("how", ["segfaults", "raises OSError"])
-def test_a_forced_mode(place: Place, surroundings: Surroundings, how: str) -> None:
+def test_a_forced_mode(place: Sandbox, surroundings: Surroundings, how: str) -> None:
     env = surroundings(GRANTED="1")
     wrong_module(place.path / "site", "torch", how)
     done = run(place, env, "cartpole", "--mode", "FULL")
@@ -108,7 +108,9 @@ def test_a_forced_mode(place: Place, surroundings: Surroundings, how: str) -> No
     "a plugin that {how}", expect="a sentence that names the plugin, exit 8; no endless restarts"
 )
 @pytest.mark.parametrize("how", ["segfaults", "exits with 0"])
-def test_a_plugin_that_ends_its_process(place: Place, surroundings: Surroundings, how: str) -> None:
+def test_a_plugin_that_ends_its_process(
+    place: Sandbox, surroundings: Surroundings, how: str
+) -> None:
     env = surroundings()
     wrong_module(place.path / "site", "fatal", how)
     done = place.begin("curriculum.plugins=[fatal]", env=env)
@@ -121,7 +123,7 @@ def test_a_plugin_that_ends_its_process(place: Place, surroundings: Surroundings
     expect="a sentence, exit 4",
 )
 @pytest.mark.parametrize("how", ["exits with 0", "segfaults", "raises OSError"])
-def test_evaluate_with_a_wrong_torch(place: Place, surroundings: Surroundings, how: str) -> None:
+def test_evaluate_with_a_wrong_torch(place: Sandbox, surroundings: Surroundings, how: str) -> None:
     env = surroundings(GRANTED="1")
     wrong_module(place.path / "site", "torch", how)
     done = place("evaluate", "--pretrained", "lunarlander", "--episodes", "2", env=env)

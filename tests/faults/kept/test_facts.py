@@ -21,7 +21,7 @@ from curriculum.errors import RunIOError
 from curriculum.records.facts import MAX_INT, WrongFact, entry, fact, finite
 from curriculum.records.finished import Finished, StageResult
 from curriculum.records.ledger import parse_events
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7}
 JUNK: tuple[Any, ...] = (
@@ -206,7 +206,7 @@ def said(*args: str) -> tuple[int, str]:
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_whatever_a_file_of_a_run_holds_is_told(
-    whole: Place, tmp_path: Path, command: tuple[str, ...], examples: int
+    whole: Sandbox, tmp_path: Path, command: tuple[str, ...], examples: int
 ) -> None:
     number = 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curriculum.progress import printable
-from tests.faults.conftest import TINY, Place
+from tests.faults.conftest import TINY, Sandbox
 
 WANDERER = "import os\nos.chdir('/')\n"
 
@@ -18,7 +18,7 @@ WANDERER = "import os\nos.chdir('/')\n"
     "a plugin changes the working directory, --run-dir is relative",
     expect="the run lies where the command was given; exit 3 and the scores as ever",
 )
-def test_a_relative_run_dir_stays(place: Place, whole: Place) -> None:
+def test_a_relative_run_dir_stays(place: Sandbox, whole: Sandbox) -> None:
     (place.path / "wanderer.py").write_text(WANDERER, encoding="utf-8")
     text = TINY.replace("workers: 0", "workers: 1, plugins: [wanderer]")
     (place.path / "tiny.yaml").write_text(text, encoding="utf-8")
@@ -31,7 +31,7 @@ def test_a_relative_run_dir_stays(place: Place, whole: Place) -> None:
     assert (place.run / "report.md").is_file()
 
 
-def test_the_command_to_go_on_names_the_plugins(place: Place) -> None:
+def test_the_command_to_go_on_names_the_plugins(place: Sandbox) -> None:
     (place.path / "harmless_plugin.py").write_text("", encoding="utf-8")
     plugin = "--set=curriculum.plugins=[harmless_plugin]"
     mischief = "commit_always;raise_at_save=2,SIGTERM"
@@ -43,7 +43,7 @@ def test_the_command_to_go_on_names_the_plugins(place: Place) -> None:
 
 
 @pytest.mark.faults("`report` of a run directory that is read-only", expect="exit 0, it is printed")
-def test_a_report_of_what_cannot_be_written(place: Place, whole: Place) -> None:
+def test_a_report_of_what_cannot_be_written(place: Sandbox, whole: Sandbox) -> None:
     import shutil
 
     shutil.copytree(whole.run, place.run)
@@ -65,7 +65,7 @@ def test_a_report_of_what_cannot_be_written(place: Place, whole: Place) -> None:
     "a YAML with terminal escapes in an environment id", expect="shown as escapes, never obeyed"
 )
 @pytest.mark.parametrize("command", [("validate",), ("tasks",), ("run", "--dry-run")])
-def test_what_a_yaml_holds_is_escaped(place: Place, command: tuple[str, ...]) -> None:
+def test_what_a_yaml_holds_is_escaped(place: Sandbox, command: tuple[str, ...]) -> None:
     task = '{env_id: "X\\e]0;owned\\a\\u202e-v0", observation: state, target: 1, '
     task += "env: {simulation: lunarlander}, simulation_target: 1}"
     text = TINY.replace("tasks: [lunarlander], ", "") + f"tasks:\n  x: {task}\n"
@@ -110,7 +110,7 @@ def test_environments_that_ignore_their_seeds(
     assert steps[-1] == 5 and sorted(set(steps)) == list(range(1, 6))
 
 
-def test_pictures_of_finished_tasks_are_not_drawn_again(place: Place) -> None:
+def test_pictures_of_finished_tasks_are_not_drawn_again(place: Sandbox) -> None:
     assert place.begin("curriculum.save_videos=true").code == 3
     films = sorted((place.run / "media").iterdir())
     assert films

@@ -19,7 +19,7 @@ from curriculum.runs.history import History, starts_in
 from curriculum.show.report import report_json, report_text
 from curriculum.show.summary import summarise
 from curriculum.tasks import builtin_tasks
-from tests.faults.conftest import ROOT, Place
+from tests.faults.conftest import ROOT, Sandbox
 from tests.records.samples import facts_of
 
 LANDER = next(task for task in builtin_tasks() if task.name == "lunarlander")
@@ -126,7 +126,7 @@ def test_a_directory_that_is_not_there_yet_is_decided_anew(tmp_path: Path) -> No
     assert not (tmp_path / "new").exists()
 
 
-def without(place: Place, *modules: str) -> dict[str, str]:
+def without(place: Sandbox, *modules: str) -> dict[str, str]:
     """Returns an environment in which modules cannot be imported, with a cache of its own."""
     name = "-".join(modules) or "none"
     for module in modules:
@@ -149,7 +149,7 @@ def tree(path: Path) -> dict[str, bytes]:
     "gymnasium cannot be imported when a finished GYM_ONLY run is resumed",
     expect="exit 4, a sentence, nothing changed; with --step-down the verdict stands",
 )
-def test_real_processes_keep_their_mode(place: Place) -> None:
+def test_real_processes_keep_their_mode(place: Sandbox) -> None:
     pytest.importorskip("Box2D")
     auto = "--set=curriculum.mode=auto"
     first = place("run", "tiny.yaml", auto, env=without(place, "torch"))

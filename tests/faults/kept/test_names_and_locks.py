@@ -17,7 +17,7 @@ from curriculum.config.loading import load_config
 from curriculum.errors import ConfigError, RunIOError, RunLocked
 from curriculum.records.commit import CommitStore
 from curriculum.records.rundir import RunDir
-from tests.faults.conftest import ROOT, TINY, Place
+from tests.faults.conftest import ROOT, TINY, Sandbox
 from tests.patience import eventually
 
 BEGINNER = """
@@ -54,7 +54,7 @@ def beginner(path: Path) -> subprocess.Popen[str]:
     "a second `run` while the first one makes the directory",
     expect="exit 6, and the run is the first one's alone",
 )
-def test_two_runs_of_one_new_directory(place: Place, tmp_path: Path) -> None:
+def test_two_runs_of_one_new_directory(place: Sandbox, tmp_path: Path) -> None:
     with beginner(tmp_path) as first:
         try:
             assert eventually((tmp_path / "at").exists)
@@ -74,7 +74,7 @@ def test_two_runs_of_one_new_directory(place: Place, tmp_path: Path) -> None:
 @pytest.mark.faults(
     "SIGKILL between the lock and run.json", expect="the next run makes the directory its own"
 )
-def test_a_beginning_that_was_killed(place: Place, tmp_path: Path) -> None:
+def test_a_beginning_that_was_killed(place: Sandbox, tmp_path: Path) -> None:
     with beginner(tmp_path) as first:
         assert eventually((tmp_path / "at").exists)
         first.send_signal(signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_a_beginning_that_was_killed(place: Place, tmp_path: Path) -> None:
 @pytest.mark.faults(
     "two real `run`s at once", expect="one runs, the other exits 6 or goes on later"
 )
-def test_two_real_runs_at_once(place: Place) -> None:
+def test_two_real_runs_at_once(place: Sandbox) -> None:
     with place.alive("run", "tiny.yaml") as one, place.alive("run", "tiny.yaml") as other:
         codes = sorted([one.wait(), other.wait()])
     assert codes in ([3, 6], [3, 3]), codes
@@ -134,7 +134,7 @@ def test_a_save_removes_only_what_a_save_left(tmp_path: Path) -> None:
     assert names == ["000001", "mine.tmp-5"]
 
 
-def test_a_task_with_such_a_name_is_run_and_resumed(place: Place) -> None:
+def test_a_task_with_such_a_name_is_run_and_resumed(place: Sandbox) -> None:
     text = TINY + "tasks:\n  x.tmp-1: {env_id: LunarLander-v3, observation: state, target: 1, "
     text += "env: {simulation: lunarlander}, simulation_target: 1}\n"
     text = text.replace("tasks: [lunarlander], ", "")
@@ -170,7 +170,7 @@ PLANTED = [
     "{planted} of a run is a link to somewhere else", expect="exit 7; what it leads to is untouched"
 )
 @pytest.mark.parametrize("planted", PLANTED)
-def test_nothing_is_written_through_a_link(place: Place, whole: Place, planted: str) -> None:
+def test_nothing_is_written_through_a_link(place: Sandbox, whole: Sandbox, planted: str) -> None:
     shutil.copytree(whole.run, place.run)
     path, elsewhere = place.run / planted, place.path / "elsewhere"
     shutil.move(path, elsewhere)
@@ -184,7 +184,7 @@ def test_nothing_is_written_through_a_link(place: Place, whole: Place, planted: 
 
 @pytest.mark.faults("{planted} of a run is a pipe", expect="exit 2, 5 or 7 and a sentence, no hang")
 @pytest.mark.parametrize("planted", [p for p in PLANTED if "." in p or p == "lock"])
-def test_a_pipe_in_a_files_place_is_told(place: Place, whole: Place, planted: str) -> None:
+def test_a_pipe_in_a_files_place_is_told(place: Sandbox, whole: Sandbox, planted: str) -> None:
     shutil.copytree(whole.run, place.run)
     (place.run / planted).unlink()
     os.mkfifo(place.run / planted)

@@ -12,7 +12,7 @@ from curriculum.errors import RunIOError
 from curriculum.records.files import output_path, write_bytes
 from curriculum.records.ledger import Ledger
 from diagnostics.json_report import write_json
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 
 
 def odd(path: Path, kind: str) -> Path:
@@ -58,7 +58,7 @@ def test_links_are_followed(tmp_path: Path) -> None:
 
 @pytest.mark.faults("`play --gif` names {kind}", expect="exit 7 at once, and it is still there")
 @pytest.mark.parametrize("kind", ODD)
-def test_a_film_goes_to_a_file(place: Place, whole: Place, kind: str) -> None:
+def test_a_film_goes_to_a_file(place: Sandbox, whole: Sandbox, kind: str) -> None:
     path = odd(place.path / "film.gif", kind)
     before = stat.S_IFMT(path.lstat().st_mode)
     done = place("play", str(whole.run), "--gif", str(path))
@@ -67,7 +67,7 @@ def test_a_film_goes_to_a_file(place: Place, whole: Place, kind: str) -> None:
     assert stat.S_IFMT(path.lstat().st_mode) == before
 
 
-def test_a_film_goes_through_a_link(place: Place, whole: Place) -> None:
+def test_a_film_goes_through_a_link(place: Sandbox, whole: Sandbox) -> None:
     (place.path / "film.gif").symlink_to("elsewhere.gif")
     assert place("play", str(whole.run), "--gif", "film.gif").code == 0
     assert (place.path / "film.gif").is_symlink()

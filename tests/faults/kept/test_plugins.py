@@ -14,7 +14,7 @@ from curriculum.config.loading import load_config
 from curriculum.config.plugins import code_of, flag, refuse_inside_run, require_agreed, run_of
 from curriculum.config.schema import Config, CurriculumConfig, TaskConfig
 from curriculum.errors import ConfigError, RunIOError
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 
 MARK = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
 
@@ -133,7 +133,7 @@ def test_what_is_no_module_is_no_plugin(tmp_path: Path, name: str) -> None:
     expect="exit 2, the option to add, nothing imported; with it, it goes on",
 )
 @pytest.mark.parametrize("command", ["resume", "evaluate", "play", "run"])
-def test_a_run_directory_is_not_believed(place: Place, whole: Place, command: str) -> None:
+def test_a_run_directory_is_not_believed(place: Sandbox, whole: Sandbox, command: str) -> None:
     import shutil
 
     shutil.copytree(whole.run, place.run)

@@ -15,7 +15,7 @@ from curriculum.records.files import SHORTAGES, shortage
 from curriculum.records.ledger import Ledger
 from curriculum.runs.history import History
 from curriculum.runs.imports import guarded
-from tests.faults.conftest import Place
+from tests.faults.conftest import Sandbox
 from tests.records.samples import facts_of
 
 
@@ -68,7 +68,7 @@ def test_failures_that_earlier_versions_recorded_do_not_count(tmp_path: Path) ->
     expect="exit 7 and a sentence if it does not do; resume tries again and ends as ever",
 )
 @pytest.mark.parametrize("files", [6, 8, 10, 12, 14, 16, 20, 24])
-def test_few_open_files(place: Place, whole: Place, files: int) -> None:
+def test_few_open_files(place: Sandbox, whole: Sandbox, files: int) -> None:
     wrapper = ("bash", "-c", f'ulimit -n {files}; exec "$@"', "bash")
     done = place("run", "tiny.yaml", "--set=curriculum.workers=1", wrapper=wrapper)
     assert done.code in (3, 4, 7), done.err
