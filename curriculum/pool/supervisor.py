@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
+from curriculum.pool.channel import dumps, loads
 from curriculum.pool.executor import Result, Unit, UnitFailed
 from curriculum.pool.interpreter import FROM_OUTSIDE, end_all
 from curriculum.pool.process import WorkerProcess
 from curriculum.pool.reference import reference_to
-from curriculum.pool.worker import Bench, dumps, loads
+from curriculum.pool.worker import DONE, READY, Bench
 from curriculum.stops import BrokenOff
 
 Event = dict[str, Any]
@@ -91,7 +92,7 @@ class Pool:
 
     def refresh(self, args: tuple[Any, ...]) -> None:
         """Has contexts built anew; see `Executor.refresh`."""
-        self._recipe = dumps(("context", self._build, args))
+        self._recipe = dumps((self._build, args))
         for worker in self._workers:
             worker.has_recipe = False
         if self._bench is not None:
@@ -141,13 +142,13 @@ class Pool:
     def _turn(self, job: _Job) -> None:
         """Hands out units, then waits for whatever comes first: data, an end, a deadline."""
         self._hand_out(job)
-        ends = [worker.deadline.left() for worker in self._workers if worker.unit is not None]
+        ends = [worker.end.left() for worker in self._workers if worker.unit is not None]
         for key, mask in self._selector.select(min([_TICK_S, *ends])):
             self._exchange(key.data, mask, job)
         for worker in [w for w in self._workers if w.unit is not None]:
-            if worker.deadline.left() <= 0.0:
+            if worker.end.left() <= 0.0:
                 self._lost(job, worker, hung=True)
-            elif worker.interpreter.process.poll() is not None:
+            elif worker.end.interpreter.process.poll() is not None:
                 self._lost(job, worker, hung=False)
 
     def _hand_out(self, job: _Job) -> None:
@@ -156,15 +157,15 @@ class Pool:
             if worker is None:
                 return
             number = job.waiting.popleft()
-            message = dumps(("unit", job.function, job.units[number]))
+            message = dumps((job.function, job.units[number]))
             wait = self._deadline_s if worker.ready else min(self._deadline_s, _START_S)
             worker.give(number, message, self._recipe, wait)
-            self._watch(worker)
+            self._watch(worker, sending=True)
 
     def _idle(self) -> WorkerProcess | None:
         """Returns a worker without a unit, started if need be; None if there is no room for one."""
         for worker in [w for w in self._workers if w.unit is None]:
-            if worker.interpreter.process.poll() is not None:
+            if worker.end.interpreter.process.poll() is not None:
                 self._lost(None, worker, hung=False)
             elif not self._recycled(worker):
                 return worker
@@ -176,54 +177,54 @@ class Pool:
             self._not_started(f"{type(e).__name__}: {e}")
             return None
         self._workers.append(worker)
-        self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+        self._selector.register(worker.end.socket, selectors.EVENT_READ, worker)
         return worker
 
     def _recycled(self, worker: WorkerProcess) -> bool:
         """Ends an idle worker that has grown too much; says whether it did."""
-        grown = worker.grown_bytes()
+        grown = worker.end.grown_bytes()
         if grown <= self._recycle_growth_bytes:
             return False
         self._stop([worker])
         self._emit({"event": "worker_recycled", "grown_bytes": grown})
         return True
 
-    def _watch(self, worker: WorkerProcess) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outbox else 0)
-        self._selector.modify(worker.socket, events, worker)
+    def _watch(self, worker: WorkerProcess, sending: bool) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if sending else 0)
+        self._selector.modify(worker.end.socket, events, worker)
 
     def _exchange(self, worker: WorkerProcess, mask: int, job: _Job) -> None:
         try:
             if mask & selectors.EVENT_WRITE:
-                worker.flush()
-                self._watch(worker)
-            messages = worker.receive() if mask & selectors.EVENT_READ else []
-        except (ConnectionError, EOFError):
+                self._watch(worker, sending=not worker.end.flush())
+            if mask & selectors.EVENT_READ:
+                worker.end.fill()
+        except EOFError:
             # How it ended is read from the process, and reported, by _lost.
             self._lost(job, worker, hung=False)
             return
-        for kind, *content in messages:
-            self._take(job, worker, kind, content)
+        while (message := worker.end.take()) is not None:
+            self._take(job, worker, *message)
 
-    def _take(self, job: _Job, worker: WorkerProcess, kind: str, content: list[Any]) -> None:
-        if kind == "ready":
+    def _take(self, job: _Job, worker: WorkerProcess, kind: bytes, content: bytes) -> None:
+        if kind == READY:
             worker.ready = True
-            worker.allow(self._deadline_s)
+            worker.end.allow(self._deadline_s)
             self._failed_starts = 0
             return
         number, worker.unit = worker.unit, None
         assert number is not None
-        if kind == "done":
-            job.finish(number, content[0])
+        if kind == DONE:
+            job.finish(number, loads(content))
             return
         worker.has_recipe = False
-        self._failed(job, number, *content)
+        self._failed(job, number, *loads(content))
 
     def _lost(self, job: _Job | None, worker: WorkerProcess, hung: bool) -> None:
         """Clears away a worker that died or hangs, and decides what becomes of its unit."""
         self._stop([worker])
-        end = worker.interpreter.describe_end()
-        facts = {"unit": worker.unit, "log": worker.last_words}
+        end = worker.end.interpreter.describe_end()
+        facts = {"unit": worker.unit, "log": worker.end.release()}
         if hung:
             seconds = self._deadline_s if worker.ready else min(self._deadline_s, _START_S)
             end = f"ran past its deadline of {seconds:g} s"
@@ -233,7 +234,7 @@ class Pool:
         if not worker.ready:
             job.again(worker.unit)
             self._not_started(end)
-        elif not hung and -worker.interpreter.process.returncode in FROM_OUTSIDE:
+        elif not hung and -worker.end.interpreter.process.returncode in FROM_OUTSIDE:
             job.again(worker.unit)
             job.killed[worker.unit] += 1
             if job.killed[worker.unit] >= self._max_attempts:
@@ -273,31 +274,31 @@ class Pool:
         while number in job.unfinished:
             try:
                 with self._breakable():
-                    kind, *content = self._answer(job, number)
+                    kind, content = self._answer(job, number)
             except BrokenOff:
                 # Its environments are anywhere: the unit begins anew, with new ones.
                 self._bench = None
                 if on_wait is not None:
                     on_wait()
                 continue
-            if kind == "done":
-                job.finish(number, content[0])
+            if kind == DONE:
+                job.finish(number, loads(content))
             else:
                 self._bench = None
-                self._failed(job, number, *content)
+                self._failed(job, number, *loads(content))
 
-    def _answer(self, job: _Job, number: int) -> tuple[Any, ...]:
+    def _answer(self, job: _Job, number: int) -> tuple[bytes, bytes]:
         if self._bench is None:
-            self._bench = Bench(*loads(self._recipe)[1:])
-        return loads(self._bench.answer(job.function, loads(dumps(job.units[number]))))
+            self._bench = Bench(*loads(self._recipe))
+        return self._bench.answer(job.function, loads(dumps(job.units[number])))
 
     def _stop(self, workers: list[WorkerProcess]) -> None:
         """Ends workers and forgets them."""
-        end_all([worker.interpreter for worker in workers])
+        end_all([worker.end.interpreter for worker in workers])
         for worker in workers:
             self._workers.remove(worker)
-            self._selector.unregister(worker.socket)
-            worker.release()
+            self._selector.unregister(worker.end.socket)
+            worker.end.release()
 
 
 class _Job:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import queue
-import signal
-import socket
-import struct
 import threading
 import traceback
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from curriculum.errors import EnvironmentFault
+from curriculum.pool.channel import WorkerEnd, dumps, loads
 from curriculum.pool.reference import resolve
 
-LENGTH = struct.Struct("!Q")
+CONTEXT, UNIT = b"C", b"U"
+READY, DONE, FAILED = b"r", b"d", b"f"
 
 
 class Bench:
@@ -28,16 +25,16 @@ class Bench:
         self._context: Any = None
         self._built = False
 
-    def answer(self, function: str, unit: Any) -> bytes:
-        """Returns the message that tells the unit's result or error."""
+    def answer(self, function: str, unit: Any) -> tuple[bytes, bytes]:
+        """Returns the message, kind and content, that tells the unit's result or error."""
         try:
             if not self._built and self._build:
                 self._context = resolve(self._build)(*self._args)
             self._built = True
-            return dumps(("done", resolve(function)(self._context, unit)))
+            return DONE, dumps(resolve(function)(self._context, unit))
         except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
             fault = dumps(e) if isinstance(e, EnvironmentFault) else b""
-            return dumps(("error", f"{type(e).__name__}: {e}", traceback.format_exc(), fault))
+            return FAILED, dumps((f"{type(e).__name__}: {e}", traceback.format_exc(), fault))
 
     def close(self) -> None:
         """Closes the context if it can be closed."""
@@ -52,58 +49,24 @@ def serve(fd: int) -> None:
     Args:
         fd: the worker's end of the socket.
     """
-    handle_signals()
-    os.set_inheritable(fd, False)
-    connection = socket.socket(fileno=fd)
-    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
-    _post(connection, dumps(("ready",)))
+    parent = WorkerEnd(fd)
+    inbox: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(parent, inbox), daemon=True).start()
+    parent.post(READY)
     bench = Bench("", ())
     while True:
-        kind, *content = loads(inbox.get())
-        if kind == "context":
+        kind, content = inbox.get()
+        if kind == CONTEXT:
             bench.close()
-            bench = Bench(*content)
+            bench = Bench(*loads(content))
         else:
-            function, unit = content
-            _post(connection, bench.answer(function, unit))
+            parent.post(*bench.answer(*loads(content)))
 
 
-def handle_signals() -> None:
-    """Leaves Ctrl-C to the parent, and has the log show where the worker was at its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGTERM, chain=True)
-
-
-def _listen(connection: socket.socket, inbox: queue.SimpleQueue[bytes]) -> None:
-    """Takes messages until the parent is gone, then ends this process, busy or not."""
+def _listen(parent: WorkerEnd, inbox: queue.SimpleQueue[tuple[bytes, bytes]]) -> None:
+    """Takes messages until the parent is gone, which ends this process, busy or not."""
     try:
-        with connection.makefile("rb") as stream:
-            while len(head := stream.read(LENGTH.size)) == LENGTH.size:
-                message = stream.read(size := LENGTH.unpack(head)[0])
-                if len(message) < size:
-                    break
-                inbox.put(message)
+        while True:
+            inbox.put(parent.read())
     finally:
-        # Also where reading raised: a parent that was killed with something of ours unread resets
-        # the connection instead of closing it.
         os._exit(0)
-
-
-def _post(connection: socket.socket, message: bytes) -> None:
-    try:
-        connection.sendall(LENGTH.pack(len(message)))
-        connection.sendall(message)
-    except ConnectionError:
-        os._exit(0)  # the parent has gone, and `_listen` is about to see it
-
-
-def dumps(value: Any) -> bytes:
-    """Returns a message for another process of the same pool."""
-    return bytes(ForkingPickler.dumps(value, 5))
-
-
-def loads(data: bytes) -> Any:
-    """Reads what another process of this same pool wrote into its private socket."""
-    return ForkingPickler.loads(data)  # pyright: ignore[reportAttributeAccessIssue]

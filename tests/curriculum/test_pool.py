@@ -360,10 +360,10 @@ def test_busy_workers_end_with_their_parent(number: signal.Signals, tmp_path: Pa
 def test_a_worker_whose_parent_died_with_its_message_unread_ends() -> None:
     worker = WorkerProcess(1)
     try:
-        assert select.select([worker.socket], [], [], HANG_S)[0]
+        assert select.select([worker.end.socket], [], [], HANG_S)[0]
         # Closing with something unread resets the connection instead of ending it.
-        worker.release()
-        assert worker.interpreter.process.wait(HANG_S) == 0
+        worker.end.release()
+        assert worker.end.interpreter.process.wait(HANG_S) == 0
     finally:
-        worker.interpreter.signal(signal.SIGKILL)
-        worker.interpreter.process.wait()
+        worker.end.interpreter.signal(signal.SIGKILL)
+        worker.end.interpreter.process.wait()

@@ -17,7 +17,7 @@ from curriculum.envs.workers.process import EnvProcess, Lost, close_all
 from curriculum.envs.workers.shared import SharedStep
 from curriculum.envs.workers.worker import REPLAY, REPLAYED, RESET, SHOWN, STEP, STEPPED, TAKEN
 from curriculum.errors import EnvironmentFault, StageFailure
-from curriculum.pool.worker import dumps, loads
+from curriculum.pool.channel import dumps, loads
 
 Event = dict[str, Any]
 

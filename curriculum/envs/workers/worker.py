@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import threading
 import time
 import traceback
@@ -15,11 +13,8 @@ import numpy as np
 from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.envs.trace import Trace, retrace
 from curriculum.envs.workers.shared import SharedStep, map_step, reserve
+from curriculum.pool.channel import WorkerEnd, dumps, loads
 from curriculum.pool.reference import resolve
-from curriculum.pool.worker import dumps, handle_signals, loads
-
-HEAD = struct.Struct("!cQ")
-"""What precedes every message: its kind, and the length of what follows."""
 
 BUILD, RESET, STEP, REPLAY, CLOSE = b"B", b"R", b"S", b"A", b"C"
 READY, SHOWN, TAKEN, STEPPED, REPLAYED, BUSY, RAISED = b"r", b"o", b"t", b"s", b"a", b"b", b"e"
@@ -35,18 +30,17 @@ def serve(command_fd: int, lifeline_fd: int, memory_fd: int) -> None:
         lifeline_fd: what can be read only when the parent is gone.
         memory_fd: the shared memory.
     """
-    handle_signals()
-    for fd in (command_fd, lifeline_fd, memory_fd):
+    parent = WorkerEnd(command_fd)
+    for fd in (lifeline_fd, memory_fd):
         os.set_inheritable(fd, False)
     threading.Thread(target=_end_with_parent, args=(lifeline_fd,), daemon=True).start()
-    connection = socket.socket(fileno=command_fd)
     try:
-        _Host(connection, memory_fd).play()
+        _Host(parent, memory_fd).play()
     except (Exception, SystemExit) as e:  # noqa: BLE001 - the parent records it and decides
         told = (f"{type(e).__name__}: {e}", traceback.format_exc(), _pickled(e))
-        _post(connection, RAISED, dumps(told))
+        parent.post(RAISED, dumps(told))
         # The parent reads that and ends this process.
-        connection.recv(1)
+        parent.read()
 
 
 def _end_with_parent(lifeline_fd: int) -> None:
@@ -57,8 +51,8 @@ def _end_with_parent(lifeline_fd: int) -> None:
 class _Host:
     """The environments of one worker and its connection to the parent."""
 
-    def __init__(self, connection: socket.socket, memory_fd: int) -> None:
-        self._connection = connection
+    def __init__(self, parent: WorkerEnd, memory_fd: int) -> None:
+        self._parent = parent
         kind, content = self._next()
         assert kind == BUILD, f"a worker is told first what to build, not {kind!r}"
         make, args, rows, batch_size = content
@@ -67,7 +61,7 @@ class _Host:
         reserve(memory_fd, spec, batch_size)
         self._shared: SharedStep = map_step(memory_fd, spec, batch_size).part(rows)
         os.close(memory_fd)
-        _post(connection, READY, dumps(spec))
+        parent.post(READY, dumps(spec))
 
     def play(self) -> None:
         """Does what the parent says until it says close."""
@@ -78,23 +72,23 @@ class _Host:
             elif kind == RESET:
                 rows, seeds = content
                 self._show(self._env.reset(seeds, rows))
-                _post(self._connection, SHOWN)
+                self._parent.post(SHOWN)
             elif kind == REPLAY:
-                _post(self._connection, REPLAYED, dumps(self._replay(content)))
+                self._parent.post(REPLAYED, dumps(self._replay(content)))
             else:
                 self._env.close()
                 return
 
     def _next(self) -> tuple[bytes, Any]:
-        kind, length = HEAD.unpack(_read(self._connection, HEAD.size))
-        return kind, loads(_read(self._connection, length)) if length else None
+        kind, content = self._parent.read()
+        return kind, loads(content) if content else None
 
     def _step(self) -> None:
         shared = self._shared
         taken = self._env.send(shared.actions.copy())
         if self._env.spec.replaces_actions:
             shared.taken[:] = taken
-            _post(self._connection, TAKEN)
+            self._parent.post(TAKEN)
         step = self._env.recv()
         self._show(step.observations)
         shared.rewards[:] = step.rewards
@@ -107,7 +101,7 @@ class _Host:
             rows = np.flatnonzero(over)
             begun = self._env.reset(shared.following[rows].tolist(), rows.tolist())
             shared.beginnings[rows] = begun[rows]
-        _post(self._connection, STEPPED)
+        self._parent.post(STEPPED)
 
     def _show(self, observations: np.ndarray) -> None:
         np.copyto(self._shared.observations, observations)
@@ -119,28 +113,13 @@ class _Host:
         def tell_now_and_then() -> None:
             nonlocal told
             if time.monotonic() - told > _BUSY_S:
-                _post(self._connection, BUSY)
+                self._parent.post(BUSY)
                 told = time.monotonic()
 
         seen, ended = retrace(self._env, trace, go_on=False, after_step=tell_now_and_then)
         if seen is not None:
             self._show(seen)
         return np.flatnonzero(ended).tolist()
-
-
-def _read(connection: socket.socket, length: int) -> bytes:
-    data = connection.recv(length, socket.MSG_WAITALL)
-    while len(data) < length:
-        # A signal may cut even a wait for all short.
-        more = connection.recv(length - len(data), socket.MSG_WAITALL)
-        if not more:
-            os._exit(0)
-        data += more
-    return data
-
-
-def _post(connection: socket.socket, kind: bytes, content: bytes = b"") -> None:
-    connection.sendall(HEAD.pack(kind, len(content)) + content)
 
 
 def _pickled(error: BaseException) -> bytes:

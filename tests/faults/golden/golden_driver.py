@@ -218,7 +218,7 @@ def _murder_workers(moments: random.Random) -> None:
     def give_and_kill(self: Any, *args: Any) -> None:
         give(self, *args)
         if moments.random() < 0.15:
-            self.interpreter.process.kill()
+            self.end.interpreter.process.kill()
 
     setattr(WorkerProcess, "give", give_and_kill)  # noqa: B010
 
