@@ -11,6 +11,6 @@ their parent, whatever ended that.
 """
 
 from curriculum.pool.executor import Executor, UnitFailed
-from curriculum.pool.supervisor import Pool
+from curriculum.pool.local import Pool
 
 __all__ = ["Executor", "Pool", "UnitFailed"]

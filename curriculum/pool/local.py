@@ -1,4 +1,4 @@
-"""The supervising side of the pool: hands out units, watches deadlines, replaces the dead."""
+"""The executor of one machine: hands out units, watches deadlines, replaces the dead."""
 
 from __future__ import annotations
 
