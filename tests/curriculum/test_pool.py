@@ -323,8 +323,14 @@ def _nested() -> Callable[[Any, Any], Any]:
 
 @pytest.mark.parametrize(
     "function",
-    [lambda context, unit: unit, _nested(), partial(work.echo, None), [].append],
-    ids=["lambda", "nested", "partial", "method"],
+    [
+        lambda context, unit: unit,
+        _nested(),
+        partial(work.echo, None),
+        [].append,
+        work.Context(1.0).close,
+    ],
+    ids=["lambda", "nested", "partial", "built-in", "method"],
 )
 def test_what_no_module_calls_by_its_name_is_refused_at_once(function: Any) -> None:
     with Pool(1) as pool, pytest.raises(ValueError, match="top of a module"):

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def wrap(owner: Any, name: str, before: Callable[..., None]) -> None:
     """Has `before` called, with the same arguments, ahead of a function."""
     original = getattr(owner, name)
 
+    @wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         before(*args, **kwargs)
         return original(*args, **kwargs)
@@ -200,6 +201,7 @@ def bad_fitness(how: str) -> None:
     """Returns fitness that cannot be used."""
     original = work.measure_fitness
 
+    @wraps(original)
     def measured(bench: work.Workbench, unit: work.FitnessUnit) -> work.Fitness:
         fitness = original(bench, unit)
         if how == "nan":

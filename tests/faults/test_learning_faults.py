@@ -68,6 +68,7 @@ def before(owner, name, act):
     """Lets `act` see, and replace, the arguments of the calls of a method, counted from 1."""
     original, calls = getattr(owner, name), 0
 
+    @wraps(original)
     def acted(*args):
         nonlocal calls
         calls += 1
