@@ -24,6 +24,7 @@ PLUGIN = '''\
 import os
 import sys
 from dataclasses import replace
+from functools import wraps
 
 import gymnasium
 import numpy as np
