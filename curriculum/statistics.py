@@ -24,6 +24,11 @@ def mean(scores: np.ndarray) -> np.ndarray:
     return np.mean(scores, axis=-1)
 
 
+def standard_error(scores: np.ndarray) -> float:
+    """Returns the standard error of the mean of scores `[n]`, n >= 2."""
+    return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+
+
 def iqm(scores: np.ndarray) -> np.ndarray:
     """Returns the interquartile mean: the mean without the lowest and the highest quarter.
 

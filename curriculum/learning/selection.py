@@ -17,6 +17,7 @@ from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import mean_score
 from curriculum.place import Place
 from curriculum.records.agent_state import learned_part
+from curriculum.statistics import mean, standard_error
 from curriculum.stops import Guard
 from models.interfaces import State
 
@@ -119,8 +120,7 @@ class Selection:
     def _out_of_reach(self, played: Sequence[Episode]) -> bool:
         """Whether the goal is further from the episodes' mean than two of its standard errors."""
         scores = np.array([e.score for e in played])
-        error = scores.std(ddof=1) / np.sqrt(len(scores))
-        return bool(scores.mean() + 2.0 * error < self.goal)
+        return bool(mean(scores) + 2.0 * standard_error(scores) < self.goal)
 
 
 class RunningMean:

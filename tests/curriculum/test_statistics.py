@@ -14,6 +14,7 @@ from curriculum.statistics import (
     iqm,
     mean,
     probability_of_improvement,
+    standard_error,
 )
 
 scores = arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e4, 1e4))
@@ -192,3 +193,8 @@ def test_an_interval_lies_within_the_scores_and_grows_with_its_level(
 def test_an_interval_of_nothing_is_refused(groups: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_interval(groups, mean, 0.95, np.random.default_rng(0))
+
+
+def test_the_standard_error_is_the_sample_deviation_by_the_root_of_their_number() -> None:
+    assert standard_error(np.array([1.0, 3.0])) == 1.0  # deviation sqrt(2), by sqrt(2)
+    assert standard_error(np.array([2.0, 4.0, 4.0, 6.0])) == pytest.approx((8 / 3) ** 0.5 / 2)
