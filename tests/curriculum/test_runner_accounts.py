@@ -94,14 +94,8 @@ class Life:
                 raise outcome
             return StageResult("done")
 
-        ctx = SimpleNamespace(
-            task=SimpleNamespace(name=where["task"]),
-            backend=SimpleNamespace(mode=SimpleNamespace(value=where["mode"])),
-            round=where["round"],
-            stage=where["stage"],
-            store=SimpleNamespace(latest=lambda say: None),
-            record=record,
-        )
+        store = SimpleNamespace(latest=lambda say: None)
+        ctx = SimpleNamespace(place=SimpleNamespace(**where, store=store, record=record))
         nothing = lambda *args: None  # noqa: E731
         stage = SimpleNamespace(
             NAME="memory", verify_inputs=nothing, run=work, verify_outputs=nothing
