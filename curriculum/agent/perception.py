@@ -15,6 +15,7 @@ import numpy as np
 from curriculum.envs.interface import ActionSpec
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, State
+from models.shapes import Float32
 
 FEATURES = ("z", "dz", "h")
 """The features there are, in the order in which they lie in the feature vector."""
@@ -37,7 +38,12 @@ def num_features(names: Sequence[str], latent_size: int, hidden_size: int) -> in
     return max(s.stop for s in feature_slices(names, latent_size, hidden_size).values())
 
 
-def join_features(names: Sequence[str], latents: Float, before: Float, hidden: Float) -> Float:
+def join_features(
+    names: Sequence[str],
+    latents: Float32[np.ndarray, "N Z"],
+    before: Float32[np.ndarray, "N Z"],
+    hidden: Float32[np.ndarray, "N R"],
+) -> Float32[np.ndarray, "N F"]:
     """Returns the feature vectors `[N, F]`.
 
     Args:

@@ -13,6 +13,7 @@ from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.errors import StageFailure
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, State
+from models.shapes import Float32
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 2.0
 
@@ -102,15 +103,15 @@ class DreamVectorEnv:
         self._dreams = _Dreams(spec, num_envs, world, starts, temperature)
         self._batch = Batch(self._dreams, max_steps)
 
-    def hidden(self) -> Float:
+    def hidden(self) -> Float32[np.ndarray, "N R"]:
         """Returns M's features h of what each dream has seen before its present z, `[N, R]`."""
         return self._dreams.hidden()
 
-    def latents(self) -> Float:
+    def latents(self) -> Float32[np.ndarray, "N Z"]:
         """Returns the present z of each dream, `[N, Z]`."""
         return self._dreams.latents
 
-    def before(self) -> Float:
+    def before(self) -> Float32[np.ndarray, "N Z"]:
         """Returns the z that each dream saw before its present one, `[N, Z]`."""
         return self._dreams.before
 
@@ -148,7 +149,7 @@ class DreamVectorEnv:
         slots = self._batch.slots
         return {**self._dreams.state(), "live": slots.live.copy(), "ages": slots.ages.copy()}
 
-    def load_state(self, state: Mapping[str, np.ndarray]) -> Float:
+    def load_state(self, state: Mapping[str, np.ndarray]) -> Float32[np.ndarray, "N Z"]:
         """Goes on from what `state` gave; returns observations `[N, Z]`."""
         self._dreams.load_state(state)
         slots = Slots(np.array(state["live"], np.bool_), np.array(state["ages"], np.int64))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.interfaces import Float, Memory, Prediction, Vision
+from models.shapes import Float32, Shaped
 
 
 class Imagined(NamedTuple):
@@ -64,23 +65,28 @@ class WorldModel:
             raise ValueError("this world model was built without V, and sees nothing but latents")
         return self._vision
 
-    def observe(self, observations: np.ndarray) -> Float:
+    def observe(self, observations: np.ndarray) -> Float32[np.ndarray, "N Z"]:
         """Returns z `[N, Z]` of observations `[N, ...]`: the mean of V's posterior."""
         return self.vision.encode(observations)
 
-    def draw(self, latents: Float) -> np.ndarray:
+    def draw(self, latents: Float32[np.ndarray, "N Z"]) -> Shaped[np.ndarray, "N ..."]:
         """Returns what latents `[N, Z]` look like: observations `[N, ...]`."""
         return self.vision.decode(latents)
 
-    def begin(self, count: int) -> Float:
+    def begin(self, count: int) -> Float32[np.ndarray, "N S"]:
         """Returns M's state before an episode's first step, `[count, S]`."""
         return self.memory.initial_state(count)
 
-    def hidden(self, state: Float) -> Float:
+    def hidden(self, state: Float32[np.ndarray, "N S"]) -> Float32[np.ndarray, "N R"]:
         """Returns h `[N, R]` of M's states `[N, S]`."""
         return self.memory.hidden(state)
 
-    def remember(self, state: Float, latents: Float, actions: Float) -> Float:
+    def remember(
+        self,
+        state: Float32[np.ndarray, "N S"],
+        latents: Float32[np.ndarray, "N Z"],
+        actions: Float32[np.ndarray, "N A"],
+    ) -> Float32[np.ndarray, "N S"]:
         """Returns M's state `[N, S]` after what really happened.
 
         Args:
@@ -92,9 +98,9 @@ class WorldModel:
 
     def imagine(
         self,
-        state: Float,
-        latents: Float,
-        actions: Float,
+        state: Float32[np.ndarray, "N S"],
+        latents: Float32[np.ndarray, "N Z"],
+        actions: Float32[np.ndarray, "N A"],
         temperature: float,
         rng: np.random.Generator,
     ) -> Imagined:
