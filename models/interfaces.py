@@ -26,6 +26,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.shapes import Bool, Float32, Int64
+
 Float = NDArray[np.float32]
 Frames = NDArray[np.uint8]
 State = dict[str, np.ndarray]
@@ -56,11 +58,11 @@ class SequenceBatch:
         mask: `[B, T]` float32 in {0, 1}, zero on padding after an episode's end.
     """
 
-    latents: Float
-    actions: Float
-    rewards: Float
-    terminated: Float
-    mask: Float
+    latents: Float32[np.ndarray, "B L Z"]
+    actions: Float32[np.ndarray, "B T A"]
+    rewards: Float32[np.ndarray, "B T"]
+    terminated: Float32[np.ndarray, "B T"]
+    mask: Float32[np.ndarray, "B T"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class Prediction:
         terminated: `[N]` float32, probability that the episode ended with this step.
     """
 
-    latents: Float
-    rewards: Float
-    terminated: Float
+    latents: Float32[np.ndarray, "N Z"]
+    rewards: Float32[np.ndarray, " N"]
+    terminated: Float32[np.ndarray, " N"]
 
 
 @runtime_checkable
@@ -249,14 +251,14 @@ class Rollout:
 
     features: np.ndarray
     actions: np.ndarray
-    rewards: Float
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
+    rewards: Float32[np.ndarray, "T N"]
+    terminated: Bool[np.ndarray, "T N"]
+    truncated: Bool[np.ndarray, "T N"]
     last_features: np.ndarray
-    cut_at: NDArray[np.int64]
+    cut_at: Int64[np.ndarray, "M 2"]
     cut_features: np.ndarray
-    mask: NDArray[np.bool_] | None = None
-    log_probs: Float | None = None
+    mask: Bool[np.ndarray, "T N"] | None = None
+    log_probs: Float32[np.ndarray, "T N"] | None = None
 
 
 @runtime_checkable
