@@ -10,6 +10,7 @@ import numpy as np
 from curriculum.collecting.collector import Transition
 from curriculum.collecting.rollouts import EarlierRollouts, RolloutBuffer, not_finite
 from curriculum.learning.learner import BadInput
+from curriculum.records.agent_state import PARAMETERS
 from models.interfaces import Metrics, NonFiniteLoss, PolicyLearner, State
 
 
@@ -63,7 +64,7 @@ class OnPolicy:
 
     def learned(self) -> State:
         """Returns C's parameters."""
-        return {"parameters": self.model.get_parameters()}
+        return {PARAMETERS: self.model.get_parameters()}
 
     def state(self) -> State:
         """Returns the model's state and the earlier rollouts."""

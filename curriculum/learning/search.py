@@ -16,6 +16,7 @@ from curriculum.errors import require
 from curriculum.learning.selection import Selection
 from curriculum.place import Place
 from curriculum.pool import Executor
+from curriculum.records.agent_state import PARAMETERS
 from curriculum.stops import Guard
 from models.interfaces import Controller, Float, Metrics, NonFiniteFitness, Solver
 
@@ -176,7 +177,7 @@ class Search:
     def _check(self) -> None:
         """Has the mean play fresh real episodes."""
         mean = self._space.expand(self._solver.mean()[None])[0]
-        self._selection.check({"parameters": mean}, self._number, self._guard)
+        self._selection.check({PARAMETERS: mean}, self._number, self._guard)
         self.counters.checked = self._number
 
     def _report(self, fitness: np.ndarray) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import mean_score
 from curriculum.place import Place
-from curriculum.records.agent_state import learned_part
+from curriculum.records.agent_state import PARAMETERS, learned_part
 from curriculum.statistics import mean, standard_error
 from curriculum.stops import Guard
 from models.interfaces import State
@@ -157,4 +157,4 @@ class RunningMean:
 
 
 def _named(name: str) -> str:
-    return _AVERAGED if name == "parameters" else f"{_AVERAGED}/{name}"
+    return _AVERAGED if name == PARAMETERS else f"{_AVERAGED}/{name}"

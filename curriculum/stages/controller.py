@@ -24,6 +24,7 @@ from curriculum.learning.reporting import LoopReporter
 from curriculum.learning.schedule import Schedule
 from curriculum.learning.search import Search, SearchPlan, SearchSpace
 from curriculum.learning.selection import Selection
+from curriculum.records.agent_state import PARAMETERS
 from curriculum.records.finished import StageResult
 from curriculum.records.resources import out_of_memory
 from curriculum.stages.stage import StageContext, require_finite
@@ -173,7 +174,7 @@ def _initial_agent(ctx: StageContext) -> Agent:
     if ctx.place.round > 0:
         before = ctx.learned(NAME, round=ctx.place.round - 1)
         # V and M have gone on learning since then.
-        learned["parameters"] = before["parameters"]
+        learned[PARAMETERS] = before[PARAMETERS]
     return ctx.agent(learned, rng)
 
 
@@ -200,7 +201,7 @@ def _selection(ctx: StageContext, agent: Agent) -> Selection:
     return Selection(
         ctx.place,
         played,
-        {"parameters": agent.controller.get_parameters()},
+        {PARAMETERS: agent.controller.get_parameters()},
         target=ctx.target,
         margin=settings.stop_margin,
         episodes=settings.check_episodes,
@@ -277,7 +278,7 @@ def _result(
         dream_steps=used.dream_steps,
         facts={
             "checks": selection.checks,
-            "parameters": int(selection.learned["parameters"].size),
+            "parameters": int(selection.learned[PARAMETERS].size),
             "updates": used.updates,
             "training_episodes": used.episodes,
             **dreamed,
@@ -291,6 +292,6 @@ def _dreamed(ctx: StageContext, selection: Selection) -> float:
     Beside the score outside it tells how far C has learned to please M instead of the world.
     """
     seeds = tuple(ctx.place.env_seeds("dreamed", count=ctx.task.controller.check_episodes))
-    unit = FitnessUnit(selection.learned["parameters"][None], seeds, max_steps=0, dream=True)
+    unit = FitnessUnit(selection.learned[PARAMETERS][None], seeds, max_steps=0, dream=True)
     played: list[Fitness] = ctx.executor.map(measure_fitness, [unit])
     return float(played[0].scores.mean())
