@@ -18,8 +18,8 @@ READY, ECHO = b"r", b"e"
 def serve(fd: int) -> None:
     """Sends back what comes: the body of a worker of these tests."""
     parent = WorkerEnd(fd)
-    parent.post(READY)
     print("these are the last words", flush=True)
+    parent.post(READY)
     while True:
         kind, content = parent.read()
         parent.post(kind, content)
@@ -41,7 +41,9 @@ def next_message(end: ParentEnd) -> tuple[bytes, bytes]:
     def arrived() -> bool:
         end.flush()
         end.fill()
-        found.extend(message for message in [end.take()] if message)
+        # It is asked once more after it came true.
+        if not found and (message := end.take()) is not None:
+            found.append(message)
         return bool(found)
 
     assert eventually(arrived)
@@ -53,7 +55,6 @@ def test_messages_come_back_whole_and_in_order(end: ParentEnd) -> None:
     contents = [b"", b"x", os.urandom(3_000_000), dumps({"a": (1, None)})]
     for content in contents:
         end.put(ECHO, content)
-    assert not end.flush(), "three megabytes fit into no socket at once"
     assert [next_message(end) for _ in contents] == [(ECHO, content) for content in contents]
     assert loads(contents[-1]) == {"a": (1, None)}
     assert end.take() is None
