@@ -181,7 +181,7 @@ class Agent:
         self._player.begin(self._slot, self._slot)
         self._said = None
 
-    def act(self, observation: np.ndarray) -> np.ndarray:
+    def act(self, observation: np.ndarray) -> np.ndarray | np.int64:
         """Returns the action for what one environment shows.
 
         Args:
