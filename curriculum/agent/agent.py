@@ -86,7 +86,7 @@ class Agent:
         self.controller = controller
         self.features = features
         self.spec = spec
-        self.make_env = make_env
+        self._make_env = make_env
         self._slot = np.zeros(1, np.int64)
         self._player: Player | None = None
         self._said: np.ndarray | None = None
@@ -127,6 +127,9 @@ class Agent:
         agent.load(learned)
         return agent
 
+    def __repr__(self) -> str:
+        return f"Agent({self.spec.env_id}, C reads {', '.join(self.features)})"
+
     @property
     def num_features(self) -> int:
         """F, the length of the vector that C reads."""
@@ -157,6 +160,16 @@ class Agent:
                 model.load_state(with_moments_of(model.state(), part))
         if PARAMETERS in learned:
             self.controller.set_parameters(learned[PARAMETERS])
+
+    def make_env(self, num_envs: int = 1) -> VectorEnv:
+        """Builds a batch of the environments it acts in.
+
+        Raises:
+            ValueError: there is to be none.
+        """
+        if num_envs < 1:
+            raise ValueError(f"num_envs was {num_envs}, expected at least 1")
+        return self._make_env(num_envs)
 
     def perceive(self, num_slots: int) -> WorldModelPerception:
         """Returns what turns the observations of so many environments into features."""
@@ -192,7 +205,7 @@ class Agent:
 
         Raises:
             RuntimeError: no episode has begun.
-            ValueError: the observation has another shape.
+            ValueError: the observation has another shape, or is not finite.
         """
         if self._player is None:
             raise RuntimeError("act was called before an episode began: call begin() first")
@@ -202,6 +215,8 @@ class Agent:
                 f"the observation has the shape {seen.shape}, expected {self.spec.shape}: agents "
                 "see what the environments of agent.make_env show"
             )
+        if not np.isfinite(seen).all():
+            raise ValueError("the observation is not finite: no action follows from it")
         if self._said is not None:
             self._player.acted(self._said, self._slot)
         self._said = self._player.act(seen[None], self._slot)

@@ -38,15 +38,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     """M as a Gymnasium environment whose observation is z, `[Z]` float32.
 
     Args:
-        world: V and M; they are only read. Without V it cannot be rendered.
+        world: V and M; they are only read.
         starts: where dreams may begin.
         action: the action space of the environment that M has learned.
         temperature: tau in [0.5, 2].
         max_steps: steps after which a dream is truncated.
-        render_mode: None, or `rgb_array` for what V makes of z.
+        pictures: whether V makes pictures of z, and not states.
+        render_mode: None, or with pictures `rgb_array`.
 
     Raises:
-        ValueError: the temperature or a size does not fit.
+        ValueError: the temperature or a size does not fit, or it cannot be rendered.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         *,
         temperature: float = 1.0,
         max_steps: int = 300,
+        pictures: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self._dream = DreamVectorEnv(
             world, starts, action, 1, temperature=temperature, max_steps=max_steps
         )
-        draw = (lambda latents: world.draw(latents[None])[0]) if world.sees else None
+        draw = (lambda latents: world.draw(latents[None])[0]) if pictures else None
         self._env = ExportedEnv(self._dream, draw, render_mode)
         self.metadata, self.render_mode = self._env.metadata, render_mode
         # Bounds that are infinite are warned of by Gymnasium's checker.
@@ -99,6 +101,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             agent.spec.action,
             temperature=temperature,
             max_steps=max_steps,
+            pictures=agent.spec.observation == "pixels",
             render_mode=render_mode,
         )
 

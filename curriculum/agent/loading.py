@@ -29,7 +29,8 @@ def load_agent(
     Args:
         path: a run's directory, the name of an agent that comes with the package, or a directory
             that `python -m curriculum export` wrote.
-        task: which of the run's tasks; needed where it has several.
+        task: which of the run's tasks; needed where it has several. An agent that was handed on
+            has one.
         device: where torch computes, `cpu` or `cuda`.
         plugins: modules of the run that may be imported. Those of others run their code.
 
@@ -56,7 +57,10 @@ def load_agent(
 def open_bundle(path: Path | str, task: str = "", *, plugins: Collection[str] = ()) -> Bundle:
     """Reads what `load_agent` plays; raises as it does."""
     if not RunDir.exists(Path(path)):
-        return load(find(str(path)))
+        bundle = load(find(str(path)))
+        if task not in ("", bundle.task.name):
+            raise ConfigError(f"{path} is an agent of {bundle.task.name}, not of {task}")
+        return bundle
     rundir = RunDir.open(Path(path))
     config = rundir.config()
     require_agreed(config, plugins, rundir.given)

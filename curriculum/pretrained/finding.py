@@ -23,12 +23,13 @@ def find(name: str) -> Path:
         ConfigError: there is neither.
     """
     for directory in (shipped() / name, Path(name)):
-        if directory.is_dir():
+        if name and directory.is_dir():
             return directory
     there = sorted(p.name for p in shipped().glob("*") if p.is_dir())
     raise ConfigError(
-        f"there is no pretrained agent {name!r}: shipped are {', '.join(there) or 'none'}; give "
-        f"one of these names, or a directory that `export` wrote"
+        f"there is no agent {name!r}, neither a run nor a pretrained one: shipped are "
+        f"{', '.join(there) or 'none'}; give one of these names, or the directory of a run or of "
+        "what `export` wrote"
     )
 
 

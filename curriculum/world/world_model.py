@@ -35,11 +35,6 @@ class WorldModel:
         self.memory = memory
 
     @property
-    def sees(self) -> bool:
-        """Whether there is a V, so that it can observe and draw."""
-        return self._vision is not None
-
-    @property
     def latent_size(self) -> int:
         """Z."""
         return self.memory.latent_size

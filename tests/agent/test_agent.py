@@ -113,6 +113,12 @@ def test_an_agent_says_what_it_needs(run: Path, tmp_path: Path) -> None:
         agent.observe(1)
     with pytest.raises(ValueError, match=r"has the shape \(3,\), expected \(4,\)"):
         agent.act(np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="not finite"):
+        agent.act(np.full(4, np.nan, np.float32))
+    with pytest.raises(ValueError, match="num_envs was 0"):
+        agent.make_env(0)
+    with pytest.raises(ConfigError, match="is an agent of lunarlander, not of pong"):
+        load_agent("lunarlander", "pong")
     with pytest.raises(ConfigError, match="several tasks, pole, car"):
         load_agent(run)
     with pytest.raises(ConfigError, match="has no task 'pong'"):
@@ -162,15 +168,28 @@ def test_a_dream_without_collected_data_begins_with_first_frames() -> None:
     picture = env.render()
     assert picture is not None and picture.shape == (64, 64, 3) and picture.dtype == np.uint8
     assert picture.std() > 0
+    with pytest.raises(ValueError, match="render_mode was 'rgb_array', expected None"):
+        DreamEnv.from_run("lunarlander", render_mode="rgb_array")
 
 
 def test_the_real_environment_is_one_of_gymnasium_too(run: Path) -> None:
+    from gymnasium.error import ResetNeeded
     from gymnasium.utils.env_checker import check_env
 
     agent = load_agent(run, "pole")
     env = ExportedEnv(agent.make_env(1))
     with pytest.warns(UserWarning, match="infinity"):
         check_env(env, skip_render_check=True)
+    again = ExportedEnv(agent.make_env())
+    with pytest.raises(ResetNeeded, match="call reset"):
+        again.step(0)
+    again.reset(seed=0)
+    ended = False
+    while not ended:
+        _, _, terminated, truncated, _ = again.step(1)
+        ended = terminated or truncated
+    with pytest.raises(ResetNeeded, match="call reset"):
+        again.step(1)
     with pytest.raises(ValueError, match="a batch of 2"):
         ExportedEnv(agent.make_env(2))
     with pytest.raises(ValueError, match="render_mode was 'rgb_array', expected None"):

@@ -32,4 +32,4 @@ def test_both_are_measured_and_our_time_is_accounted_for(
 
 def test_an_unknown_agent_is_refused(capsys: pytest.CaptureFixture) -> None:
     assert main(["throughput", "--pretrained", "chess"]) == 2
-    assert "no pretrained agent 'chess'" in capsys.readouterr().err
+    assert "no agent 'chess'" in capsys.readouterr().err

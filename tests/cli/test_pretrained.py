@@ -178,7 +178,7 @@ def test_what_does_not_fit_ends_with_a_code_and_a_sentence(
         (["--pretrained", str(tmp_path / "empty")], 5, "agent.safetensors is missing"),
         (["--pretrained", agent, "--env-id", "MountainCar-v0"], 2, "cannot play MountainCar-v0"),
         (["--pretrained", agent, "--task", "pong"], 2, "no task 'pong'"),
-        (["--pretrained", "chess"], 2, "no pretrained agent 'chess'"),
+        (["--pretrained", "chess"], 2, "no agent 'chess'"),
         (["--pretrained", agent, str(pole.run)], 2, "either a run directory, or --pretrained"),
         ([], 2, "either a run directory, or --pretrained"),
     ]

@@ -191,7 +191,9 @@ def test_nothing_foreign_is_written_over_and_unknown_names_are_explained(
     (tmp_path / "mine" / "thesis.tex").write_text("years of work", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"thesis\.tex"):
         write(bundle, tmp_path / "mine", lambda b: "")
-    with pytest.raises(ConfigError, match="no pretrained agent 'chess': shipped are"):
+    with pytest.raises(
+        ConfigError, match="no agent 'chess', neither a run nor a pretrained one: shipped"
+    ):
         find("chess")
     assert find(str(tmp_path / "mine")) == tmp_path / "mine"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from curriculum.envs.export.vector import action_space, observation_space
 from curriculum.envs.interface import VectorEnv
@@ -51,6 +52,7 @@ class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
         self.action_space = action_space(env.spec.action)
         self._env, self._draw = env, draw
         self._seen = np.zeros(0)
+        self._going_on = False
 
     def reset(
         self, *, seed: int | None = None, options: Info | None = None
@@ -58,13 +60,21 @@ class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
         """Begins an episode; without a seed, the next one of the stream last seeded."""
         super().reset(seed=seed)
         self._seen = self._env.reset([int(self.np_random.integers(2**31))])[0].copy()
+        self._going_on = True
         return self._seen.copy(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
-        """Takes one step with an action of `action_space`."""
+        """Takes one step with an action of `action_space`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: no episode has begun, or the last one is over.
+        """
+        if not self._going_on:
+            raise ResetNeeded("there is no episode to step in: call reset() first")
         step = self._env.step(np.asarray(action)[None])
         self._seen = step.observations[0].copy()
         reward, terminated = float(step.rewards[0]), bool(step.terminated[0])
+        self._going_on = not (terminated or bool(step.truncated[0]))
         info = {"life_lost": bool(step.life_lost[0])}
         return self._seen.copy(), reward, terminated, bool(step.truncated[0]), info
 
