@@ -9,7 +9,7 @@ import numpy as np
 from curriculum.agent.episodes import Episode
 from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.place import Place
-from curriculum.pool import Executor
+from curriculum.pool import Executor, in_order
 from curriculum.statistics import mean
 from models.interfaces import State
 
@@ -42,15 +42,10 @@ def play(
         EpisodesUnit(learned, tuple(seeds[i : i + unit_size]), sampled)
         for i in range(len(played), len(seeds), unit_size)
     ]
-    waiting: dict[int, list[Episode]] = {}
-    following = 0
+    take = in_order(played.extend)
 
     def on_result(number: int, result: list[Episode]) -> None:
-        nonlocal following
-        waiting[number] = result
-        while following in waiting:
-            played.extend(waiting.pop(following))
-            following += 1
+        take(number, result)
         facts = {"score": mean_score(played)} if played else {}
         place.say(len(played), len(seeds), "episodes", **facts)
         on_more(played)

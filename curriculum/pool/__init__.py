@@ -10,7 +10,7 @@ A worker reads its socket in a thread of its own and exits when it closes, so wo
 their parent, whatever ended that.
 """
 
-from curriculum.pool.executor import Executor, UnitFailed
+from curriculum.pool.executor import Executor, UnitFailed, in_order
 from curriculum.pool.local import Pool
 
-__all__ = ["Executor", "Pool", "UnitFailed"]
+__all__ = ["Executor", "Pool", "UnitFailed", "in_order"]

@@ -62,3 +62,22 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends all workers and waits for them; may be called again."""
         ...
+
+
+def in_order(take: Callable[[Result], None]) -> Callable[[int, Result], None]:
+    """Returns an `on_result` that takes results in the order of their units.
+
+    Args:
+        take: is given each result once those of all units before it were.
+    """
+    waiting: dict[int, Result] = {}
+    following = 0
+
+    def on_result(number: int, result: Result) -> None:
+        nonlocal following
+        waiting[number] = result
+        while following in waiting:
+            take(waiting.pop(following))
+            following += 1
+
+    return on_result

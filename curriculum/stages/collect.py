@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from curriculum.agent.work import CollectUnit, Recording, WorkSpec, collect_episodes
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.errors import require
+from curriculum.pool import in_order
 from curriculum.records.finished import StageResult
 from curriculum.stages.stage import LEARNING, StageContext
 
@@ -27,15 +30,10 @@ def run(ctx: StageContext) -> StageResult:
     writer = _open_writer(ctx)
     start = writer.num_episodes
     ctx.executor.refresh((_work(ctx),))
-    in_order: dict[int, list[Recording]] = {}
-    following = 0
+    take = in_order(partial(_append, ctx, writer))
 
     def on_result(number: int, result: list[Recording]) -> None:
-        nonlocal following
-        in_order[number] = result
-        while following in in_order:
-            _append(ctx, writer, in_order.pop(following))
-            following += 1
+        take(number, result)
         ctx.place.say(writer.num_episodes, count, "episodes", steps=float(writer.num_steps))
         ctx.place.barrier.reached(lambda: _save(ctx, writer))
 

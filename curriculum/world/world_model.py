@@ -106,5 +106,5 @@ class WorldModel:
             temperature: tau > 0; see `models.interfaces.Memory.predict`.
             rng: the only source of noise.
         """
-        state = self.memory.step(state, latents, actions)
+        state = self.remember(state, latents, actions)
         return Imagined(state, self.memory.predict(state, latents, temperature, rng))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from curriculum.errors import StageFailure
-from curriculum.pool import Pool, UnitFailed
+from curriculum.pool import Pool, UnitFailed, in_order
 from curriculum.pool.process import WorkerProcess
 from curriculum.pool.reference import reference_to, resolve
 from tests.curriculum import pool_functions as work
@@ -373,3 +374,14 @@ def test_a_worker_whose_parent_died_with_its_message_unread_ends() -> None:
     finally:
         worker.end.interpreter.signal(signal.SIGKILL)
         worker.end.interpreter.process.wait()
+
+
+@pytest.mark.parametrize("arrival", itertools.permutations(range(4)))
+def test_results_are_taken_in_the_order_of_their_units(arrival: tuple[int, ...]) -> None:
+    taken: list[str] = []
+    on_result = in_order(taken.append)
+    for come, number in enumerate(arrival, start=1):
+        on_result(number, f"result {number}")
+        # What has come without a gap is passed on at once.
+        gapless = next((n for n in range(5) if n not in arrival[:come]), 5)
+        assert taken == [f"result {n}" for n in range(gapless)]

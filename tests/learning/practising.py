@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.agent import work
-from curriculum.backends.backend import load_backend
 from curriculum.config.schema import (
-    Config,
     ControllerConfig,
     DreamConfig,
     EnvConfig,
@@ -22,14 +19,13 @@ from curriculum.config.schema import (
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.datasets.sequences import LatentWriter
 from curriculum.errors import Stopped
-from curriculum.pool import Pool
 from curriculum.records.ledger import effective
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext, reached
 from curriculum.stops import Barrier
 from models.settings.mdnrnn import MDNRNNSettings
 from models.settings.ppo import PPOSettings
-from tests.places import place_in
+from tests.places import place_in, stage_at
 from tests.records.samples import facts_of
 
 ENVS, STEPS = 3, 8
@@ -37,18 +33,7 @@ ENVS, STEPS = 3, 8
 
 def context(path: Path, task: TaskConfig, barrier: Barrier | None = None) -> StageContext:
     """A controller stage of a new run, or of the one that is there."""
-    backend = load_backend("FULL", {})
-    env = backend.make_env(task, 1, lambda text: None)
-    env.close()
-    return StageContext(
-        place=place_in(path, task.name, "FULL", stage.NAME, barrier=barrier),
-        config=Config(tasks=(task,)),
-        task=task,
-        backend=backend,
-        states={},
-        spec=env.spec,
-        executor=Pool(0, build=work.build),
-    )
+    return stage_at(place_in(path, task.name, "FULL", stage.NAME, barrier=barrier), task)
 
 
 def pole(

@@ -10,25 +10,19 @@ import gymnasium
 import numpy as np
 import pytest
 
-from curriculum.agent import work
-from curriculum.backends.backend import load_backend
 from curriculum.config.schema import (
     CollectConfig,
-    Config,
     EnvConfig,
     MDNRNNConfig,
     TaskConfig,
     VAEConfig,
 )
 from curriculum.envs import registry
-from curriculum.errors import ExitCode, Stopped
-from curriculum.pool import Pool
-from curriculum.progress import Progress
+from curriculum.errors import Stopped
 from curriculum.records.finished import StageResult
 from curriculum.stages import collect, encode, memory, vision
 from curriculum.stages.stage import StageContext
-from curriculum.stops import Barrier
-from tests.places import place_in
+from tests.places import place_in, stage_at, stopped_at
 
 EPISODES, ACTIONS = 24, 3
 STAGES = {stage.NAME: stage for stage in (collect, vision, encode, memory)}
@@ -80,24 +74,9 @@ def stage_of(path: Path, name: str, stop_at: float = np.inf, **mdnrnn: Any) -> S
         vae=VAEConfig(batch_size=4),
         mdnrnn=MDNRNNConfig(**{"sequence_length": 2, "batch_size": 1, **mdnrnn}),
     )
-    barrier = Barrier(1e9)
-
-    def listen(progress: Progress) -> None:
-        if progress.done >= stop_at:
-            barrier.request_stop(ExitCode.RESUMABLE)
-
-    backend = load_backend("GYM_ONLY", {})
-    env = backend.make_env(task, 1, lambda text: None)
-    env.close()
-    return StageContext(
-        place=place_in(path, task.name, "GYM_ONLY", name, barrier=barrier, listener=listen),
-        config=Config(tasks=(task,)),
-        task=task,
-        backend=backend,
-        states={},
-        spec=env.spec,
-        executor=Pool(0, build=work.build),
-    )
+    barrier, listener = stopped_at(stop_at)
+    where = (path, task.name, "GYM_ONLY", name)
+    return stage_at(place_in(*where, barrier=barrier, listener=listener), task)
 
 
 def done(path: Path, name: str, stop_at: float = np.inf) -> tuple[StageContext, StageResult]:

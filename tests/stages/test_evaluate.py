@@ -10,25 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum.agent import work
-from tests.places import place_in
+from tests.places import place_in, stage_at, stopped_at
 
 pytest.importorskip("gymnasium")
 
 import gymnasium
 
-from curriculum.backends.backend import load_backend
-from curriculum.config.schema import Config, EnvConfig, EvaluateConfig, TaskConfig
+from curriculum.config.schema import EnvConfig, EvaluateConfig, TaskConfig
 from curriculum.envs import registry
-from curriculum.errors import ExitCode, StageFailure, Stopped
-from curriculum.pool import Pool
-from curriculum.progress import Progress
+from curriculum.errors import StageFailure, Stopped
 from curriculum.records.agent_state import part_of
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.rundir import RunDir
 from curriculum.stages import evaluate
 from curriculum.stages.stage import StageContext
-from curriculum.stops import Barrier
 
 pytestmark = pytest.mark.gym
 
@@ -74,25 +69,9 @@ def stage_of(path: Path, stop_at: int = EPISODES + 1, **settings: Any) -> StageC
         evaluate=EvaluateConfig(episodes=EPISODES, **settings),
     )
     there = RunDir.exists(path)
-    barrier = Barrier(1e9)
-
-    def listen(progress: Progress) -> None:
-        if progress.done >= stop_at:
-            barrier.request_stop(ExitCode.RESUMABLE)
-
-    backend = load_backend("GYM_ONLY", {})
-    env = backend.make_env(task, 1, lambda text: None)
-    env.close()
-    name = (task.name, "GYM_ONLY", evaluate.NAME)
-    ctx = StageContext(
-        place=place_in(path, *name, barrier=barrier, listener=listen),
-        config=Config(tasks=(task,)),
-        task=task,
-        backend=backend,
-        states={},
-        spec=env.spec,
-        executor=Pool(0, build=work.build),
-    )
+    barrier, listener = stopped_at(stop_at)
+    where = (path, task.name, "GYM_ONLY", evaluate.NAME)
+    ctx = stage_at(place_in(*where, barrier=barrier, listener=listener), task)
     if not there:
         learned(ctx)
     STARTED.clear()
