@@ -376,7 +376,7 @@ def test_a_worker_whose_parent_died_with_its_message_unread_ends() -> None:
         worker.end.interpreter.process.wait()
 
 
-@pytest.mark.parametrize("arrival", itertools.permutations(range(4)))
+@pytest.mark.parametrize("arrival", list(itertools.permutations(range(4))))
 def test_results_are_taken_in_the_order_of_their_units(arrival: tuple[int, ...]) -> None:
     taken: list[str] = []
     on_result = in_order(taken.append)
