@@ -20,6 +20,7 @@ continues bit-identically.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -302,6 +303,58 @@ class PolicyLearner(Protocol):
 
     def set_parameters(self, parameters: np.ndarray) -> None:
         """Starts from the parameters of a `Controller`; what values are worth is kept."""
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Transitions over up to n steps, drawn at random from a replay.
+
+    Attributes:
+        features: `[B, F]` float32, what C read before the first step.
+        actions: `[B]` int64 or `[B, A]` float32 in environment units, of the first step.
+        returns: `[B]` float32, the discounted rewards of the steps.
+        discounts: `[B]` float32, what the value of `following` counts: gamma to the number of
+            steps, 0 where the episode terminated.
+        following: `[B, F]` float32, what C read after the last step.
+    """
+
+    features: Float
+    actions: np.ndarray
+    returns: Float
+    discounts: Float
+    following: Float
+
+
+@runtime_checkable
+class OffPolicyLearner(Descends, Protocol):
+    """Improves a controller by gradients, from transitions that any policy has played."""
+
+    num_features: int
+    num_parameters: int
+
+    def set_feature_scale(self, mean: Float, std: Float) -> None:
+        """Takes each feature's usual mean and spread, `[F]`; what was learned stays a function."""
+        ...
+
+    def update(self, batch: Transitions, rng: np.random.Generator) -> Metrics:
+        """Takes one step; raises NonFiniteLoss where it is refused and everything is as before."""
+        ...
+
+    def all_or_nothing(self) -> AbstractContextManager[None]:
+        """Puts everything back if the block, of many updates, does not come to its end."""
+        ...
+
+    def get_parameters(self) -> Float:
+        """Returns the policy as parameters of a `Controller` of raw features, `[P]` float32."""
+        ...
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        """Starts from the parameters of a `Controller`."""
         ...
 
     def state(self) -> State: ...

@@ -8,7 +8,6 @@ Columns are mapped from disk: they leave memory whenever something else wants it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +17,7 @@ from curriculum.collecting.collector import Transition
 from curriculum.datasets import columns
 from curriculum.datasets.columns import ColumnWriter, open_column
 from curriculum.envs.interface import ActionSpec
-from models.interfaces import Float, State
-
-
-@dataclass(frozen=True)
-class ReplayBatch:
-    """Transitions over up to n steps, drawn at random.
-
-    Attributes:
-        features: `[B, F]` float32, what C read before the first step.
-        actions: `[B]` int64 or `[B, A]` float32, of the first step.
-        returns: `[B]` float32, the discounted rewards of the steps.
-        discounts: `[B]` float32, what the value of `following` counts: gamma to the number of
-            steps, 0 where the episode terminated.
-        following: `[B, F]` float32, what C read after the last step.
-    """
-
-    features: Float
-    actions: np.ndarray
-    returns: Float
-    discounts: Float
-    following: Float
+from models.interfaces import Float, State, Transitions
 
 
 class Replay:
@@ -92,7 +71,7 @@ class Replay:
 
     def sample(
         self, count: int, rng: np.random.Generator, *, gamma: float, num_steps: int = 1
-    ) -> ReplayBatch:
+    ) -> Transitions:
         """Draws transitions, each step of each environment with equal probability.
 
         An episode that ends before `num_steps` steps ends the transition; so does the end of what
@@ -126,7 +105,7 @@ class Replay:
             over = (seen["terminated"][at, n] | seen["truncated"][at, n]) > 0
             going = going & ~over
         discounts[seen["terminated"][last, n] > 0] = 0.0
-        return ReplayBatch(
+        return Transitions(
             features=seen["features"][t, n],
             actions=seen["actions"][t, n],
             returns=returns.astype(np.float32),

@@ -57,6 +57,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "models.search.cma_es",
         "models.networks.*",
         "models.neural.*",
+        "models.off_policy.*",
         "curriculum.envs.*",
     ),
     "backends": ("curriculum.backends.*", "curriculum.dreams"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from curriculum.collecting.collector import Transition
 from curriculum.envs.interface import ActionSpec
-from curriculum.learning.replay import Replay, ReplayBatch
+from curriculum.learning.replay import Replay
+from models.interfaces import Transitions
 
 ENVS, GAMMA = 3, 0.5
 BUTTONS = ActionSpec("discrete", 4)
@@ -61,7 +62,7 @@ def expected(made: list[Transition], t: int, n: int, steps: int) -> tuple[float,
     return earned, discount, following
 
 
-def check(batch: ReplayBatch, made: list[Transition], steps: int) -> None:
+def check(batch: Transitions, made: list[Transition], steps: int) -> None:
     places = {
         tuple(s.features[n].tolist()): (t, n) for t, s in enumerate(made) for n in range(ENVS)
     }
