@@ -14,12 +14,19 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from curriculum.config.plugins import refuse_inside_run
-from curriculum.config.schema import TaskConfig
+from curriculum.config.schema import BY_GRADIENTS, TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.errors import ConfigError, RunIOError
 from curriculum.mode import Mode
 from curriculum.records.files import shortage
-from models.interfaces import Controller, Memory, PolicyLearner, Solver, Vision
+from models.interfaces import (
+    Controller,
+    Memory,
+    OffPolicyLearner,
+    PolicyLearner,
+    Solver,
+    Vision,
+)
 
 Notice = Callable[[str], None]
 Announce = Callable[[str], None]
@@ -38,13 +45,14 @@ class Replacement:
     consequence: str
 
 
-SEARCHED = Replacement(
-    component="ppo",
-    reason="this mode has nothing that learns by gradients",
-    replacement="evolution of a linear C",
-    consequence="more environment steps, and lower scores on pixels",
-)
-"""What stands in for PPO where there is no torch."""
+def searched(solver: str) -> Replacement:
+    """Returns what stands in for a solver that learns by gradients where there is no torch."""
+    return Replacement(
+        component=solver,
+        reason="this mode has nothing that learns by gradients",
+        replacement="evolution of a linear C",
+        consequence="more environment steps, and lower scores on pixels",
+    )
 
 
 class EnvFactory(Protocol):
@@ -86,11 +94,19 @@ class SolverFactory(Protocol):
 
 
 class PolicyLearnerFactory(Protocol):
-    """Builds what learns a controller by gradients."""
+    """Builds what learns a controller by gradients from rollouts."""
 
     def __call__(
         self, task: TaskConfig, action: ActionSpec, num_features: int, seed: int
     ) -> PolicyLearner: ...
+
+
+class OffPolicyLearnerFactory(Protocol):
+    """Builds what learns a controller by gradients from a replay: a task's `qrdqn` or `sac`."""
+
+    def __call__(
+        self, task: TaskConfig, action: ActionSpec, num_features: int, seed: int
+    ) -> OffPolicyLearner: ...
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,7 @@ class Backend:
         make_controller: see `ControllerFactory`.
         make_solver: see `SolverFactory`.
         make_policy_learner: see `PolicyLearnerFactory`; None where nothing learns by gradients.
+        make_off_policy_learner: see `OffPolicyLearnerFactory`; likewise.
         replacements: what stands in for something better.
         practising: around practice with environments: keeps torch's threads out of their way.
     """
@@ -118,6 +135,7 @@ class Backend:
     make_controller: ControllerFactory
     make_solver: SolverFactory
     make_policy_learner: PolicyLearnerFactory | None = None
+    make_off_policy_learner: OffPolicyLearnerFactory | None = None
     replacements: tuple[Replacement, ...] = ()
     practising: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -131,7 +149,7 @@ def fitted(task: TaskConfig, backend: Backend) -> TaskConfig:
 
 def needs_gradients(task: TaskConfig, backend: Backend) -> bool:
     """Tells whether a task's C is to be learned by gradients that a backend does not have."""
-    return task.controller.solver == "ppo" and backend.make_policy_learner is None
+    return task.controller.solver in BY_GRADIENTS and backend.make_policy_learner is None
 
 
 def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> Backend:

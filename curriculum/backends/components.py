@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 from curriculum.backends.backend import Announce
-from curriculum.config.schema import TaskConfig
+from curriculum.config.schema import BY_GRADIENTS, TaskConfig
 from curriculum.mode import LADDER, Mode
 from curriculum.tasks import needs_of
 
@@ -69,5 +69,5 @@ def _searches(task: TaskConfig, mode: str) -> bool:
     """Tells whether C is searched for, or polished, by what pycma would do best."""
     if mode == LADDER[-1].value or task.controller.solver == "es":
         return False
-    learns = mode == LADDER[0].value and task.controller.solver == "ppo"
+    learns = mode == LADDER[0].value and task.controller.solver in BY_GRADIENTS
     return not learns or task.controller.polish_generations > 0

@@ -15,7 +15,7 @@ from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.mode import Mode
 from models.controller import TorchController
-from models.interfaces import Controller, Memory, PolicyLearner, Vision
+from models.interfaces import Controller, Memory, OffPolicyLearner, PolicyLearner, Vision
 from models.numeric.threads import one_torch_thread
 from models.ppo import PPO
 
@@ -33,6 +33,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_controller=partial(_controller, device),
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
         make_policy_learner=partial(_policy_learner, device),
+        make_off_policy_learner=partial(_off_policy_learner, device),
         replacements=(replacement,) if replacement else (),
         practising=one_torch_thread if device == "cpu" else nullcontext,
     )
@@ -76,3 +77,15 @@ def _policy_learner(
 ) -> PolicyLearner:
     shape = parts.policy_shape(task, action, num_features)
     return PPO(shape, task.ppo, device=device, seed=seed)
+
+
+def _off_policy_learner(
+    device: str, task: TaskConfig, action: ActionSpec, num_features: int, seed: int
+) -> OffPolicyLearner:
+    from models.off_policy.qrdqn import QRDQN  # most tasks do without
+    from models.off_policy.sac import SAC
+
+    shape = parts.policy_shape(task, action, num_features)
+    if task.controller.solver == "qrdqn":
+        return QRDQN(shape, task.qrdqn, device=device, seed=seed)
+    return SAC(shape, task.sac, device=device, seed=seed)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum.agent.perception import Perception
-from curriculum.collecting.exploration import LastingNoise
+from curriculum.collecting.exploration import Exploration
 from curriculum.collecting.lessons import EpisodeStatistics, LessonRules, lesson_of
 from curriculum.collecting.tape import Unrepeatable
 from curriculum.envs.interface import Step, VectorEnv
@@ -81,7 +81,7 @@ class Collector:
         perception: makes features of what it shows.
         controller: C; whoever learns gives it new parameters.
         rules: what of a step a learner is shown.
-        noise: the exploration.
+        exploration: chooses the actions.
         dreamed: whether the environments are dreams, whose rewards are expected ones.
     """
 
@@ -92,12 +92,12 @@ class Collector:
         perception: SavedPerception,
         controller: Controller,
         rules: LessonRules,
-        noise: LastingNoise,
+        exploration: Exploration,
         *,
         dreamed: bool = False,
     ) -> None:
         self._env, self._course, self._perception = env, course, perception
-        self._controller, self._rules, self._noise = controller, rules, noise
+        self._controller, self._rules, self._exploration = controller, rules, exploration
         self._slots = np.arange(env.num_envs)
         self._statistics = EpisodeStatistics(env.num_envs)
         self._features = np.zeros((0, 0), np.float32)
@@ -123,8 +123,7 @@ class Collector:
         """
         features = self._features
         with guard.spending("controller"):
-            noise = self._noise.next(self._controller, self.num_envs, rng)
-            actions = self._controller.perturbed(features, noise)
+            actions = self._exploration.act(self._controller, features, rng)
         with guard.spending("environment"):
             acted = partial(self._acted, guard)
             step = guard.breaking_off(partial(self._course.step, actions, acted))
@@ -142,7 +141,7 @@ class Collector:
         parts = {
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
-            "noise": self._noise.state(),
+            "noise": self._exploration.state(),
             "tape": self._course.state(),
         }
         arrays = {f"{part}/{k}": a for part, state in parts.items() for k, a in state.items()}
@@ -162,7 +161,7 @@ class Collector:
         """
         self._perception.load_state(part("perception"))
         self._statistics.load_state(part("statistics"))
-        self._noise.load_state(part("noise"))
+        self._exploration.load_state(part("noise"))
         try:
             self._course.restore(part("tape"))
         except Unrepeatable as e:

@@ -8,10 +8,16 @@ from curriculum.agent.agent import Agent
 from curriculum.agent.perception import DreamPerception
 from curriculum.backends.backend import Backend
 from curriculum.collecting.collector import Collector
-from curriculum.collecting.exploration import LastingNoise
+from curriculum.collecting.exploration import (
+    Exploration,
+    LastingNoise,
+    RandomActions,
+    RandomShare,
+)
 from curriculum.collecting.lessons import LessonRules
 from curriculum.collecting.tape import Snapshot, Tape
-from curriculum.config.schema import Config, TaskConfig, TrainingConfig
+from curriculum.config.schema import OFF_POLICY, Config, TaskConfig, TrainingConfig
+from curriculum.envs.interface import ActionSpec
 from curriculum.place import Place
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
 
@@ -41,7 +47,7 @@ def real_collector(
         agent.perceive(settings.num_envs),
         agent.controller,
         _rules(settings),
-        LastingNoise(settings.noise_persistence),
+        exploration_of(task, agent.spec.action, first_round=place.round == 0),
     )
 
 
@@ -70,9 +76,32 @@ def dreamed_collector(
         DreamPerception(env, agent.features),
         agent.controller,
         _rules(settings),
-        LastingNoise(settings.noise_persistence),
+        exploration_of(task, agent.spec.action, first_round=place.round == 0),
         dreamed=True,
     )
+
+
+def exploration_of(task: TaskConfig, action: ActionSpec, *, first_round: bool) -> Exploration:
+    """Builds what chooses actions while a task's C learns.
+
+    Args:
+        task: as in the run.
+        action: the action space.
+        first_round: whether nothing is known yet, so that what is played first is random.
+    """
+    lasting, solver = LastingNoise(task.training.noise_persistence), task.controller.solver
+    if solver not in OFF_POLICY:
+        return lasting
+    replay, discrete = task.replay, action.kind == "discrete"
+    share = RandomShare(
+        all_until=replay.learning_starts if first_round else 0,
+        final=replay.epsilon if discrete else 0.0,
+        falling=replay.epsilon_steps if first_round and discrete else 0,
+        persistence=task.collect.repeat_action_probability,
+        persistence_later=task.training.noise_persistence,
+    )
+    greedy = solver == "qrdqn" and not task.qrdqn.temperature
+    return RandomActions(action, share, None if greedy else lasting)
 
 
 def _rules(settings: TrainingConfig) -> LessonRules:

@@ -13,9 +13,20 @@ from typing import Any
 from models.settings.key import key
 from models.settings.mdnrnn import MDNRNNSettings
 from models.settings.ppo import PPOSettings
+from models.settings.qrdqn import QRDQNSettings
+from models.settings.replay import ReplaySettings
+from models.settings.sac import SACSettings
 from models.settings.vae import VAESettings
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
+
+
+OFF_POLICY = ("qrdqn", "sac")
+"""Solvers that learn from a replay."""
+
+
+BY_GRADIENTS = ("ppo", *OFF_POLICY)
+"""Solvers that learn by gradients, which need torch."""
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -148,11 +159,13 @@ class ControllerConfig:
     )
     solver: str = key(
         "auto",
-        "auto is pycma if installed, else the numpy ES; ppo learns by gradients and needs torch",
-        choices=("auto", "cma", "es", "ppo"),
+        "auto is pycma if installed, else the numpy ES; ppo learns by gradients from what it has "
+        "just played, qrdqn (discrete actions) and sac (continuous ones) from a replay of all "
+        "that was played; these three need torch",
+        choices=("auto", "cma", "es", *BY_GRADIENTS),
     )
     polish_generations: int = key(
-        0, "generations of CMA-ES over C's last layer after PPO; 0 is none", low=0
+        0, "generations of CMA-ES over C's last layer after gradients; 0 is none", low=0
     )
     population_size: int = key(16, "candidates per generation", low=4, high=10000)
     rollouts_per_candidate: int = key(4, "episodes per candidate and generation", low=1, high=1000)
@@ -271,9 +284,18 @@ class TaskConfig:
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     ppo: PPOSettings = field(default_factory=PPOSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    qrdqn: QRDQNSettings = field(default_factory=QRDQNSettings)
+    sac: SACSettings = field(default_factory=SACSettings)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    @property
+    def learner(self) -> PPOSettings | QRDQNSettings | SACSettings:
+        """What the model is told that learns C by gradients; PPO's where none does."""
+        off_policy = {"qrdqn": self.qrdqn, "sac": self.sac}
+        return off_policy.get(self.controller.solver, self.ppo)
 
 
 @dataclass(frozen=True)

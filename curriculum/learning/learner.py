@@ -26,6 +26,11 @@ class AgentLearner(Protocol):
     """Of each environment."""
 
     @property
+    def gathering(self) -> bool:
+        """Whether it has not begun to learn, because too little was observed."""
+        ...
+
+    @property
     def model(self) -> object:
         """What a `Healer` mends: it has a rate, parts and a device if it learns by gradients."""
         ...
@@ -40,8 +45,8 @@ class AgentLearner(Protocol):
         It may be called again after an error of memory, with equal arguments.
 
         Raises:
-            NonFiniteLoss: the update was refused and nothing changed; what was observed since the
-                last one is forgotten.
+            NonFiniteLoss: the update was refused and nothing changed; it is left out, and what was
+                observed for it alone is forgotten.
             BadInput: likewise, for what it was shown.
             OutOfDeviceMemory: it did not fit.
             MemoryError: it did not fit into the host's.

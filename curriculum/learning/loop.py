@@ -154,7 +154,7 @@ class Loop:
             metrics = self._guard.breaking_off(partial(self._learn, number))
         learned = self._learner.learned()
         self._agent.load(learned)
-        self._mean.follow(learned, first=number == 0)
+        self._mean.follow(learned, first=number == 0 or self._learner.gathering)
         steps = self._learner.steps_per_update * self._collector.num_envs
         dreamed = self._schedule.dreamed
         self.counters = replace(
@@ -195,7 +195,7 @@ class Loop:
                 step=number,
                 at=number,
                 rate=rate,
-                advice="look at what gives them" if shown else "lower ppo.learning_rate",
+                advice="look at what gives them" if shown else "lower its learning_rate",
                 blameless=shown,
                 evidence={"updates": number},
             )

@@ -30,6 +30,7 @@ class OnPolicy:
         self.model = model
         self.steps_per_update = num_steps
         self._reuse, self._fresh = reuse, fresh
+        self.gathering = False
         self._buffer = RolloutBuffer()
         self._earlier = EarlierRollouts(reuse - 1)
 

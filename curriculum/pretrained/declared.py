@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from curriculum.config.schema import BY_GRADIENTS
 from curriculum.errors import NoCheckpoint
 from curriculum.mode import LADDER
 from curriculum.pretrained.bundle import AGENT, TASK, Bundle
@@ -27,7 +28,7 @@ def require_held(bundle: Bundle) -> None:
     if full and task.observation == "pixels":
         kernels = sum(16 * a * b for a, b in pairwise(vision.channels))
         declared["V"] = 2 * kernels + 2 * vision.channels[-1] * vision.z_dim
-    if full or chosen.solver != "ppo":
+    if full or chosen.solver not in BY_GRADIENTS:
         widths = (1, *chosen.hidden_sizes, 1)
         declared["C"] = sum((a + 1) * b for a, b in pairwise(widths))
     learned = bundle.learned

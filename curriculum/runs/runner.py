@@ -14,11 +14,11 @@ from typing import Any
 
 from curriculum.agent import work
 from curriculum.backends.backend import (
-    SEARCHED,
     Backend,
     fitted,
     import_plugins,
     needs_gradients,
+    searched,
 )
 from curriculum.backends.components import ImportFailed
 from curriculum.config.schema import Config, TaskConfig
@@ -175,7 +175,7 @@ class Runner:
             ) from e
         replacements = list(backend.replacements)
         if needs_gradients(task, backend):
-            replacements.append(SEARCHED)
+            replacements.append(searched(task.controller.solver))
         for replacement in replacements:
             facts = asdict(replacement) | {"reason": replacement.reason or decision.because}
             self.ledger.append("replacement", task=task.name, mode=mode, **facts)

@@ -15,11 +15,15 @@ from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import even_unit_size, play
 from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
+from curriculum.backends.backend import OffPolicyLearnerFactory
 from curriculum.collecting.practising import dreamed_collector, real_collector
+from curriculum.config.schema import OFF_POLICY
 from curriculum.errors import require
 from curriculum.learning.learner import AgentLearner
 from curriculum.learning.loop import Loop
+from curriculum.learning.off_policy import OffPolicy
 from curriculum.learning.on_policy import OnPolicy
+from curriculum.learning.replay import Replay
 from curriculum.learning.reporting import LoopReporter
 from curriculum.learning.schedule import Schedule
 from curriculum.learning.search import Search, SearchPlan, SearchSpace
@@ -31,7 +35,7 @@ from curriculum.stages.stage import StageContext, require_finite
 from curriculum.stops import Guard
 from curriculum.world.dream import DreamStarts
 from curriculum.world.starts import dream_starts
-from models.interfaces import Metrics, State
+from models.interfaces import Metrics, OffPolicyLearner, PolicyLearner, State
 
 NAME = "controller"
 
@@ -85,18 +89,14 @@ def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
 
     A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).
     """
-    make = ctx.backend.make_policy_learner
-    if ctx.task.controller.solver != "ppo" or make is None:
+    solver, backend = ctx.task.controller.solver, ctx.backend
+    if solver in OFF_POLICY and backend.make_off_policy_learner is not None:
+        return _off_policy(ctx, agent, backend.make_off_policy_learner)
+    if solver != "ppo" or backend.make_policy_learner is None:
         return None
     seed, settings = ctx.place.model_seed("policy"), ctx.task.training
-    model = make(ctx.task, ctx.spec.action, agent.num_features, seed)
-    if ctx.place.round > 0:
-        last = ctx.place.completed(NAME, ctx.place.round - 1)
-        state = last.part("learner")
-        if state:
-            model.load_state(state)
-        else:
-            model.set_parameters(agent.controller.get_parameters())
+    model = backend.make_policy_learner(ctx.task, ctx.spec.action, agent.num_features, seed)
+    _go_on_from_last_round(ctx, agent, model)
     return OnPolicy(model, settings.num_steps, settings.reuse, fresh=ctx.place.round == 0)
 
 
@@ -123,7 +123,7 @@ def new_loop(
         collector = dreamed_collector(place, ctx.task, agent, starts)
     steps = learner.steps_per_update * settings.num_envs
     dreamed = starts is not None
-    rate = ctx.task.ppo.learning_rate
+    rate = ctx.task.learner.learning_rate
     schedule = Schedule(settings, rate, ctx.target, steps, dreamed=dreamed)
     return Loop(
         place,
@@ -165,6 +165,35 @@ def new_search(
     seed = place.model_seed(f"solver-{place.round}")
     solver = ctx.backend.make_solver(task, space.start, space.scales, seed)
     return Search(place, ctx.executor, settings, plan, solver, space, selection)
+
+
+def _off_policy(ctx: StageContext, agent: Agent, make: OffPolicyLearnerFactory) -> OffPolicy:
+    """Builds what learns from a replay, whose files are in the stage's directory.
+
+    Each round has a replay of its own: V and M have gone on learning, so what C read was other.
+    """
+    task, action, num_envs = ctx.task, ctx.spec.action, ctx.task.training.num_envs
+    model = make(task, action, agent.num_features, ctx.place.model_seed("policy"))
+    _go_on_from_last_round(ctx, agent, model)
+    capacity = max(1, task.replay.capacity // num_envs)
+    directory = ctx.place.directory / "replay"
+    replay = Replay(directory, num_envs, agent.num_features, action, capacity)
+    steps, fresh = task.training.num_steps, ctx.place.round == 0
+    return OffPolicy(model, replay, task.replay, steps, num_envs, fresh=fresh)
+
+
+def _go_on_from_last_round(
+    ctx: StageContext, agent: Agent, model: PolicyLearner | OffPolicyLearner
+) -> None:
+    """Has a new model begin as the last round's ended; as it was made in the first round."""
+    if ctx.place.round == 0:
+        return
+    last = ctx.place.completed(NAME, ctx.place.round - 1)
+    state = last.part("learner")
+    if state:
+        model.load_state(state)
+    else:
+        model.set_parameters(agent.controller.get_parameters())
 
 
 def _initial_agent(ctx: StageContext) -> Agent:

@@ -114,7 +114,7 @@ def test_every_step_is_drawn_alike_but_old_ones_and_ones_that_are_not_over(
 
 
 def test_by_hand(tmp_path: Path) -> None:
-    """One environment, rewards 1, 2, 4, ...: a cut after the second step, an end after the fifth."""
+    """One environment, rewards 1, 2, 4, ...: cut after the second step, ended after the fifth."""
     kept = Replay(tmp_path, 1, 1, BUTTONS, 100)
     for t in range(8):
         cut = np.flatnonzero([t == 1])

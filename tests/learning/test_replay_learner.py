@@ -1,8 +1,9 @@
-"""A learner that draws from a replay fits the loop as PPO does, exact resume included."""
+"""A learner that draws from a replay goes through the loop as PPO does, exact resume included."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,78 +12,110 @@ import numpy as np
 import pytest
 
 from curriculum.collecting.collector import Transition
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import ActionSpec
 from curriculum.errors import Stopped
+from curriculum.learning.learner import BadInput
+from curriculum.learning.off_policy import OffPolicy
 from curriculum.learning.replay import Replay
 from curriculum.learning.selection import Selection
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext
-from models.interfaces import Metrics, State
+from models.interfaces import Metrics, NonFiniteLoss, State, Transitions
+from models.settings.replay import ReplaySettings
 from tests.learning.practising import ENVS, Killed, context, life, pole
 
 POLE = pole(updates=12, features=("z", "dz"), num_steps=4, total_steps=12 * ENVS * 4)
-TASK = replace(POLE, controller=replace(POLE.controller, hidden_sizes=()))
-GAMMA, BATCH = 0.9, 16
+REPLAY = ReplaySettings(
+    capacity=90,
+    learning_starts=40,
+    batch_size=16,
+    num_steps=2,
+    gamma=0.9,
+    updates_per_step=0.3,
+    epsilon=0.1,
+    epsilon_steps=50,
+)
+TASK = replace(
+    POLE,
+    controller=replace(POLE.controller, solver="qrdqn", hidden_sizes=()),
+    training=replace(POLE.training, noise_persistence=0.5),
+    replay=REPLAY,
+)
 
 
 class LinearQ:
     """Semi-gradient Q-learning, linear in the features (Sutton & Barto 2018, section 9.4)."""
 
-    model = None
-    steps_per_update = 4
+    learning_rate, parts, device = 0.0, 1, "cpu"
 
-    def __init__(self, ctx: StageContext, num_features: int) -> None:
-        directory = ctx.place.directory / "replay"
-        self.replay = Replay(directory, ENVS, num_features, ctx.spec.action, capacity=30)
-        self.weights = np.zeros((num_features, ctx.spec.action.size), np.float32)
+    def __init__(self, num_features: int, num_actions: int, sick: int = 0) -> None:
+        self.num_features, self.num_parameters = num_features, (num_features + 1) * num_actions
+        self.weights = np.zeros((num_features, num_actions), np.float32)
+        self.scales: list[tuple[np.ndarray, np.ndarray]] = []
+        self.batches: list[Transitions] = []
+        self.sick = sick
 
-    def observe(self, transition: Transition) -> None:
-        self.replay.add(transition)
+    def move_to(self, device: str) -> None:
+        raise AssertionError("it has no other device")
 
-    def update(self, number: int, rate: float, rng: np.random.Generator) -> Metrics:
-        batch = self.replay.sample(BATCH, rng, gamma=GAMMA, num_steps=2)
-        rows = np.arange(BATCH)
+    def set_feature_scale(self, mean: np.ndarray, std: np.ndarray) -> None:
+        self.scales.append((mean, std))
+
+    def update(self, batch: Transitions, rng: np.random.Generator) -> Metrics:
+        self.batches.append(batch)
+        if len(self.batches) == self.sick:
+            raise NonFiniteLoss("NaN")
+        rows, rate = np.arange(len(batch.returns)), np.float32(self.learning_rate)
         best = (batch.following @ self.weights).max(axis=1)
-        error = (
-            batch.returns
-            + batch.discounts * best
-            - (batch.features @ self.weights)[rows, batch.actions]
-        )
+        error = batch.returns + batch.discounts * best
+        error -= (batch.features @ self.weights)[rows, batch.actions]
         for row in rows:
-            step = np.float32(rate) * error[row] * batch.features[row]
-            self.weights[:, batch.actions[row]] += step.astype(np.float32)
+            self.weights[:, batch.actions[row]] += rate * error[row] * batch.features[row]
         return {"loss": float(np.square(error).mean())}
 
-    def learned(self) -> State:
-        bias = np.zeros(self.weights.shape[1], np.float32)
-        return {"parameters": np.concatenate([self.weights.ravel(), bias])}
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        before = self.weights.copy()
+        try:
+            yield
+        except BaseException:
+            self.weights = before
+            raise
+
+    def get_parameters(self) -> np.ndarray:
+        return np.append(self.weights.ravel(), np.zeros(self.weights.shape[1], np.float32))
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        raise AssertionError("it starts anew")
 
     def state(self) -> State:
-        kept = {f"replay/{name}": array for name, array in self.replay.state().items()}
-        return {**kept, "learner/weights": self.weights.copy()}
+        return {"weights": self.weights.copy()}
 
-    def load_state(self, part: Callable[[str], State]) -> None:
-        self.weights = part("learner")["weights"]
-        self.replay.load_state(part("replay"))
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        self.weights = np.array(state["weights"])
 
-    def appended(self) -> Mapping[str, int]:
-        return self.replay.lengths()
 
-    def sync(self) -> None:
-        self.replay.sync()
+def made_of(ctx: StageContext) -> StageContext:
+    """The same stage, whose backend learns with a `LinearQ`."""
 
-    def cut(self, appended: Mapping[str, int]) -> None:
-        self.replay.cut(appended)
+    def make(task: TaskConfig, action: ActionSpec, num_features: int, seed: int) -> LinearQ:
+        return LinearQ(num_features, action.size)
+
+    return replace(ctx, backend=replace(ctx.backend, make_off_policy_learner=make))
 
 
 def learned(path: Path, ticks: int | None, killed: bool = False) -> tuple[StageContext, int]:
     """Runs the loop to its end in lives of so many ticks; returns the last one and their number."""
     for number in range(1, 60):
-        ctx = context(path, TASK, life(ticks, killed))
+        ctx = made_of(context(path, TASK, life(ticks, killed)))
         agent = ctx.agent({})
         bare: dict[str, Any] = {"target": 1e9, "margin": 0.0, "episodes": 1}
         selection = Selection(ctx.place, lambda *given: [], agent.state(), **bare)
         selection.check = lambda *given, **options: 0.0  # type: ignore[method-assign]
-        loop = stage.new_loop(ctx, agent, LinearQ(ctx, agent.num_features), selection)
+        learner = stage.new_learner(ctx, agent)
+        assert isinstance(learner, OffPolicy)
+        loop = stage.new_loop(ctx, agent, learner, selection)
         try:
             loop.begin()
             loop.run()
@@ -111,3 +144,105 @@ def test_a_replay_learner_resumed_is_the_same(tmp_path: Path, ticks: int, killed
     for name, length in expected.appended.items():
         files = [ctx.place.directory / "replay" / name for ctx in (whole, parts)]
         assert files[0].read_bytes()[:length] == files[1].read_bytes()[:length], name
+
+
+def steps(count: int, seed: int = 0) -> Iterator[Transition]:
+    """Steps of two environments whose episodes never end."""
+    rng = np.random.default_rng(seed)
+    flags = np.zeros(2, np.bool_)
+    now = rng.standard_normal((2, 3)).astype(np.float32)
+    for _ in range(count):
+        following = rng.standard_normal((2, 3)).astype(np.float32)
+        played = (rng.integers(0, 2, 2), np.ones(2, np.float32), flags, flags, following)
+        yield Transition(now, *played, np.zeros(0, np.int64), following[:0])
+        now = following
+
+
+def small(path: Path, sick: int = 0, **options: Any) -> tuple[OffPolicy, LinearQ]:
+    """Learns after every second step of two environments."""
+    model = LinearQ(3, 2, sick)
+    settings = replace(REPLAY, learning_starts=10, **options)
+    kept = Replay(path, 2, 3, ActionSpec("discrete", 2), 100)
+    return OffPolicy(model, kept, settings, 2, 2), model
+
+
+def updated(learner: OffPolicy, given: Iterator[Transition], number: int) -> Metrics:
+    for _ in range(2):
+        learner.observe(next(given))
+    return learner.update(number, 0.1, np.random.default_rng([1, number]))
+
+
+def test_gradients_are_made_in_proportion_to_steps_once_there_are_enough(tmp_path: Path) -> None:
+    learner, model = small(tmp_path, updates_per_step=0.3)
+    given, made = steps(60), []
+    for number in range(30):
+        assert learner.gathering == (4 * number < 10)
+        made.append(updated(learner, given, number).get("gradients", 0.0))
+    # 0.3 of the steps since the tenth: 2, 6, 10, ... make 0.6, 1.8, 3.0, ...
+    totals = [int((4 * (n + 1) - 10) * 3 / 10) if n > 1 else 0 for n in range(30)]
+    assert made == np.diff([0, *totals]).tolist() and sum(made) == len(model.batches) == 33
+
+
+def test_the_scale_of_features_is_that_of_the_first_steps(tmp_path: Path) -> None:
+    learner, model = small(tmp_path, updates_per_step=1.0)
+    given = list(steps(20))
+    for number in range(10):
+        updated(learner, iter(given[2 * number :]), number)
+    first = np.concatenate([step.features for step in given[:5]])
+    ((mean, std),) = model.scales
+    np.testing.assert_allclose(mean, first.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, first.std(axis=0), rtol=1e-6)
+
+
+def test_metrics_are_means(tmp_path: Path) -> None:
+    learner, _ = small(tmp_path, updates_per_step=2.0)
+    given = steps(20)
+    for number in range(9):
+        metrics = updated(learner, given, number)
+    assert metrics["gradients"] == 8 and metrics["replay_steps"] == (18 - 2) * 2
+    assert metrics.keys() == {"loss", "gradients", "replay_steps"}
+
+
+@pytest.mark.faults(
+    "the third of many gradients of an update from the replay is NaN",
+    expect="none of them counts, the update is left out, what was collected is kept",
+)
+def test_an_update_is_made_as_a_whole(tmp_path: Path) -> None:
+    whole, model = small(tmp_path / "whole", updates_per_step=1.0)
+    sick, same = small(tmp_path / "sick", sick=2 + 4 + 3, updates_per_step=1.0)
+    given = list(steps(20))
+    for number in range(4):
+        updated(whole, iter(given[2 * number :]), number)
+        updated(sick, iter(given[2 * number :]), number)
+    np.testing.assert_array_equal(same.weights, model.weights)
+    with pytest.raises(NonFiniteLoss):
+        updated(sick, iter(given[8:]), 4)
+    np.testing.assert_array_equal(same.weights, model.weights)
+    assert len(same.batches) == 9
+    assert updated(sick, iter(given[10:]), 5)["gradients"] == 4
+    np.testing.assert_array_equal(same.batches[-1].features.shape, (16, 3))
+    assert sick.appended()["rewards.bin"] == 12 * 2 * 4
+
+
+@pytest.mark.faults(
+    "C is shown {what} that are NaN, while it learns from a replay",
+    expect="not C's fault: nothing of it gets into the replay, no transition reaches across",
+)
+@pytest.mark.parametrize("what", ["features", "rewards", "cut_features"])
+def test_what_is_not_finite_does_not_get_into_the_replay(tmp_path: Path, what: str) -> None:
+    learner, model = small(tmp_path, updates_per_step=1.0)
+    given = list(steps(40))
+    for number in range(4):
+        updated(learner, iter(given[2 * number :]), number)
+    bad = np.full((2, 3) if what != "rewards" else 2, np.nan, np.float32)
+    before = model.weights.copy()
+    with pytest.raises(BadInput, match="that C was shown are not finite"):
+        updated(learner, iter([replace(given[8], **{what: bad}), given[9]]), 4)
+    np.testing.assert_array_equal(model.weights, before)
+    assert learner.appended()["rewards.bin"] == 8 * 2 * 4
+    for number in range(5, 15):
+        updated(learner, iter(given[2 * number :]), number)
+    assert all(np.isfinite(batch.following).all() for batch in model.batches)
+    across = {tuple(row) for step in given[6:8] for row in step.features.tolist()}
+    drawn = {tuple(row) for batch in model.batches for row in batch.features.tolist()}
+    assert not across & drawn and len(drawn) > 30
