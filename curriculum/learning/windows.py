@@ -17,8 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from curriculum.errors import StageFailure
-from curriculum.learning.explosion import LossHistory
-from curriculum.learning.healing import Healer, Health
+from curriculum.learning.healing import Healer, Health, LossHistory
 from curriculum.place import Place
 from curriculum.records.resources import out_of_memory
 from models.interfaces import Descends, Metrics, NonFiniteLoss, State

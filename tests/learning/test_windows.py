@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curriculum.errors import ExitCode, StageFailure, Stopped
-from curriculum.learning.explosion import LossHistory
-from curriculum.learning.healing import MAX_IN_A_ROW, MAX_ROLLBACKS
+from curriculum.learning.healing import MAX_IN_A_ROW, MAX_ROLLBACKS, LossHistory
 from curriculum.learning.windows import (
     MAX_REFUSED,
     METRICS_EVERY,
