@@ -1,9 +1,9 @@
 """What a run will need of memory and disk, estimated before anything is written.
 
-Collected data are mapped from disk and leave memory whenever something else wants it, so they do
-not count there. What counts is what cannot be given back: interpreters with their libraries,
-environments, episodes on their way to the disk, models with their gradients and moments, and the
-copies that commits are made of.
+Collected data and replays are mapped from disk and leave memory whenever something else wants
+it, so they do not count there. What counts is what cannot be given back: interpreters with their
+libraries, environments, episodes on their way to the disk, models with their gradients and moments,
+and the copies that commits are made of.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from itertools import accumulate, pairwise
 from math import prod
 from types import MappingProxyType
 
-from curriculum.config.schema import Config, TaskConfig
+from curriculum.config.schema import BY_GRADIENTS, OFF_POLICY, Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.mode import LADDER, Mode
 from curriculum.records.resources import MIB, host_memory, in_words
 from curriculum.runs.preflight import Look
 from models import echo, normaliser, pca
 from models.search.evolution import search_bytes
+from models.settings.ppo import PPOSettings
+from models.settings.sac import SACSettings
 
 PROCESS_BYTES = dict(zip(LADDER, (240 * MIB, 70 * MIB, 20 * MIB), strict=True))
 """Memory that one process has for itself once it has imported a mode's libraries and worked a
@@ -63,8 +65,9 @@ class Sizes:
         vision, memory: bytes of the weights of V and M, or of what numpy learners gather instead.
         widths: of C's layers, from features to outputs.
         solver: bytes of the solver's distribution and its candidates.
-        practice: bytes of learning by gradients: two networks, rollouts, and what brings
-            environments back; 0 where nothing does.
+        practice: bytes of learning by gradients: networks, what was played since the last update,
+            and what brings environments back; 0 where nothing does.
+        replay: bytes of the files that are learned from; 0 where none are.
     """
 
     frame: tuple[int, int, int]
@@ -75,6 +78,7 @@ class Sizes:
     widths: tuple[int, ...]
     solver: int
     practice: int
+    replay: int
 
     @classmethod
     def of(cls, task: TaskConfig, mode: str, seen: Look | None = None) -> Sizes:
@@ -84,7 +88,8 @@ class Sizes:
         pixels = task.observation == "pixels"
         frame = (_SIDE, _SIDE, 1 if task.env.grayscale else 3) if pixels else (1, 1, state)
         latents = task.vae.model.z_dim if pixels else state
-        by_gradients = task.controller.solver == "ppo" and torch
+        by_gradients = task.controller.solver in BY_GRADIENTS and torch
+        off_policy = task.controller.solver in OFF_POLICY and torch
         widths = _widths(task, latents, actions, by_gradients)
         return cls(
             frame=frame,
@@ -95,6 +100,7 @@ class Sizes:
             widths=widths,
             solver=_solver(task, widths, by_gradients),
             practice=_practice(task, latents, widths) if by_gradients else 0,
+            replay=_replay(task, widths) if off_policy else 0,
         )
 
     @property
@@ -166,6 +172,9 @@ def _written(task: TaskConfig, rounds: int, sizes: Sizes) -> Iterator[Need]:
     encoded = sum(accumulate(per_round)) * steps
     latents = 2 * _FLOAT * sizes.latents
     yield Need(f"{task.name}: latents", encoded * latents, f"{keys} or vae.z_dim")
+    if sizes.replay:
+        keys_of_replay = "training.total_steps, mdnrnn.rnn_size or vae.z_dim"
+        yield Need(f"{task.name}: replays", rounds * sizes.replay, keys_of_replay)
     saved = 3 * (sizes.vision + sizes.memory) + sizes.solver + sizes.practice // 3
     commits = rounds * _COMMITS_ON_DISK * (saved + 2 * _FLOAT * sizes.controller)
     yield Need(f"{task.name}: commits", commits, "mdnrnn.rnn_size or vae.z_dim")
@@ -272,16 +281,16 @@ def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
 
 
 def _widths(task: TaskConfig, latents: int, actions: int, by_gradients: bool) -> tuple[int, ...]:
-    """Returns the widths of C's layers; what PPO cannot learn is searched for, and linear."""
+    """Returns the widths of C's layers; what gradients cannot learn is searched for, and linear."""
     chosen = task.controller
     read = ("z" in chosen.features) + ("dz" in chosen.features)
     features = latents * read + task.mdnrnn.model.rnn_size * ("h" in chosen.features)
-    linear = chosen.solver == "ppo" and not by_gradients
+    linear = chosen.solver in BY_GRADIENTS and not by_gradients
     return (features, *(() if linear else chosen.hidden_sizes), actions)
 
 
 def _solver(task: TaskConfig, widths: tuple[int, ...], by_gradients: bool) -> int:
-    """Returns the bytes of what is searched with: all of C, or its last layer after PPO."""
+    """Returns the bytes of what is searched with: all of C, or its last layer after gradients."""
     chosen = task.controller
     moving = widths[-2:] if by_gradients else widths
     if by_gradients and not chosen.polish_generations:
@@ -291,13 +300,36 @@ def _solver(task: TaskConfig, widths: tuple[int, ...], by_gradients: bool) -> in
 
 
 def _practice(task: TaskConfig, latents: int, widths: tuple[int, ...]) -> int:
-    loop = task.training
-    learner = _COPIES * task.ppo.num_parameters(widths) * _FLOAT
+    loop, drawn = task.training, 0
+    if task.controller.solver in OFF_POLICY:
+        widths, drawn = _drawn(task, widths)
+    learner = _COPIES * task.learner.num_parameters(widths) * _FLOAT
     # Each step is held as it was played, as a tensor, and once more in the order of an epoch.
-    played = 3 * loop.reuse * loop.num_steps * loop.num_envs * (widths[0] + 8)
+    reuse = 1 if drawn else loop.reuse
+    played = 3 * reuse * loop.num_steps * loop.num_envs * (widths[0] + 8) + drawn
     states = 3 * loop.num_envs * (2 * task.mdnrnn.model.rnn_size + 3 * latents)
     tape = 2 * 2 * loop.num_envs * 2 * loop.reseed_steps
     return learner + (played + states) * _FLOAT + tape
+
+
+def _drawn(task: TaskConfig, widths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """Returns the widths of a policy that learns from a replay, and the numbers of an update.
+
+    The scale of features is taken from all that was read before the first one.
+    """
+    learner = task.learner
+    assert not isinstance(learner, PPOSettings)
+    if isinstance(learner, SACSettings):
+        widths = (*widths[:-1], 2 * widths[-1])  # means and deviations
+    batch = task.replay.batch_size
+    numbers = learner.update_numbers(widths, batch) + 2 * batch * (widths[0] + 2)
+    return widths, numbers + 2 * task.replay.learning_starts * widths[0]
+
+
+def _replay(task: TaskConfig, widths: tuple[int, ...]) -> int:
+    """Returns the bytes of the columns of all steps; the few where a limit cuts do not count."""
+    actions = _FLOAT * widths[-1] if task.controller.solver == "sac" else _DOUBLE
+    return task.training.total_steps * (_FLOAT * (widths[0] + 1) + actions + 1)
 
 
 def _vision(task: TaskConfig, frame: tuple[int, int, int], convolves: bool) -> int:

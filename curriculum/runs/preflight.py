@@ -1,7 +1,8 @@
 """What cannot work is refused before a run begins, for all of its tasks together.
 
 One environment of each task is built in a guarded process, unless it is a task of ours, whose
-components were probed by doing just that.
+components were probed by doing just that. What learns from a replay needs one kind of actions, so
+the environment of its task is looked at in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curriculum.config.schema import Config, TaskConfig
+from curriculum.config.schema import OFF_POLICY, Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError
 from curriculum.mode import LADDER
 from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
@@ -34,10 +35,12 @@ class Look:
     Attributes:
         shape: of one observation.
         actions: how many there are, or their dimensions.
+        kind: of actions, `discrete` or `continuous`.
     """
 
     shape: tuple[int, ...]
     actions: int
+    kind: str = "discrete"
 
 
 Told = Mapping[str, Mapping[str, Any]]
@@ -60,21 +63,25 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
     """
     running = [task for task in config.tasks if task.name in modes]
     plugins = config.curriculum.plugins
-    unknown = [t for t in running if modes[t.name] != _SIMULATION and (plugins or not _ours(t))]
+    unknown = [t for t in running if modes[t.name] != _SIMULATION and (plugins or not _known(t))]
     told = _told_of(unknown, plugins, config.curriculum.timeout_seconds)
     problems = [f"  {_named(name, facts)}" for name, facts in told.items() if "seen" not in facts]
+    looks = {name: _look(facts["seen"]) for name, facts in told.items() if "seen" in facts}
     for task in running:
-        problems += [f"  {task.name}: {why}" for why in _unlearnable(task, modes[task.name])]
+        mode, seen = modes[task.name], looks.get(task.name)
+        reasons = (*_unlearnable(task, mode), *_unsolvable(task, mode, seen))
+        problems += [f"  {task.name}: {why}" for why in reasons]
     if problems:
         missing = all("missing" in facts for facts in told.values() if "seen" not in facts)
         raise (ComponentMissing if missing and told else ConfigError)(
             "nothing was written, because this cannot be run as it is configured:\n"
             + "\n".join(problems)
         )
-    return {
-        name: Look(tuple(facts["seen"]["shape"]), facts["seen"]["actions"])
-        for name, facts in told.items()
-    }
+    return looks
+
+
+def _look(seen: Mapping[str, Any]) -> Look:
+    return Look(tuple(seen["shape"]), seen["actions"], seen["kind"])
 
 
 def _named(name: str, facts: Mapping[str, Any]) -> str:
@@ -88,10 +95,11 @@ def _named(name: str, facts: Mapping[str, Any]) -> str:
     return f"{name}: {why}" if name else str(why)
 
 
-def _ours(task: TaskConfig) -> bool:
+def _known(task: TaskConfig) -> bool:
     """Whether a task plays what one of the built-in tasks plays, which its probe has built."""
     played = {(ours.env_id, ours.observation) for ours in builtin_tasks()}
-    return (task.env_id, task.observation) in played and not task.env.kwargs
+    ours = (task.env_id, task.observation) in played and not task.env.kwargs
+    return ours and task.controller.solver not in OFF_POLICY
 
 
 def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
@@ -118,6 +126,29 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             make_simulation(task.env.simulation, 1, "pixels" if pixels else "state").close()
         except ValueError as e:
             yield f"its simulation cannot be built: {e} (env.simulation)"
+
+
+def _unsolvable(task: TaskConfig, mode: str, seen: Look | None) -> Iterator[str]:
+    """Yields why what learns from a replay cannot learn such actions, or draw from so small a one.
+
+    Modes without gradients search instead.
+    """
+    solver, replay, num_envs = task.controller.solver, task.replay, task.training.num_envs
+    if mode != _FULL or solver not in OFF_POLICY:
+        return
+    kinds = {"qrdqn": "discrete", "sac": "continuous"}
+    if seen is not None and seen.kind != kinds[solver]:
+        right = next(name for name, kind in kinds.items() if kind == seen.kind)
+        yield (
+            f"controller.solver was {solver}, which learns {kinds[solver]} actions, but those of "
+            f"{task.env_id} are {seen.kind}: write {right}, or ppo, which learns both"
+        )
+    if replay.capacity < (replay.num_steps + 1) * num_envs:
+        yield (
+            f"replay.capacity was {replay.capacity}, expected at least "
+            f"{(replay.num_steps + 1) * num_envs}: replay.num_steps + 1 steps of each of the "
+            f"training.num_envs environments"
+        )
 
 
 def _told_of(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float) -> Told:

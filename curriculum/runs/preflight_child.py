@@ -141,7 +141,7 @@ def _build(task: TaskConfig, tell: Teller) -> None:
         tell(task=task.name, refused=f"{type(e).__name__}: {e}")
         return
     spec = env.spec
-    seen = {"shape": spec.shape, "actions": spec.action.size}
+    seen = {"shape": spec.shape, "actions": spec.action.size, "kind": spec.action.kind}
     tell(task=task.name, seen=seen)
     env.close()
 

@@ -312,6 +312,41 @@ def test_tasks_of_ours_are_not_looked_at_again() -> None:
 
 
 @pytest.mark.faults(
+    "controller.solver is {solver} in {env_id}, whose actions it cannot learn",
+    expect="refused before anything is written, and told which solver can",
+)
+@pytest.mark.parametrize(
+    ("env_id", "observation", "solver", "said"),
+    [
+        ("CarRacing-v3", "pixels", "qrdqn", "those of CarRacing-v3 are continuous: write sac"),
+        ("LunarLander-v3", "state", "sac", "those of LunarLander-v3 are discrete: write qrdqn"),
+        ("CartPole-v1", "state", "sac", "those of CartPole-v1 are discrete: write qrdqn, or ppo"),
+    ],
+)
+def test_a_solver_that_cannot_learn_such_actions_is_refused(
+    tmp_path: Path, env_id: str, observation: str, solver: str, said: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    task = f"env_id: {env_id}, observation: {observation}, target: 0"
+    text = f"tasks: {{own: {{{task}, controller: {{solver: {solver}}}}}}}\n"
+    path.write_text(text, encoding="utf-8")
+    own = load_config(path)
+    with pytest.raises(ConfigError, match=said):
+        look(own, modes(own, "FULL"))
+    if env_id == "CartPole-v1":
+        assert look(own, modes(own, "GYM_ONLY"))["own"].kind == "discrete"
+
+
+def test_a_replay_too_small_for_one_transition_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    keys = "controller: {solver: qrdqn}, replay: {capacity: 255}, training: {num_envs: 64}"
+    path.write_text(f"tasks: {{lunarlander: {{{keys}}}}}\n", encoding="utf-8")
+    small = load_config(path)
+    with pytest.raises(ConfigError, match=r"replay.capacity was 255, expected at least 256: "):
+        look(small, modes(small, "FULL"))
+
+
+@pytest.mark.faults(
     "a state of 200,000 numbers", expect="counted as it is, and refused with numbers"
 )
 def test_a_state_is_counted_as_what_it_is(curriculum, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from curriculum.runs.preflight import Look
 from curriculum.tasks import load_config
 from models.settings.mdnrnn import MDNRNNSettings
 from models.settings.ppo import PPOSettings
+from models.settings.replay import ReplaySettings
 from models.settings.vae import VAESettings
 from tests.cli.conftest import ROOT
 
@@ -119,10 +120,24 @@ SIMULATED = TaskConfig(
         features=("z",), hidden_sizes=(6,), solver="ppo", population_size=4, train_in_dream=True
     ),
 )
+LOADED = replace(
+    TORCH,
+    controller=replace(TORCH.controller, solver="qrdqn", polish_generations=0),
+    replay=ReplaySettings(batch_size=9, learning_starts=6),
+    training=replace(TORCH.training, total_steps=1000),
+)
 V_WEIGHTS = (48 * 3 + 3) + (2 * 16 * 3 * 5 + 5 + 3) + (3 * 48 + 48) + 321 * 4 + 3 * 320
 M_WEIGHTS = 4 * 4 * (2 + 6 + 4 + 2) + 5 * (3 * 2 * 2 + 2)
 PRACTICE = (
     10 * (96 + 31) * 4 + (3 * 2 * 8 * 2 * (8 + 8) + 3 * 2 * (2 * 4 + 3 * 2)) * 4 + 4 * 2 * 2 * 10
+)
+QUANTILES = 2 * (9 * 6 + 7 * 7 * 32), 9 * (6 * 20 + 8 * 6 * 32 + 5 * 32**2)
+"""Weights of C with six actions and a value, features z, dz and h, and the numbers of an update."""
+OFF_POLICY = (
+    10 * 4 * QUANTILES[0]
+    + (3 * 8 * 2 * (8 + 8) + QUANTILES[1] + 2 * 9 * (8 + 2) + 2 * 6 * 8) * 4
+    + 3 * 2 * (2 * 4 + 3 * 2) * 4
+    + 4 * 2 * 2 * 10
 )
 PCA = 8 + 42 * 64 * 64 + 8 * 1024 * 1025 + 8 * 1024 * 2
 ECHO_STATES = 84 + (8 * 13 * (13 + 4) + 8 * 4) + (4 * 13 * 5 + 4 * 3) + 16 + 4096 * (4 * 13 + 8)
@@ -142,6 +157,13 @@ MEMORY_NEEDED = [
         + 2 * 3 * (2 * 4 + 2) * 4
         + 2 * 3 * 4 * (V_WEIGHTS + M_WEIGHTS)
         + PRACTICE,
+    ),
+    (
+        LOADED,
+        "FULL",
+        2,
+        "controller",
+        2 * 3 * (2 * 4 + 2) * 4 + 2 * 3 * 4 * (V_WEIGHTS + M_WEIGHTS) + OFF_POLICY,
     ),
     (STATES, "GYM_ONLY", 0, "processes", 70 * MIB),
     (STATES, "GYM_ONLY", 0, "environments", (2 * 3 + 1) * 2 * MIB),
@@ -214,6 +236,17 @@ def test_every_term_of_the_disk_is_what_is_reckoned_by_hand(
     seen = {"t": Look((3,), 2)} if task.observation == "state" else {}
     found = [need.bytes for need in disk_needs(run, {"t": mode}, seen)]
     assert found == [episodes, latents, 2 * 3 * commit]
+
+
+def test_a_replay_takes_room_on_the_disk_for_each_step_of_each_round() -> None:
+    run = Config(curriculum=CurriculumConfig(rounds=2), tasks=(LOADED,))
+    found = {need.what: need.bytes for need in disk_needs(run, {"t": "FULL"})}
+    assert found["t: replays"] == 2 * 1000 * (4 * 8 + 8 + 4 + 1)
+    sticks = replace(LOADED, controller=replace(LOADED.controller, solver="sac"))
+    run = replace(run, tasks=(sticks,))
+    found = {need.what: need.bytes for need in disk_needs(run, {"t": "FULL"}, {"t": Look((9,), 3)})}
+    assert found["t: replays"] == 2 * 1000 * (4 * 8 + 4 * 3 + 4 + 1)
+    assert "t: replays" not in {need.what for need in disk_needs(run, {"t": "GYM_ONLY"})}
 
 
 def test_the_hungriest_moment_is_the_one_that_counts() -> None:
