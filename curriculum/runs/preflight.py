@@ -72,8 +72,8 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
         reasons = (*_unlearnable(task, mode), *_unsolvable(task, mode, seen))
         problems += [f"  {task.name}: {why}" for why in reasons]
     if problems:
-        missing = all("missing" in facts for facts in told.values() if "seen" not in facts)
-        raise (ComponentMissing if missing and told else ConfigError)(
+        missing = sum("missing" in facts for facts in told.values())
+        raise (ComponentMissing if missing == len(problems) else ConfigError)(
             "nothing was written, because this cannot be run as it is configured:\n"
             + "\n".join(problems)
         )

@@ -111,7 +111,7 @@ def learned(
     ctx = context(path, task)
     rng = np.random.default_rng(0)
     vision, memory = ctx.new_vision(), ctx.new_memory()
-    states = rng.standard_normal((64, 4)).astype(np.float32)
+    states = rng.standard_normal((64, *ctx.spec.shape)).astype(np.float32)
     vision.update(states, states, rng)
     vision.finish()
     ctx.place.at("vision").store.save(vision.state(), {}, complete=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,14 +15,19 @@ import pytest
 
 from curriculum.collecting.collector import Transition
 from curriculum.config.schema import TaskConfig
+from curriculum.datasets.columns import ColumnWriter
 from curriculum.envs.interface import ActionSpec
-from curriculum.errors import Stopped
+from curriculum.errors import RunIOError, Stopped
 from curriculum.learning.learner import BadInput
+from curriculum.learning.loop import Loop
 from curriculum.learning.off_policy import OffPolicy
 from curriculum.learning.replay import Replay
 from curriculum.learning.selection import Selection
+from curriculum.records.files import refused as refused_by_disk
+from curriculum.records.files import write_json
 from curriculum.stages import controller as stage
 from curriculum.stages.stage import StageContext
+from curriculum.stops import Barrier
 from models.interfaces import Metrics, NonFiniteLoss, State, Transitions
 from models.settings.replay import ReplaySettings
 from tests.learning.practising import ENVS, Killed, context, life, pole
@@ -105,17 +112,22 @@ def made_of(ctx: StageContext) -> StageContext:
     return replace(ctx, backend=replace(ctx.backend, make_off_policy_learner=make))
 
 
+def begun(path: Path, barrier: Barrier) -> tuple[StageContext, Loop]:
+    """A loop that is about to begin, and the stage it is of."""
+    ctx = made_of(context(path, TASK, barrier))
+    agent = ctx.agent({})
+    bare: dict[str, Any] = {"target": 1e9, "margin": 0.0, "episodes": 1}
+    selection = Selection(ctx.place, lambda *given: [], agent.state(), **bare)
+    selection.check = lambda *given, **options: 0.0  # type: ignore[method-assign]
+    learner = stage.new_learner(ctx, agent)
+    assert isinstance(learner, OffPolicy)
+    return ctx, stage.new_loop(ctx, agent, learner, selection)
+
+
 def learned(path: Path, ticks: int | None, killed: bool = False) -> tuple[StageContext, int]:
     """Runs the loop to its end in lives of so many ticks; returns the last one and their number."""
     for number in range(1, 60):
-        ctx = made_of(context(path, TASK, life(ticks, killed)))
-        agent = ctx.agent({})
-        bare: dict[str, Any] = {"target": 1e9, "margin": 0.0, "episodes": 1}
-        selection = Selection(ctx.place, lambda *given: [], agent.state(), **bare)
-        selection.check = lambda *given, **options: 0.0  # type: ignore[method-assign]
-        learner = stage.new_learner(ctx, agent)
-        assert isinstance(learner, OffPolicy)
-        loop = stage.new_loop(ctx, agent, learner, selection)
+        ctx, loop = begun(path, life(ticks, killed))
         try:
             loop.begin()
             loop.run()
@@ -144,6 +156,94 @@ def test_a_replay_learner_resumed_is_the_same(tmp_path: Path, ticks: int, killed
     for name, length in expected.appended.items():
         files = [ctx.place.directory / "replay" / name for ctx in (whole, parts)]
         assert files[0].read_bytes()[:length] == files[1].read_bytes()[:length], name
+
+
+def half_done(path: Path) -> StageContext:
+    """A stage that was killed in its middle, with a commit."""
+    ctx, loop = begun(path, life(30, True))
+    with pytest.raises(Killed):
+        loop.begin()
+        loop.run()
+    loop.close()
+    ctx.executor.close()
+    commit = ctx.place.store.latest()
+    assert commit is not None and not commit.complete and commit.appended["rewards.bin"] > 0
+    return ctx
+
+
+@pytest.mark.faults(
+    "the files of a replay are longer than what was committed of them",
+    expect="cut back, and it ends bit for bit as if they had not been",
+)
+@pytest.mark.gym
+def test_what_is_there_beyond_a_commit_is_cut_off(tmp_path: Path) -> None:
+    whole, _ = learned(tmp_path / "whole", None)
+    ctx = half_done(tmp_path / "parts")
+    for path in (ctx.place.directory / "replay").glob("*.bin"):
+        with path.open("ab") as file:
+            file.write(b"x" * 1001)
+    parts, _ = learned(tmp_path / "parts", None)
+    expected, found = (ctx.place.completed(stage.NAME) for ctx in (whole, parts))
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+    for path in (whole.place.directory / "replay").iterdir():
+        assert path.read_bytes() == (parts.place.directory / "replay" / path.name).read_bytes()
+
+
+@pytest.mark.faults(
+    "a file of a replay, {name}, is {how} when its run is gone on with",
+    expect="a sentence that names it and says what to remove; no transition is made up",
+)
+@pytest.mark.gym
+@pytest.mark.parametrize("name", ["features.bin", "ends.bin"])
+@pytest.mark.parametrize("how", ["missing", "shorter than committed", "of another shape"])
+def test_a_replay_that_lost_rows_is_refused(tmp_path: Path, name: str, how: str) -> None:
+    ctx = half_done(tmp_path)
+    path = ctx.place.directory / "replay" / name
+    if how == "missing":
+        path.unlink()
+    elif how == "of another shape":
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        write_json(path.with_suffix(".json"), {**facts, "row_shape": [7]})
+    else:
+        path.write_bytes(path.read_bytes()[:8])
+    said = "use another run directory" if how == "of another shape" else "rows are lost; remove"
+    with pytest.raises(RunIOError, match=said) as refused:
+        learned(tmp_path, None)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.faults(
+    "the disk is full in the middle of appending to the replay",
+    expect="what the disk said is told; once there is room it ends bit for bit as if there had been",
+)
+@pytest.mark.gym
+def test_a_disk_that_is_full_while_appending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = learned(tmp_path / "whole", None)
+    append, calls = ColumnWriter.append, [0]
+
+    def refusing(column: ColumnWriter, rows: np.ndarray) -> None:
+        calls[0] += 1
+        if calls[0] == 18:
+            with column.path.open("ab") as file:
+                file.write(rows.tobytes()[: rows.nbytes // 2])
+            raise refused_by_disk(OSError(errno.ENOSPC, "No space left on device"), "append", path)
+        append(column, rows)
+
+    path = tmp_path / "parts"
+    with monkeypatch.context() as patched:
+        patched.setattr(ColumnWriter, "append", refusing)
+        with pytest.raises(
+            RunIOError, match=r"No space left on device: .* free space, then resume"
+        ):
+            learned(path, None)
+    parts, _ = learned(path, None)
+    expected, found = (ctx.place.completed(stage.NAME) for ctx in (whole, parts))
+    assert found.meta == expected.meta and found.appended == expected.appended
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
 
 
 def steps(count: int, seed: int = 0) -> Iterator[Transition]:
