@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,19 @@ from torch import Tensor, nn
 from models.controller_cpu import LOG_STD_RANGE, PolicyShape
 from models.interfaces import Float
 from models.networks.initialise import build
+from models.networks.tanh_mlp import (
+    Scale,
+    array,
+    folded,
+    forward,
+    linear_layers,
+    rescale,
+    tanh_mlp,
+    unfolded,
+    usable_scale,
+)
 
 _HIDDEN_GAIN, _POLICY_GAIN, _VALUE_GAIN = math.sqrt(2.0), 0.01, 1.0
-_SMALLEST_STD = 1e-3
-_SMALLEST_RELATIVE_STD = 1e-4
-_ROUNDING = 1e-6
 _LARGEST_ACTION = 1.0 - 1e-6
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -41,8 +48,8 @@ class ActorCritic(nn.Module):
     def __init__(self, shape: PolicyShape, value_widths: Sequence[int]) -> None:
         super().__init__()
         self.shape = shape
-        self.policy = _layers(shape.widths)
-        self.value = _layers(value_widths)
+        self.policy = tanh_mlp(shape.widths)
+        self.value = tanh_mlp(value_widths)
         self.encoder: nn.Module | None = None
         self.register_buffer("feature_mean", torch.zeros(shape.num_features))
         self.register_buffer("feature_std", torch.ones(shape.num_features))
@@ -77,11 +84,11 @@ class ActorCritic(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """Returns the policy's outputs of standardised features `[B, F]`, as in `PolicyShape`."""
-        return _forward(self.policy, x)
+        return forward(self.policy, x)
 
     def values(self, x: Tensor) -> Tensor:
         """Returns the values `[B]` of standardised features `[B, F]`."""
-        return _forward(self.value, x).squeeze(-1)
+        return forward(self.value, x).squeeze(-1)
 
     def weigh(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-probabilities of actions and the entropy, `[B]` each, in nats.
@@ -96,7 +103,7 @@ class ActorCritic(nn.Module):
             taken = log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
             return taken, -(log_probs.exp() * log_probs).sum(-1)
         mean, log_std = outputs.chunk(2, dim=-1)
-        log_std = _clipped(log_std)
+        log_std = clipped_log_std(log_std)
         distance = (actions - mean) * torch.exp(-log_std)
         entropy = (log_std + 0.5 * (1.0 + _LOG_TWO_PI)).sum(-1)
         return -(0.5 * distance.square() + log_std + 0.5 * _LOG_TWO_PI).sum(-1), entropy
@@ -133,31 +140,21 @@ class ActorCritic(nn.Module):
 
     def get_parameters(self) -> Float:
         """Returns the policy as a controller's flat parameters `[P]`, which read raw features."""
-        layers = [(_array(layer.weight).T, _array(layer.bias)) for layer in _linear(self.policy)]
-        mean, std = _array(self.feature_mean), _array(self.feature_std)
-        weights, bias = layers[0]
-        folded = weights / std[:, None]
-        layers[0] = (folded, bias - mean @ folded)
-        return np.concatenate([part.ravel() for layer in layers for part in layer]).astype(
-            np.float32
-        )
+        layers = [
+            (array(layer.weight).T, array(layer.bias)) for layer in linear_layers(self.policy)
+        ]
+        return folded(layers, self._scale())
 
     def set_parameters(self, parameters: np.ndarray) -> None:
         """Takes a controller's parameters `[P]`; raises ValueError if they do not fit."""
-        layers = self.shape.layers(self.shape.checked(parameters, 1), greedy=False)
-        mean, std = _array(self.feature_mean), _array(self.feature_std)
-        weights, bias = (part.astype(np.float64) for part in layers[0])
-        unfolded = [(weights * std[:, None], bias + mean @ weights), *layers[1:]]
+        given = unfolded(parameters, self.shape, self._scale())
         with torch.no_grad():
-            for layer, (weights, bias) in zip(_linear(self.policy), unfolded, strict=True):
-                layer.weight.copy_(torch.from_numpy(np.asarray(weights.T, np.float32)))
-                layer.bias.copy_(torch.from_numpy(np.asarray(bias.ravel(), np.float32)))
+            for layer, (weights, bias) in zip(linear_layers(self.policy), given, strict=True):
+                layer.weight.copy_(weights)
+                layer.bias.copy_(bias)
 
     def set_feature_scale(self, mean: Float, std: Float, *, keep: Sequence[str]) -> None:
         """Standardises features by this mean and spread, `[F]` each, from now on.
-
-        A feature that never moved but for rounding keeps its units: divided by next to nothing, its
-        first move would drown all others. Others are divided by at least a small spread.
 
         Args:
             mean, std: in the features' units.
@@ -167,24 +164,15 @@ class ActorCritic(nn.Module):
         Raises:
             ValueError: wrong shapes, a value is not finite or a spread negative.
         """
-        given = [np.asarray(values, np.float64) for values in (mean, std)]
-        fits = all(v.shape == (self.shape.num_features,) for v in given)
-        if not (fits and np.isfinite(given).all() and (given[1] >= 0).all()):
-            raise ValueError(
-                f"the feature scale has shapes {[v.shape for v in given]}, expected a finite mean "
-                f"and a finite std >= 0 of each of {self.shape.num_features} features"
-            )
-        size = np.abs(given[0])
-        floor = np.maximum(_SMALLEST_STD, _SMALLEST_RELATIVE_STD * size)
-        still = given[1] <= _ROUNDING * np.maximum(1.0, size)
-        new = (given[0], np.where(still, 1.0, np.maximum(given[1], floor)))
-        new = tuple(values.astype(np.float32).astype(np.float64) for values in new)
-        old = (_array(self.feature_mean), _array(self.feature_std))
+        old, new = self._scale(), usable_scale(mean, std, self.shape.num_features)
+        for name in keep:
+            rescale(linear_layers(getattr(self, name))[0], old, new)
         with torch.no_grad():
-            for name in keep:
-                _rescale(_linear(getattr(self, name))[0], old, new)
             self.feature_mean.copy_(torch.from_numpy(new[0]))
             self.feature_std.copy_(torch.from_numpy(new[1]))
+
+    def _scale(self) -> Scale:
+        return array(self.feature_mean), array(self.feature_std)
 
     def _standardised(self, features: Tensor) -> Tensor:
         if features.ndim != 2 or features.shape[1] != self.shape.num_features:
@@ -212,7 +200,7 @@ def actor_critic(
     network = build(lambda: ActorCritic(shape, value_widths), seed)
     generator = torch.Generator().manual_seed(seed)
     for layers, gain in ((network.policy, _POLICY_GAIN), (network.value, _VALUE_GAIN)):
-        *hidden, head = _linear(layers)
+        *hidden, head = linear_layers(layers)
         for layer in hidden:
             nn.init.orthogonal_(layer.weight, _HIDDEN_GAIN, generator=generator)
         nn.init.orthogonal_(head.weight, gain, generator=generator)
@@ -241,35 +229,8 @@ class _ClipInwards(torch.autograd.Function):
         return gradient.masked_fill(outwards, 0.0)
 
 
-def _clipped(log_std: Tensor) -> Tensor:
+def clipped_log_std(log_std: Tensor) -> Tensor:
+    """Returns log standard deviations within `LOG_STD_RANGE`; gradients lead back into it."""
     clipped = _ClipInwards.apply(log_std)
     assert isinstance(clipped, Tensor)
     return clipped
-
-
-def _layers(widths: Iterable[int]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths))
-
-
-def _linear(layers: nn.ModuleList) -> list[nn.Linear]:
-    return [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-
-def _forward(layers: nn.ModuleList, x: Tensor) -> Tensor:
-    *hidden, head = layers
-    for layer in hidden:
-        x = torch.tanh(layer(x))
-    return head(x)
-
-
-def _rescale(layer: nn.Linear, old: tuple[np.ndarray, ...], new: tuple[np.ndarray, ...]) -> None:
-    """Changes a first layer such that under a new mean and std it is the function it was."""
-    raw = _array(layer.weight) / old[1]
-    bias = _array(layer.bias) + raw @ (new[0] - old[0])
-    layer.weight.copy_(torch.from_numpy(raw * new[1]))
-    layer.bias.copy_(torch.from_numpy(bias))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """Returns float64, in which folding a scale in and out loses nothing that matters."""
-    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -22,19 +22,38 @@ class GuardedAdam:
     that is non-finite at scale one is refused like any other.
 
     Args:
-        module: whose parameters are trained.
+        module: whose parameters are trained, but for those that ask for no gradient.
         learning_rate: Adam's step size.
-        gradient_clip: the global norm that gradients are clipped to.
+        gradient_clip: the global norm that gradients are clipped to, each group's by itself.
         dtype: the format that the forward pass computes in.
+        eps: what Adam adds to the root of its second moment.
+        groups: names of submodules and parameters, each with the factor of its own step size;
+            none makes one group of all, at `learning_rate`.
     """
 
     def __init__(
-        self, module: nn.Module, learning_rate: float, gradient_clip: float, dtype: torch.dtype
+        self,
+        module: nn.Module,
+        learning_rate: float,
+        gradient_clip: float,
+        dtype: torch.dtype,
+        *,
+        eps: float = 1e-8,
+        groups: Mapping[str, float] | None = None,
     ) -> None:
-        self._named = dict(module.named_parameters())
-        self._parameters = list(self._named.values())
+        trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        factors = groups or {"": 1.0}
+        self._groups = [
+            [p for n, p in trained.items() if not prefix or n.split(".", 1)[0] == prefix]
+            for prefix in factors
+        ]
+        self._named, self._factors = trained, list(factors.values())
+        self._parameters = [p for group in self._groups for p in group]
         self._clip = gradient_clip
-        self._adam = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True)
+        each = zip(self._groups, self._factors, strict=True)
+        options = [{"params": group, "lr": learning_rate * factor} for group, factor in each]
+        self._adam = torch.optim.Adam(options, lr=learning_rate, eps=eps, fused=True)
+        self._rate = learning_rate
         for parameter in self._parameters:
             # Made here, not by the first step, so that a fresh state has the same names and shapes.
             self._adam.state[parameter] = {
@@ -49,11 +68,13 @@ class GuardedAdam:
     @property
     def learning_rate(self) -> float:
         """Adam's step size."""
-        return self._adam.param_groups[0]["lr"]
+        return self._rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._adam.param_groups[0]["lr"] = value
+        self._rate = value
+        for group, factor in zip(self._adam.param_groups, self._factors, strict=True):
+            group["lr"] = value * factor
 
     def step(self, parts: Sequence[Callable[[], torch.Tensor]]) -> tuple[float, float]:
         """Takes one step down the gradient of a loss that is the sum of its parts.
@@ -87,7 +108,8 @@ class GuardedAdam:
             for parameter in self._parameters:
                 if parameter.grad is not None and scale != 1.0:
                     parameter.grad.mul_(1.0 / scale)
-            norm = float(nn.utils.clip_grad_norm_(self._parameters, self._clip))
+            norms = [nn.utils.clip_grad_norm_(group, self._clip) for group in self._groups]
+            norm = math.hypot(*map(float, norms))
             if math.isfinite(norm):
                 break
             if scale <= 1.0:

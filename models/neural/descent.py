@@ -1,4 +1,4 @@
-"""What V, M and PPO have in common: a network that learns by gradients, and where it does."""
+"""What V, M and learners of C have in common: a network that learns by gradients on a device."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class Descent:
         device: where to compute.
         precision: format of products and convolutions, see `resolve_precision`.
         prefix: of the network's names.
+        eps: what Adam adds to the root of its second moment.
+        groups: parts of the network with step sizes of their own, see `GuardedAdam`.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class Descent:
         device: str,
         precision: Precision = "float32",
         prefix: str = "weight.",
+        eps: float = 1e-8,
+        groups: Mapping[str, float] | None = None,
     ) -> None:
         self._owner, self._prefix = owner, prefix
         self._network, self._counted = network, counted
         self._gradient_clip = gradient_clip
         self._precision: Precision = precision
+        self._eps, self._groups = eps, groups
         self.parts = 1
         self._place(torch.device(device), learning_rate)
 
@@ -74,7 +79,14 @@ class Descent:
         self.dtype = resolve_precision(self._precision, device)
         self._network.to(device)
         self._counted.to(device)
-        self._adam = GuardedAdam(self._network, learning_rate, self._gradient_clip, self.dtype)
+        self._adam = GuardedAdam(
+            self._network,
+            learning_rate,
+            self._gradient_clip,
+            self.dtype,
+            eps=self._eps,
+            groups=self._groups,
+        )
 
     @property
     def device(self) -> str:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import numpy as np
 
-from models.interfaces import Controller, PolicyLearner, Rollout, Solver
+from models.interfaces import (
+    Controller,
+    Float,
+    OffPolicyLearner,
+    PolicyLearner,
+    Rollout,
+    Solver,
+    Transitions,
+)
 from models.selftest.findings import Finding, fell, report, rose, same_state
 
 FEATURES, ACTIONS = 3, 2
@@ -51,6 +60,23 @@ def check_policy_learner(name: str, build: Callable[[], PolicyLearner], updates:
         The exit code, see `report`.
     """
     return report(name, _practised(build, updates))
+
+
+def check_off_policy_learner(
+    name: str, build: Callable[[], OffPolicyLearner], updates: int, chance: Controller
+) -> int:
+    """Lets a learner find out from games that chance played that the first feature tells what pays.
+
+    Args:
+        name: shown before each line.
+        build: makes an equal learner each time, of a linear C with 3 features and 2 actions.
+        updates: of 256 games each.
+        chance: such a C, whose samples are the games.
+
+    Returns:
+        The exit code, see `report`.
+    """
+    return report(name, _replayed(build, updates, chance))
 
 
 def _followed(build: Callable[[], Controller]) -> Iterator[Finding]:
@@ -125,3 +151,37 @@ def _played(parameters: np.ndarray, rng: np.random.Generator, games: int = 512) 
         cut_at=np.zeros((0, 2), np.int64),
         cut_features=seen[0, :0],
     )
+
+
+def _replayed(
+    build: Callable[[], OffPolicyLearner], updates: int, chance: Controller
+) -> Iterator[Finding]:
+    learner, rng, acting = build(), np.random.default_rng(0), deepcopy(chance)
+    seen = rng.standard_normal((512, FEATURES), np.float32)
+
+    def score() -> float:
+        acting.set_parameters(learner.get_parameters())
+        return float(_paid(seen, acting.act(seen)).mean())
+
+    before = score()
+    for _ in range(updates):
+        learner.update(_games(chance, rng), rng)
+    yield rose(f"what a game pays, over {updates} updates,", before, score(), above=0.9)
+    fresh = build()
+    fresh.load_state(learner.state())
+    yield same_state(learner.state(), fresh.state())
+
+
+def _games(chance: Controller, rng: np.random.Generator, games: int = 256) -> Transitions:
+    """Returns games of one step, played by a controller."""
+    seen = rng.standard_normal((games, FEATURES), np.float32)
+    actions = chance.sample(seen, rng)
+    ended = np.zeros(games, np.float32)
+    return Transitions(seen, actions, _paid(seen, actions), ended, seen)
+
+
+def _paid(seen: np.ndarray, actions: np.ndarray) -> Float:
+    """Returns 1 for the action that the first feature's sign, or its tanh, asks for; `[B]`."""
+    if actions.ndim == 1:
+        return (actions == (seen[:, 0] > 0)).astype(np.float32)
+    return np.float32(1.0) - np.square(actions[:, 0] - np.tanh(seen[:, 0]))

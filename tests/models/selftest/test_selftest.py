@@ -23,7 +23,7 @@ from tests.patience import HANG_S
 
 ROOT = Path(__file__).parents[3]
 NUMPY = ["controller_cpu", "pca", "echo", "search.evolution"]
-TORCH = ["vae", "mdnrnn", "controller", "ppo"]
+TORCH = ["vae", "mdnrnn", "controller", "ppo", "off_policy.qrdqn", "off_policy.sac"]
 
 
 def run(module: str) -> subprocess.CompletedProcess[str]:
