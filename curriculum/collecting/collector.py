@@ -114,18 +114,24 @@ class Collector:
         self._perception.begin(self._slots)
         self._features = self._perception.features(observations, self._slots)
 
-    def step(self, rng: np.random.Generator, guard: Guard) -> Transition:
+    def step(
+        self,
+        rng: np.random.Generator,
+        guard: Guard,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Transition:
         """Plays one step of all environments.
 
         Args:
             rng: draws the actions.
             guard: of the loop that asks; the environments' work may be broken off.
+            meanwhile: is called, to learn, while the environments work.
         """
         features = self._features
         with guard.spending("controller"):
             actions = self._exploration.act(self._controller, features, rng)
         with guard.spending("environment"):
-            acted = partial(self._acted, guard)
+            acted = partial(self._acted, guard, meanwhile)
             step = guard.breaking_off(partial(self._course.step, actions, acted))
         scores = tuple(ended.score for ended in self._statistics.add(step))
         lesson = lesson_of(step, self._rules, dreamed=self.dreamed)
@@ -172,9 +178,11 @@ class Collector:
         else:
             self._features = np.array(features, np.float32)
 
-    def _acted(self, guard: Guard, taken: np.ndarray) -> None:
+    def _acted(self, guard: Guard, meanwhile: Callable[[], None], taken: np.ndarray) -> None:
         with guard.spending("perception"):
             self._perception.acted(taken, self._slots)
+        with guard.spending("learning"):
+            meanwhile()
 
     def _go_on(self, step: Step, guard: Guard) -> Float:
         """Begins the next episodes of what has ended; returns what C reads now."""

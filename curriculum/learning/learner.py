@@ -18,8 +18,9 @@ class BadInput(NonFiniteLoss):
 class AgentLearner(Protocol):
     """Changes an agent by what was collected; on-policy from rollouts, or from a replay.
 
-    A loop has it observe `steps_per_update` transitions and then update, again and again. Between
-    two updates it can be saved; what was observed since the last one is not part of its state.
+    A loop has it begin, observe `steps_per_update` transitions and then update, again and again.
+    While the environments work it may learn from what it observed before. Between two updates it
+    can be saved; what was observed since the last one is not part of its state.
     """
 
     steps_per_update: int
@@ -27,12 +28,20 @@ class AgentLearner(Protocol):
 
     @property
     def gathering(self) -> bool:
-        """Whether it has not begun to learn, because too little was observed."""
+        """Whether it has never learned so far, because too little was observed."""
         ...
 
     @property
     def model(self) -> object:
         """What a `Healer` mends: it has a rate, parts and a device if it learns by gradients."""
+        ...
+
+    def begin(self, number: int, rate: float, rng: np.random.Generator) -> None:
+        """Is told what `update` will be given, before the first transition for it."""
+        ...
+
+    def meanwhile(self) -> None:
+        """Learns, or not, while the environments work on their next step; it raises no error."""
         ...
 
     def observe(self, transition: Transition) -> None:

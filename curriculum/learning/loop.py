@@ -149,12 +149,14 @@ class Loop:
 
     def _update(self) -> None:
         number, before = self.counters.updates, self.counters
+        learns_first = self._learner.gathering
+        self._learner.begin(number, self._rate, self._place.rng("update", number))
         scores = self._collect(self._place.rng("act", number))
         with self._guard.spending("learning"):
             metrics = self._guard.breaking_off(partial(self._learn, number))
         learned = self._learner.learned()
         self._agent.load(learned)
-        self._mean.follow(learned, first=number == 0 or self._learner.gathering)
+        self._mean.follow(learned, first=number == 0 or learns_first)
         steps = self._learner.steps_per_update * self._collector.num_envs
         dreamed = self._schedule.dreamed
         self.counters = replace(
@@ -167,24 +169,27 @@ class Loop:
         )
         self._tell(metrics)
 
+    @property
+    def _rate(self) -> float:
+        """The learning rate of the next update."""
+        return self._schedule.rate(self.counters) * self._healer.health.rate_factor
+
     def _collect(self, rng: np.random.Generator) -> list[float]:
         """Plays on; returns the true scores of the episodes that ended."""
         scores: list[float] = []
         for _ in range(self._learner.steps_per_update):
             self._guard.may_stop()
-            transition = self._collector.step(rng, self._guard)
+            transition = self._collector.step(rng, self._guard, self._learner.meanwhile)
             self._learner.observe(transition)
             scores += transition.scores
         return scores
 
     def _learn(self, number: int) -> Metrics:
         """Updates the learner; an update whose loss is not finite is left out."""
-        rate = self._schedule.rate(self.counters)
 
         def update() -> Metrics:
             # An update that is made again begins with the same randomness.
-            rng = self._place.rng("update", number)
-            return self._learner.update(number, rate * self._healer.health.rate_factor, rng)
+            return self._learner.update(number, self._rate, self._place.rng("update", number))
 
         try:
             metrics = self._healer.fitted(update, number)
@@ -194,7 +199,7 @@ class Loop:
                 str(e),
                 step=number,
                 at=number,
-                rate=rate,
+                rate=self._schedule.rate(self.counters),
                 advice="look at what gives them" if shown else "lower its learning_rate",
                 blameless=shown,
                 evidence={"updates": number},

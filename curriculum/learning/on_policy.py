@@ -34,6 +34,12 @@ class OnPolicy:
         self._buffer = RolloutBuffer()
         self._earlier = EarlierRollouts(reuse - 1)
 
+    def begin(self, number: int, rate: float, rng: np.random.Generator) -> None:
+        """Learns from whole rollouts, all at once."""
+
+    def meanwhile(self) -> None:
+        """Learns from whole rollouts only."""
+
     def observe(self, transition: Transition) -> None:
         """Takes the next step of the rollout."""
         self._buffer.add(transition)

@@ -90,12 +90,22 @@ class Replay:
         self._waiting.append(transition)
         self._next = transition.following
 
-    def drawable(self, num_steps: int) -> int:
-        """Returns how many transitions over `num_steps` steps there are to draw from."""
-        return int(self._choices(num_steps)[1][-1]) * self._num_envs if len(self._runs) else 0
+    def drawable(self, num_steps: int, end: int | None = None) -> int:
+        """Returns how many transitions over `num_steps` steps there are to draw from.
+
+        Only the first `end` steps count, all of them if None.
+        """
+        firsts, until = self._choices(num_steps, self.num_steps if end is None else end)
+        return int(until[-1]) * self._num_envs if len(firsts) else 0
 
     def sample(
-        self, count: int, rng: np.random.Generator, *, gamma: float, num_steps: int = 1
+        self,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        gamma: float,
+        num_steps: int = 1,
+        end: int | None = None,
     ) -> Transitions:
         """Draws transitions, each with equal probability.
 
@@ -107,18 +117,20 @@ class Replay:
             rng: the only source of chance.
             gamma: discount.
             num_steps: n, the most steps of a transition.
+            end: only the first so many steps are drawn from, all of them if None.
 
         Raises:
             ValueError: there is nothing to draw from.
         """
-        if not (total := self.drawable(num_steps)):
+        end = self.num_steps if end is None else end
+        firsts, until = self._choices(num_steps, end)
+        if not len(until) or not until[-1]:
             raise ValueError(
-                f"a replay of {self.num_steps} steps was drawn from, expected more than the "
-                f"{num_steps} that a transition has"
+                f"a replay of {end} steps was drawn from, expected more than the {num_steps} that "
+                "a transition has"
             )
         self._write()
-        drawn, n = np.divmod(rng.integers(total, size=count), self._num_envs)
-        firsts, until = self._choices(num_steps)
+        drawn, n = np.divmod(rng.integers(until[-1] * self._num_envs, size=count), self._num_envs)
         run = np.searchsorted(until, drawn, side="right")
         t = drawn - until[run] + firsts[run]
         windows = self._windows(t * self._num_envs + n, gamma, num_steps)
@@ -192,15 +204,15 @@ class Replay:
             raise
         self._waiting = []
 
-    def _choices(self, num_steps: int) -> tuple[_Rows, _Rows]:
+    def _choices(self, num_steps: int, end: int) -> tuple[_Rows, _Rows]:
         """Returns the first steps that are drawn in each run, less how many were before, and until.
 
         The k-th choice of all, of a run with `until[run - 1] <= k < until[run]`, is the step
         `k - until[run] + firsts[run]`.
         """
-        end = self.num_steps
-        begun = np.maximum(self._runs, end - self._capacity)
-        ended = np.append(self._runs[1:], end) - num_steps
+        runs = self._runs[self._runs < end]
+        begun = np.maximum(runs, end - self._capacity)
+        ended = np.append(runs[1:], end) - num_steps
         counts = np.maximum(ended - begun, 0)
         return begun + counts, np.cumsum(counts)
 

@@ -36,6 +36,18 @@ training:
   patience: 1
 """
 
+REPLAY = """\
+replay:
+  learning_starts: 40
+  batch_size: 8
+  num_steps: 2
+  updates_per_step: 0.25
+  epsilon: 0.1
+  epsilon_steps: 40
+
+sac: {critic_sizes: [16]}
+"""
+
 PLUGIN = '''\
 import gymnasium
 import numpy as np
@@ -78,17 +90,22 @@ def config(
     *,
     rounds: int = 1,
     dream: bool = False,
-    ppo: bool = False,
+    solver: str = "",
     more: str = "",
 ) -> str:
-    """Returns the YAML of a run that commits at every barrier when `golden_driver` runs it."""
+    """Returns the YAML of a run that commits at every barrier when `golden_driver` runs it.
+
+    Without a solver that learns by gradients C is searched.
+    """
     keys = f"mode: {mode}, tasks: [{tasks}], rounds: {rounds}, commit_seconds: 1, {more}"
     head = f"name: golden\ncurriculum: {{{keys}}}\n"
-    practice = "  solver: ppo\n  polish_generations: 2\n  features: [z, dz, h]\n" + PRACTICE
-    return head + BUDGETS + SEARCH % str(dream).lower() + (practice if ppo else "")
+    practice = f"  solver: {solver}\n  polish_generations: 2\n  features: [z, dz, h]\n" + PRACTICE
+    practice += "" if solver == "ppo" else REPLAY
+    return head + BUDGETS + SEARCH % str(dream).lower() + (practice if solver else "")
 
 
 POLE = "tasks:\n  pole: {env_id: CartPole-v1, observation: state, target: 500}\n"
+SWING = "tasks:\n  swing: {env_id: Pendulum-v1, observation: state, target: 0}\n"
 DOT = "tasks:\n  dot: {env_id: Dot-v0, observation: pixels, target: 500}\n"
 
 SIMULATED_STATE = config("SIMULATION", "lunarlander", rounds=2, more="workers: 0")
@@ -96,4 +113,6 @@ SIMULATED_PIXELS = config("SIMULATION", "pong", dream=True, more="workers: 0")
 GYM_STATE = config("GYM_ONLY", "pole", rounds=2, more="workers: 0, device: cpu") + POLE
 FULL_STATE = config("FULL", "pole", rounds=2, dream=True, more="workers: 0, device: cpu") + POLE
 FULL_PIXELS = config("FULL", "dot", more="workers: 0, device: cpu, plugins: [dot_plugin]") + DOT
-FULL_PPO = config("FULL", "pole", rounds=2, ppo=True, more="workers: 0, device: cpu") + POLE
+FULL_PPO = config("FULL", "pole", rounds=2, solver="ppo", more="workers: 0, device: cpu") + POLE
+FULL_QRDQN = config("FULL", "pole", rounds=2, solver="qrdqn", more="workers: 0, device: cpu") + POLE
+FULL_SAC = config("FULL", "swing", rounds=2, solver="sac", more="workers: 0, device: cpu") + SWING

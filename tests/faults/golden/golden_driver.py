@@ -24,8 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.datasets import columns
+from curriculum.learning.off_policy import OffPolicy
 from curriculum.records import files, ledger
 from curriculum.stops import Barrier
+
+WHERE = {"at": 0, "spare": [], "skip": -1, "only": ""}
+"""What a request may say of where its life ends, and what it says otherwise; see `Points`."""
 
 STAGE = re.compile(r"tasks/[^/]+/[^/]+/round-\d+/([^/]+)")
 
@@ -37,13 +41,14 @@ class Points:
         at: number of the point to die at, counted from 1; 0 is never.
         spare: labels at which the life does not die, if it is to die at the first new one.
         skip: new ones to let pass first; -1 pays no heed to labels.
+        only: the one label at which the life may die; "" is any.
     """
 
-    def __init__(self, at: int, spare: list[str], skip: int) -> None:
+    def __init__(self, at: int, spare: list[str], skip: int, only: str = "") -> None:
         self.labels: list[str] = []
         self.place = ""
         self._at = at
-        self._spare = set(spare)
+        self._spare, self._only = set(spare), only
         self._skip = skip
 
     def reached(self, label: str) -> bool:
@@ -52,7 +57,7 @@ class Points:
         self.labels.append(label)
         if len(self.labels) == self._at:
             return True
-        if self._skip < 0 or label in self._spare:
+        if self._skip < 0 or label in self._spare or label != (self._only or label):
             return False
         self._skip -= 1
         return self._skip < 0
@@ -80,11 +85,12 @@ class Points:
 
 
 def enumerate_points(points: Points) -> None:
-    """Makes every durable step and every barrier of this process a point."""
+    """Makes every durable step, every barrier and every gradient from a replay a point."""
     _watch_files(points)
     _watch_columns(points)
     _watch_ledger(points)
     _watch_barriers(points)
+    _watch_gradients(points)
 
 
 def _watch_files(points: Points) -> None:
@@ -161,6 +167,16 @@ def _watch_barriers(points: Points) -> None:
         setattr(Barrier, name, run)
 
 
+def _watch_gradients(points: Points) -> None:
+    step = OffPolicy._step
+
+    def step_watched(self: OffPolicy, *args: Any) -> Any:
+        with points.around("gradient"):
+            return step(self, *args)
+
+    OffPolicy._step = step_watched
+
+
 def _locate(points: Points, path: Path) -> None:
     found = STAGE.search(path.as_posix())
     if found:
@@ -188,7 +204,8 @@ def _take_for_granted() -> None:
 def _life(request: dict[str, Any]) -> None:
     """Is one life, in a process of its own; does not return."""
     os.setsid()
-    points = Points(request.get("at", 0), request.get("spare", []), request.get("skip", -1))
+    where = (request.get(name, default) for name, default in WHERE.items())
+    points = Points(*where)
     if "timer_s" in request:
         signal.signal(signal.SIGALRM, lambda number, frame: os.killpg(0, signal.SIGKILL))
         signal.setitimer(signal.ITIMER_REAL, request["timer_s"])

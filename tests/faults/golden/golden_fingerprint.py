@@ -56,8 +56,8 @@ def fingerprint(run: Path) -> Fingerprint:
         for name, array in sorted(commit.arrays.items()):
             facts = f"{array.dtype} {array.shape} ".encode()
             found[f"{place}/arrays/{name}"] = _hash(facts + array.tobytes())
-        for path in sorted((stage / "data").glob("*")):
-            found[f"{place}/data/{path.name}"] = _hash(path.read_bytes())
+        for path in sorted([*(stage / "data").glob("*"), *(stage / "replay").glob("*")]):
+            found[f"{place}/{path.parent.name}/{path.name}"] = _hash(path.read_bytes())
     found["evaluation"] = _without_clock(read_json(run / "evaluation_results.json"))
     found["events"] = _events(run / "events.jsonl")
     return found

@@ -31,6 +31,8 @@ RUNS = {
     "GYM_STATE": pytest.param("GYM_STATE", marks=[pytest.mark.gym, *LONG]),
     "FULL_STATE": pytest.param("FULL_STATE", marks=PIECES),
     "FULL_PPO": pytest.param("FULL_PPO", marks=PIECES),
+    "FULL_QRDQN": pytest.param("FULL_QRDQN", marks=PIECES),
+    "FULL_SAC": pytest.param("FULL_SAC", marks=PIECES),
     "FULL_PIXELS": pytest.param("FULL_PIXELS", marks=PIECES),
 }
 
@@ -90,6 +92,34 @@ def test_killed_and_killed_again_in_the_resume_it_ends_the_same(lives: Lives) ->
         assert lives.live("resume", name, "--quiet", at=30 + 10 * number).killed
         lives.until_done("resume", name, "--quiet")
         assert_same(lives, name)
+
+
+MOMENTS = {
+    "while it collects": "controller barrier may_stop before",
+    "between two gradients": "controller gradient after",
+    "while the replay grows": "controller append rows half",
+    "while the replay is synced": "controller sync rows before",
+    "in the middle of a commit": "controller write commit half",
+    "at the end of a commit": "controller replace commit after",
+}
+"""Moments of learning from a replay, and the points that they are at."""
+
+
+@pytest.mark.faults(
+    "kill -9 of a run that learns from a replay, while it collects, learns, appends and commits",
+    expect="each life goes on where the last commit was; all ends bit for bit as if never killed",
+)
+@pytest.mark.torch
+@pytest.mark.gym
+@pytest.mark.parametrize("lives", ["FULL_QRDQN", "FULL_SAC"], indirect=True)
+def test_a_run_that_learns_from_a_replay_killed_at_each_moment_ends_the_same(lives: Lives) -> None:
+    whole = lives.until_done(*in_directory("whole"))
+    for label in MOMENTS.values():
+        assert whole.points.count(label) > 4, label
+        life = lives.live(*in_directory("killed"), only=label, skip=2)
+        assert life.killed and life.label == label, life
+    lives.until_done("resume", "killed", "--quiet")
+    assert_same(lives, "killed")
 
 
 def progress(run: Path) -> dict[str, int]:

@@ -25,17 +25,19 @@ pytestmark = [
 MODULES = ["torch", "gymnasium", "cma", "curriculum.backends.full"]
 
 
-@pytest.mark.parametrize("ppo", [False, True], ids=["search", "ppo"])
+@pytest.mark.parametrize("how", ["search", "ppo", "replay"])
 @pytest.mark.parametrize(
     ("task", "package"),
     [("pong", "ale_py"), ("lunarlander", "Box2D"), ("breakout", "ale_py"), ("carracing", "Box2D")],
 )
 def test_killed_while_c_learns_a_real_run_goes_on_as_if_not(
-    tmp_path: Path, task: str, package: str, ppo: bool
+    tmp_path: Path, task: str, package: str, how: str
 ) -> None:
     for module in (*MODULES[:3], package):
         pytest.importorskip(module)
-    text = config("FULL", task, ppo=ppo, more="workers: 0, device: cpu")
+    off_policy = "sac" if task == "carracing" else "qrdqn"
+    solver = {"search": "", "ppo": "ppo", "replay": off_policy}[how]
+    text = config("FULL", task, solver=solver, more="workers: 0, device: cpu")
     (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
     run = ("run", "run.yaml", "--quiet", "--run-dir")
     with Lives(tmp_path, MODULES) as lives:
