@@ -41,6 +41,7 @@ def real_env(
         noop_max=env.noop_max,
         continuous=env.continuous,
         max_episode_steps=env.max_episode_steps,
+        actions=env.actions,
         kwargs=env.kwargs,
         workers=workers,
         notice=notice,

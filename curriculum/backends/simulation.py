@@ -32,6 +32,7 @@ def simulated_env(
         grayscale=env.grayscale,
         max_episode_steps=env.max_episode_steps,
         continuous=env.continuous,
+        actions=env.actions,
     )
 
 

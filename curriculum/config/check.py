@@ -119,6 +119,8 @@ def _value(kind: Any, meta: Mapping[str, Any], node: Node, name: str, problems: 
     if node.value is REFUSED:
         return _WRONG
     origin = get_origin(kind)
+    if origin is tuple and get_origin(get_args(kind)[0]) is tuple:
+        return _table(node, name, problems)
     if origin is tuple:
         return _items(get_args(kind)[0], meta, node, name, problems)
     if origin is dict:
@@ -183,6 +185,28 @@ def _items(kind: type, meta: Mapping[str, Any], node: Node, name: str, problems:
         problems.append(f"{node.place}: {name}: given an empty list, expected at least one: {item}")
         return _WRONG
     return tuple(values)
+
+
+def _table(node: Node, name: str, problems: list[str]) -> Any:
+    """Accepts rows of numbers: none, or at least two of one length and none twice."""
+    given = node.plain()
+    rows: list[Any] = given if isinstance(given, list) else [given]
+    plain = all(isinstance(row, list) and row and all(map(_is_number, row)) for row in rows)
+    expected = ""
+    if not plain:
+        expected = "a list of lists of finite numbers, e.g. [[0, 1], [1, 0]]"
+    elif len({len(row) for row in rows}) > 1:
+        expected = "as many numbers in one list as in another"
+    elif len(rows) == 1 or len({tuple(row) for row in rows}) < len(rows):
+        expected = "at least two lists, and none of them twice"
+    if expected:
+        problems.append(f"{node.place}: {name}: given {show(node)}, expected {expected}")
+        return _WRONG
+    return tuple(tuple(map(float, row)) for row in rows)
+
+
+def _is_number(value: Any) -> bool:
+    return _scalar(float, {}, value) is not _WRONG
 
 
 def _free(node: Node, name: str, problems: list[str]) -> Any:

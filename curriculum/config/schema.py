@@ -95,6 +95,11 @@ class EnvConfig:
         "it declares none",
         low=0,
     )
+    actions: tuple[tuple[float, ...], ...] = key(
+        (),
+        "action vectors that C chooses among, which makes continuous actions discrete; none leaves "
+        "actions as they are",
+    )
     simulation: str = key(
         "", "name of the numpy re-creation that stands in for it, if there is one"
     )

@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.stops",
         "curriculum.records.*",
         "curriculum.datasets.*",
+        "curriculum.envs.action_table",
         "curriculum.envs.batch",
         "curriculum.envs.contract",
         "curriculum.envs.aliases",

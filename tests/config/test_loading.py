@@ -192,6 +192,14 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
             "given the unknown task 'pnog' (did you mean pong?); known",
         ),
         ("env: {kwargs: {a: [.inf]}}", "env.kwargs.a[0]: given inf, expected a finite number"),
+        ("env: {actions: 3}", "env.actions: given 3, expected a list of lists of finite numbers"),
+        ("env: {actions: [1, 2]}", "expected a list of lists of finite numbers"),
+        ("env: {actions: [[1], []]}", "expected a list of lists of finite numbers"),
+        ("env: {actions: [[1], [.inf]]}", "expected a list of lists of finite numbers"),
+        ("env: {actions: [[1], [true]]}", "expected a list of lists of finite numbers"),
+        ("env: {actions: [[0, 1], [0]]}", "expected as many numbers in one list as in another"),
+        ("env: {actions: [[0, 1]]}", "expected at least two lists, and none of them twice"),
+        ("env: {actions: [[0], [1], [0.0]]}", "at least two lists, and none of them twice"),
         ("[1, 2]", "the configuration: given [1, 2], expected keys with values below it"),
         ("hello", "the configuration: given 'hello', expected keys"),
         ("vae: {z_dim: 3, z_dim: 4}", "key z_dim is given twice"),
@@ -202,6 +210,17 @@ def test_wrong_values_are_told_with_what_was_expected(load: Load, text: str, exp
     (line,) = refusal(load, text)
     assert expected in line
     assert line.startswith("c.yaml:")
+
+
+def test_a_table_of_actions_is_read_from_any_source(load: Load) -> None:
+    table = "[[0, 1, 0], [-0.6, 0.2, 0]]"
+    expected = ((0.0, 1.0, 0.0), (-0.6, 0.2, 0.0))
+    assert load(f"tasks: {{carracing: {{env: {{actions: {table}}}}}}}").tasks[0].env.actions == (
+        expected
+    )
+    config = load("tasks: {carracing: }", f"tasks.carracing.env.actions={table}")
+    assert config.tasks[0].env.actions == expected
+    assert load(f"env: {{actions: {table}}}", "env.actions=[]").tasks[0].env.actions == ()
 
 
 def test_all_problems_are_told_at_once(load: Load) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curriculum.envs import lunar_lander
+from curriculum.envs.action_table import Table, tabled
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.batch import Batch
 from curriculum.envs.gym.faults import fault_of
@@ -91,6 +92,8 @@ class Order:
         continuous: the continuous variant of LunarLander.
         max_episode_steps: steps after which an episode is truncated; 0 is the environment's own
             limit, or 10,000 where it declares none.
+        actions: vectors that are chosen among, in place of continuous actions; see
+            `curriculum.envs.action_table`.
         kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
     """
 
@@ -102,6 +105,7 @@ class Order:
     noop_max: int = 30
     continuous: bool = False
     max_episode_steps: int = 0
+    actions: Table = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -240,7 +244,7 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         "max_episode_steps": order.max_episode_steps,
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
-    return Batch(AtariGames(env_id, game.rom, num_envs, **options))
+    return Batch(tabled(AtariGames(env_id, game.rom, num_envs, **options), order.actions))
 
 
 def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
@@ -279,7 +283,7 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
     if kind == f"{lunar_lander.NAME} state":
         landers = lunar_lander.fast_landers(view.spec, envs, order.max_episode_steps, notice)
         if landers is not None:
-            return Batch(landers)
+            return Batch(tabled(landers, order.actions))
     singles: list[SingleEnv] = [GymSingle(env, view) for env in envs]
     if kind == f"{car_racing.NAME} pixels":
         look: dict[str, Any] = {"grayscale": order.grayscale, "top_rows": car_racing.TRACK_ROWS}
@@ -288,7 +292,7 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
             car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
             for env in envs
         ]
-    return Batch(Singles(view.spec, singles, notice), view.limit)
+    return Batch(tabled(Singles(view.spec, singles, notice), order.actions), view.limit)
 
 
 def _native_kwargs(order: Order) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from curriculum.envs.action_table import Table, tabled
 from curriculum.envs.batch import Batch
 from curriculum.envs.simulation.breakout import Breakout
 from curriculum.envs.simulation.game import Game, Games, Streams
@@ -77,6 +78,7 @@ def make_simulation(
     max_episode_steps: int = 0,
     continuous: bool = False,
     frame_skip: int = 0,
+    actions: Table = (),
 ) -> Batch:
     """Builds a batch of simulated environments; `env_id` is `simulation/<name>`.
 
@@ -89,9 +91,11 @@ def make_simulation(
         max_episode_steps: steps after which an episode is truncated; 0 is the game's own limit.
         continuous: the continuous variant of lunarlander.
         frame_skip: frames one step advances; 0 is the game's own (4, lunarlander 1).
+        actions: vectors that are chosen among, in place of continuous actions.
 
     Raises:
         ValueError: an argument is not one of these.
+        ConfigError: the table of actions does not fit the game's.
     """
     if name not in SIMULATIONS:
         raise ValueError(f"no simulation is called {name!r}; choose from {', '.join(SIMULATIONS)}")
@@ -107,4 +111,4 @@ def make_simulation(
     limit = max_episode_steps or simulation.max_episode_steps
     streams = Streams(num_envs)
     options = Options(num_envs, observation, grayscale, continuous, frames, limit)
-    return Batch(Games(simulation.make(streams, options), streams), limit)
+    return Batch(tabled(Games(simulation.make(streams, options), streams), actions), limit)
