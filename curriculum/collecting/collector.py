@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum.agent.perception import Perception
+from curriculum.collecting.disturbance import Disturbance
 from curriculum.collecting.exploration import Exploration
 from curriculum.collecting.lessons import EpisodeStatistics, LessonRules, lesson_of
+from curriculum.collecting.shaping import Shaping
 from curriculum.collecting.tape import Unrepeatable
 from curriculum.envs.interface import Step, VectorEnv
 from curriculum.stops import Guard
@@ -52,7 +54,7 @@ class Transition:
 
     Attributes:
         features: `[N, F]` float32, what C read.
-        actions: `[N]` int64 or `[N, A]` float32, what C chose.
+        actions: `[N]` int64 or `[N, A]` float32, what C chose, or a disturbance in its place.
         rewards: `[N]` float32; see `LessonRules`.
         terminated, truncated: `[N]` bool, never both.
         following: `[N, F]` float32, what C reads next: where an episode ended, of the next one.
@@ -83,6 +85,8 @@ class Collector:
         rules: what of a step a learner is shown.
         exploration: chooses the actions.
         dreamed: whether the environments are dreams, whose rewards are expected ones.
+        shaping: what a learner is told beyond the score; nothing if None.
+        disturbance: takes actions in C's place now and then; never if None.
     """
 
     def __init__(
@@ -95,9 +99,13 @@ class Collector:
         exploration: Exploration,
         *,
         dreamed: bool = False,
+        shaping: Shaping | None = None,
+        disturbance: Disturbance | None = None,
     ) -> None:
         self._env, self._course, self._perception = env, course, perception
         self._controller, self._rules, self._exploration = controller, rules, exploration
+        self._shaping = shaping or Shaping(env.spec, env.num_envs)
+        self._disturbance = disturbance or Disturbance(env.spec.action, env.num_envs, 0.0)
         self._slots = np.arange(env.num_envs)
         self._statistics = EpisodeStatistics(env.num_envs)
         self._features = np.zeros((0, 0), np.float32)
@@ -130,11 +138,14 @@ class Collector:
         features = self._features
         with guard.spending("controller"):
             actions = self._exploration.act(self._controller, features, rng)
+            actions = self._disturbance(actions, rng)
         with guard.spending("environment"):
             acted = partial(self._acted, guard, meanwhile)
-            step = guard.breaking_off(partial(self._course.step, actions, acted))
+            played = guard.breaking_off(partial(self._course.step, actions, acted))
+        step, added, ended = self._shaping(played)
         scores = tuple(ended.score for ended in self._statistics.add(step))
-        lesson = lesson_of(step, self._rules, dreamed=self.dreamed)
+        told = {"added": added, "ended": ended}
+        lesson = lesson_of(step, self._rules, dreamed=self.dreamed, **told)
         cut = np.flatnonzero(lesson.truncated)
         last = features[:0]
         if cut.size:
@@ -148,6 +159,8 @@ class Collector:
             "perception": self._perception.state(),
             "statistics": self._statistics.state(),
             "noise": self._exploration.state(),
+            "shaping": self._shaping.state(),
+            "disturbance": self._disturbance.state(),
             "tape": self._course.state(),
         }
         arrays = {f"{part}/{k}": a for part, state in parts.items() for k, a in state.items()}
@@ -161,19 +174,22 @@ class Collector:
         Where environments do not honour their seeds new episodes are begun, which is recorded.
 
         Args:
-            part: returns what `state` gave of `perception`, `statistics`, `noise` and `tape`.
+            part: returns what `state` gave of a part, such as `perception` or `tape`.
             features: what C read next, `[N, F]`.
             record: appends an event to the ledger.
         """
         self._perception.load_state(part("perception"))
         self._statistics.load_state(part("statistics"))
         self._exploration.load_state(part("noise"))
+        self._shaping.load_state(part("shaping"))
+        self._disturbance.load_state(part("disturbance"))
         try:
             self._course.restore(part("tape"))
         except Unrepeatable as e:
             told = [f"{e}; so new episodes are begun"]
             record("resume_inexact", differences=told, **e.evidence)
             self._statistics.clear()
+            self._shaping.clear()
             self.begin()
         else:
             self._features = np.array(features, np.float32)

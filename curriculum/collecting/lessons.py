@@ -43,7 +43,14 @@ class LessonRules:
     reward_scale: float = 1.0
 
 
-def lesson_of(step: Step, rules: LessonRules, *, dreamed: bool = False) -> Lesson:
+def lesson_of(
+    step: Step,
+    rules: LessonRules,
+    *,
+    dreamed: bool = False,
+    added: NDArray[np.float32] | None = None,
+    ended: NDArray[np.bool_] | None = None,
+) -> Lesson:
     """Returns a step as a learner sees it.
 
     Args:
@@ -51,14 +58,20 @@ def lesson_of(step: Step, rules: LessonRules, *, dreamed: bool = False) -> Lesso
         rules: what of it is shown.
         dreamed: rewards are expected ones, whose sign means nothing when they are small: they are
             clipped to [-1, 1], and end an episode from 1/2 on.
+        added, ended: rewards and ends `[N]` that are not the environment's
+            (`curriculum.collecting.shaping`).
     """
     rewards, terminated = step.rewards, step.terminated
     if rules.end_on_life_loss:
         terminated = terminated | step.life_lost
     if rules.end_on_reward:
         terminated = terminated | (np.abs(rewards) >= 0.5 if dreamed else rewards != 0)
+    if ended is not None:
+        terminated = terminated | ended
     if rules.clip_rewards:
         rewards = np.clip(rewards, -1.0, 1.0) if dreamed else np.sign(rewards)
+    if added is not None:
+        rewards = rewards + added
     scaled = (rewards * np.float32(rules.reward_scale)).astype(np.float32)
     return Lesson(scaled, terminated, step.truncated & ~terminated)
 

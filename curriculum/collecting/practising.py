@@ -8,6 +8,7 @@ from curriculum.agent.agent import Agent
 from curriculum.agent.perception import DreamPerception
 from curriculum.backends.backend import Backend
 from curriculum.collecting.collector import Collector
+from curriculum.collecting.disturbance import Disturbance
 from curriculum.collecting.exploration import (
     Exploration,
     LastingNoise,
@@ -15,6 +16,7 @@ from curriculum.collecting.exploration import (
     RandomShare,
 )
 from curriculum.collecting.lessons import LessonRules
+from curriculum.collecting.shaping import Shaping
 from curriculum.collecting.tape import Snapshot, Tape
 from curriculum.config.schema import OFF_POLICY, Config, TaskConfig, TrainingConfig
 from curriculum.envs.interface import ActionSpec
@@ -48,6 +50,14 @@ def real_collector(
         agent.controller,
         _rules(settings),
         exploration_of(task, agent.spec.action, first_round=place.round == 0),
+        shaping=Shaping(
+            env.spec,
+            settings.num_envs,
+            task.shaping,
+            idle_steps=settings.idle_steps,
+            idle_penalty=settings.idle_penalty,
+        ),
+        disturbance=Disturbance(env.spec.action, settings.num_envs, settings.disturbance),
     )
 
 

@@ -40,6 +40,7 @@ class Tape:
         self._seedings = np.zeros(env.num_envs, np.int64)
         self._tracer = Tracer(env.spec.action, np.ones(env.num_envs, np.bool_))
         self._observations = np.zeros(0)
+        self._over = np.zeros(env.num_envs, np.bool_)
 
     def start(self) -> np.ndarray:
         """Gives every environment its next seed, whatever it does; returns `[N, ...]`."""
@@ -56,12 +57,16 @@ class Tape:
         self._tracer.append(actions)
         meanwhile(taken)
         step = self._env.recv()
-        self._observations = step.observations
+        self._observations, self._over = step.observations, step.terminated | step.truncated
         return step
 
     def begin(self, rows: np.ndarray) -> np.ndarray:
-        """Starts the next episodes of rows whose last one has just ended; returns `[N, ...]`."""
-        old = self._tracer.ages()[rows] >= self._reseed_steps
+        """Starts the next episodes of rows whose last one has just ended; returns `[N, ...]`.
+
+        One that is broken off here is followed by a new seed: no environment tells of its end when
+        its actions are played again.
+        """
+        old = (self._tracer.ages()[rows] >= self._reseed_steps) | ~self._over[rows]
         if not old.all():
             self._observations = self._env.reset(None, rows[~old].tolist())
         return self._seed(rows[old]) if old.any() else self._observations

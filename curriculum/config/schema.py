@@ -225,6 +225,24 @@ class TrainingConfig:
     reward_scale: float = key(1.0, "factor on rewards while learning", low=0, open_low=True)
     end_on_life_loss: bool = key(False, "a lost life ends an episode for the learner")
     end_on_reward: bool = key(False, "a reward, as a point in Pong, ends one too")
+    idle_steps: int = key(
+        0,
+        "cut training episodes after so many steps without a reward above 0; 0 never does",
+        low=0,
+    )
+    idle_penalty: float = key(
+        0.0,
+        "what such a cut costs; 0 truncates, so that the value goes on, more is an end for the "
+        "learner",
+        low=0,
+    )
+    disturbance: float = key(
+        0.0,
+        "probability that an environment begins a burst of 4 to 14 steps of one random action, "
+        "from which the way back is learned; for learners from a replay",
+        low=0,
+        high=0.5,
+    )
     reseed_steps: int = key(
         4096, "steps of an environment after which its next episode gets a seed of its own", low=1
     )
@@ -244,6 +262,19 @@ class TrainingConfig:
     patience: int = key(
         10, "updates between two checks, of an agent at its target or one that dreams", low=1
     )
+
+
+@dataclass(frozen=True)
+class ShapingConfig:
+    """What learning in real environments is told beyond the score; nobody else sees it."""
+
+    left_behind_cost: float = key(
+        0.0,
+        "cost of each tile left 5 or more behind the car, in units of a tile's reward (CarRacing)",
+        low=0,
+    )
+    lap_bonus: float = key(0.0, "reward of a complete lap (CarRacing)", low=0)
+    frame_cost: float = key(0.0, "cost of each frame that a step holds an action", low=0)
 
 
 @dataclass(frozen=True)
@@ -293,6 +324,7 @@ class TaskConfig:
     qrdqn: QRDQNSettings = field(default_factory=QRDQNSettings)
     sac: SACSettings = field(default_factory=SACSettings)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    shaping: ShapingConfig = field(default_factory=ShapingConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 

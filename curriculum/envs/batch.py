@@ -35,8 +35,9 @@ class Slots:
 
 class Outcome(NamedTuple):
     """What came of a step, in arrays that the core writes to no more: observations `[N, ...]`,
-    rewards `[N]`, and flags `[N]`. Whatever stands in the rows of parked environments is put right
-    by the batch, as are a truncation beside a termination and lives of a core that knows of none.
+    rewards `[N]`, flags `[N]`, and facts `[N, K]` of a core whose spec names any. Whatever stands
+    in the rows of parked environments is put right by the batch, as are a truncation beside a
+    termination and lives of a core that knows of none.
     """
 
     observations: np.ndarray
@@ -44,6 +45,7 @@ class Outcome(NamedTuple):
     terminated: Mask
     truncated: Mask
     life_lost: Mask | None = None
+    facts: np.ndarray | None = None
 
 
 class Core(Protocol):
@@ -178,7 +180,7 @@ class Batch:
         playing = np.count_nonzero(self.slots.live)
         if not playing:
             rewards, flags = np.zeros(self.num_envs, np.float32), np.zeros((3, self.num_envs), "?")
-            return Step(self._observations, rewards, *flags)
+            return Step(self._observations, rewards, *flags, facts=self._no_facts)
         outcome = self.core.advance(actions, self.slots)
         return self._counted(outcome if playing == self.num_envs else self._parked(outcome))
 
@@ -199,7 +201,7 @@ class Batch:
 
     def _counted(self, outcome: Outcome) -> Step:
         """Returns an outcome as a step, after which some episodes may be over."""
-        observations, rewards, terminated, truncated, life_lost = outcome
+        observations, rewards, terminated, truncated, life_lost, facts = outcome
         slots = self.slots
         slots.ages += slots.live
         if self._limit:
@@ -211,20 +213,26 @@ class Batch:
             life_lost = np.zeros(self.num_envs, np.bool_)
         self._observations = observations
         rewards = rewards.astype(np.float32, copy=False)
-        return Step(observations, rewards, terminated, truncated, life_lost)
+        return Step(observations, rewards, terminated, truncated, life_lost, facts)
 
     def _parked(self, outcome: Outcome) -> Outcome:
         """Returns an outcome that shows parked environments as they were."""
         live = self.slots.live
         rows = live.reshape(-1, *[1] * len(self.spec.shape))
-        lost = outcome.life_lost
+        lost, facts = outcome.life_lost, outcome.facts
         return Outcome(
             np.where(rows, outcome.observations, self._observations),
             np.where(live, outcome.rewards, 0.0),
             outcome.terminated & live,
             outcome.truncated & live,
             None if lost is None else lost & live,
+            None if facts is None else np.where(live[:, None], facts, np.float32(0)),
         )
+
+    @property
+    def _no_facts(self) -> np.ndarray | None:
+        names = self.spec.facts
+        return np.zeros((self.num_envs, len(names)), np.float32) if names else None
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -188,10 +188,25 @@ def _wrong_step(env: VectorEnv, step: Step) -> Iterator[str]:
             )
     if not np.isfinite(step.rewards).all():
         yield "step returns rewards that are not finite"
+    yield from _wrong_facts(env, step)
     if (step.terminated & step.truncated).any():
         yield "step returns terminated and truncated together: the end of a game comes first"
     if (step.life_lost & (step.terminated | step.truncated)).any():
         yield "step returns life_lost at the end of an episode: it means that the game goes on"
+
+
+def _wrong_facts(env: VectorEnv, step: Step) -> Iterator[str]:
+    names, facts = env.spec.facts, step.facts
+    if facts is None:
+        if names:
+            yield f"step returns no facts, its spec promises {', '.join(names)}"
+    elif facts.shape != (env.num_envs, len(names)) or facts.dtype != np.float32:
+        yield (
+            f"step returns facts {facts.shape} {facts.dtype}, its spec promises "
+            f"{(env.num_envs, len(names))} float32"
+        )
+    elif not np.isfinite(facts).all():
+        yield "step returns facts that are not finite"
 
 
 def _play(env: VectorEnv, row: int, actions: list[np.ndarray]) -> list[tuple[bytes, ...]]:
@@ -199,7 +214,8 @@ def _play(env: VectorEnv, row: int, actions: list[np.ndarray]) -> list[tuple[byt
     seen = []
     for batch in actions:
         step = env.step(batch)
-        seen.append(tuple(np.ascontiguousarray(part[row]).tobytes() for part in step))
+        parts = (part[row] for part in step if part is not None)
+        seen.append(tuple(np.ascontiguousarray(part).tobytes() for part in parts))
         if step.terminated[row] or step.truncated[row]:
             break
     return seen
@@ -249,7 +265,8 @@ def _episodes_in_a_row(env: VectorEnv, actions: list[np.ndarray]) -> list[tuple[
     for batch in actions:
         seen.append((env.send(batch).tobytes(),))
         step = env.recv()
-        seen.append(tuple(np.ascontiguousarray(part).tobytes() for part in step))
+        parts = (part for part in step if part is not None)
+        seen.append(tuple(np.ascontiguousarray(part).tobytes() for part in parts))
         over = np.flatnonzero(step.terminated | step.truncated).tolist()
         if over:
             seen.append((env.reset(None, over).tobytes(),))
@@ -280,8 +297,12 @@ def _check_parking(trial: _Trial) -> Iterator[str]:
 def _stirred(before: np.ndarray, step: Step, parked: NDArray[np.bool_]) -> Iterator[str]:
     if not np.array_equal(before[parked], step.observations[parked]):
         yield "a parked environment's observation changes: it must stay the last one"
-    if step.rewards[parked].any() or any(flags[parked].any() for flags in step[2:]):
-        yield "a parked environment gives a reward or a flag: reward 0 and no flag are expected"
+    told = (part for part in step[1:] if part is not None)
+    if any(part[parked].any() for part in told):
+        yield (
+            "a parked environment gives a reward, a flag or a fact: reward 0, no flag and facts of "
+            "0 are expected"
+        )
 
 
 def _check_refusals(trial: _Trial) -> Iterator[str]:

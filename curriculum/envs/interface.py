@@ -78,6 +78,7 @@ class EnvSpec:
             environment's own affair.
         replaces_actions: whether `send` may take other actions than it is given, beyond keeping
             them inside their bounds.
+        facts: names of what is told of each step beside its reward; see `Step.facts`.
     """
 
     env_id: str
@@ -87,18 +88,24 @@ class EnvSpec:
     frames_per_step: int = 1
     max_episode_steps: int | None = None
     replaces_actions: bool = False
+    facts: tuple[str, ...] = ()
 
 
 class Step(NamedTuple):
     """One step of a batch: observations `[N, ...]`, rewards `[N]` float32 (true and unclipped),
     terminated and truncated `[N]` bool (never both), and where a life was lost while the game goes
-    on `[N]` bool."""
+    on `[N]` bool.
+
+    `facts` is `[N, K]` float32, how things stand after the step by the names in `EnvSpec.facts`, 0
+    where an environment is parked; None where there are none. No score is made of them.
+    """
 
     observations: np.ndarray
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     life_lost: NDArray[np.bool_]
+    facts: NDArray[np.float32] | None = None
 
 
 @runtime_checkable

@@ -42,7 +42,7 @@ def report_of(summary: RunSummary) -> str:
         "## Degradations and replacements\n",
         _degradations(summary),
         "## Stages\n",
-        _stages(summary.stages) + _forks(summary),
+        _stages(summary.stages) + _learned_from(summary.stages) + _forks(summary),
         "## Checks during the search\n",
         _curve(summary.checks),
         "## World model\n",
@@ -181,6 +181,17 @@ def _forks(summary: RunSummary) -> str:
         different = "; ".join(map(plain, e.get("changes") or ())) or "nothing"
         told.append(f"{plain(e.get('source'))}: {taken}. What differs from it: {different}")
     return f"\nTaken over from another run:\n\n{bullets(told)}" if told else ""
+
+
+def _learned_from(stages: Sequence[StageRow]) -> str:
+    """Says what learning was told where that was more than the score."""
+    told = [
+        f"{r.task} {r.mode}, round {r.round}, learned from: {plain(r.facts['learned_from'])}"
+        for r in stages
+        if r.facts.get("learned_from")
+    ]
+    heading = "Beyond the score (of which all scores, checks and evaluations are):"
+    return f"\n{heading}\n\n{bullets(told)}" if told else ""
 
 
 def _spent(stages: Sequence[StageRow]) -> str:

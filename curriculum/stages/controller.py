@@ -17,6 +17,7 @@ from curriculum.agent.playing import even_unit_size, play
 from curriculum.agent.work import Fitness, FitnessUnit, measure_fitness
 from curriculum.backends.backend import OffPolicyLearnerFactory
 from curriculum.collecting.practising import dreamed_collector, real_collector
+from curriculum.collecting.shaping import learned_from
 from curriculum.config.schema import OFF_POLICY
 from curriculum.errors import require
 from curriculum.learning.learner import AgentLearner
@@ -299,6 +300,8 @@ def _result(
     dreamed = (
         {"dream_score": _dreamed(ctx, selection)} if ctx.task.controller.train_in_dream else {}
     )
+    shaped = used.updates > 0 and not ctx.task.controller.train_in_dream
+    told = learned_from(ctx.task.training, ctx.task.shaping) if shaped else ""
     inside = f", {dreamed['dream_score']:.1f} in dreams" if dreamed else ""
     return StageResult(
         summary=f"{words}, check {best:.1f} against {selection.target:g}{inside}",
@@ -311,6 +314,7 @@ def _result(
             "updates": used.updates,
             "training_episodes": used.episodes,
             **dreamed,
+            **({"learned_from": told} if told else {}),
         },
     )
 

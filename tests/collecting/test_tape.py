@@ -43,9 +43,13 @@ def racing() -> VectorEnv:
 
 
 class Player:
-    """Plays seeded random actions on a tape and remembers what it saw."""
+    """Plays seeded random actions on a tape and remembers what it saw.
 
-    def __init__(self, env: VectorEnv, reseed_steps: int) -> None:
+    Every so many steps it breaks one episode off, whatever it has come to.
+    """
+
+    def __init__(self, env: VectorEnv, reseed_steps: int, broken_off: int = 0) -> None:
+        self.broken_off = broken_off
         self.env = env
         self.tape = Tape(env, seed_of, reseed_steps)
         self.seen: list[bytes] = []
@@ -56,20 +60,26 @@ class Player:
         for _ in range(steps):
             chosen = np.stack([action.sample(rng) for _ in range(self.env.num_envs)])
             step = self.tape.step(chosen, lambda taken: None)
-            over = np.flatnonzero(step.terminated | step.truncated)
+            ends = step.terminated | step.truncated
+            if self.broken_off and len(self.seen) % self.broken_off == 3:
+                ends = ends | (np.arange(len(ends)) == 1)
+            over = np.flatnonzero(ends)
             observations = self.tape.begin(over) if over.size else step.observations
             self.ends += over.size
             self.seen.append(observations.tobytes() + step.rewards.tobytes())
 
 
 @pytest.mark.parametrize("make", [simulated, lander, lander_in_workers, pong, racing])
-@pytest.mark.parametrize(("before", "reseed_steps"), [(0, 10), (61, 1), (61, 30), (61, 10_000)])
+@pytest.mark.parametrize(
+    ("before", "reseed_steps", "broken_off"),
+    [(0, 10, 0), (61, 1, 0), (61, 30, 0), (61, 10_000, 0), (61, 10_000, 5)],
+)
 def test_after_a_restore_everything_goes_on_as_if_nothing_had_been(
-    make: Callable[[], VectorEnv], before: int, reseed_steps: int
+    make: Callable[[], VectorEnv], before: int, reseed_steps: int, broken_off: int
 ) -> None:
     if make is racing:
         before //= 2
-    first, second = Player(make(), reseed_steps), Player(make(), reseed_steps)
+    first, second = (Player(make(), reseed_steps, broken_off) for _ in range(2))
     try:
         first.tape.start()
         first.play(np.random.default_rng(1), before)

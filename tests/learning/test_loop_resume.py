@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from curriculum.config.schema import TaskConfig
+from curriculum.config.schema import ShapingConfig, TaskConfig
 from curriculum.stages import controller as stage
 from models.interfaces import Metrics, NonFiniteLoss, Rollout
 from tests.learning.practising import learned, pole, told
@@ -47,6 +48,12 @@ REAL = pole()
 REUSE = pole(reuse=3, updates=7)
 LASTING = pole(noise_persistence=0.7, updates=5)
 POLISH = pole(polish=12, updates=2)
+PUSHED = replace(
+    # Nothing is ever gained there, so each episode is cut.
+    pole(idle_steps=7, idle_penalty=2.0, disturbance=0.2, updates=5),
+    env_id="MountainCar-v0",
+    shaping=ShapingConfig(frame_cost=0.1),
+)
 DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
 
 
@@ -59,6 +66,8 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         (REUSE, 40, True),
         (LASTING, 17, False),
         (LASTING, 40, True),
+        (PUSHED, 17, False),
+        (PUSHED, 40, True),
         (POLISH, 17, False),
         (POLISH, 36, True),
         (DREAMED, 13, False),
@@ -71,6 +80,8 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         "reuse killed",
         "lasting noise",
         "lasting noise killed",
+        "pushed and cut",
+        "pushed and cut, killed",
         "polish",
         "polish killed",
         "dreamed",
@@ -90,6 +101,7 @@ def test_stopped_or_killed_and_resumed_is_the_same_practice(
     assert found.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+    assert ("disturbance/held" in expected.arrays) == (task is PUSHED)
     assert ("noise/last" in expected.arrays) == (task in (LASTING, DREAMED))
     assert told(parts) == told(whole)
     events = [event["event"] for event in told(whole)]

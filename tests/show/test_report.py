@@ -115,6 +115,15 @@ def test_the_report_says_where_the_time_of_practice_went(events: list[dict[str, 
     assert "environment 60%, learning 30%, policy 10%" in part
 
 
+def test_the_report_says_what_was_learned_from(events: list[dict[str, Any]]) -> None:
+    assert "learned from" not in report_text(events)
+    done = next(e for e in events if e["event"] == "stage_done")
+    done["facts"] = {"learned_from": "score - 2 tiles' reward for each tile left behind"}
+    stages = section(report_text(events), "Stages")
+    assert f"{done['mode']}, round {done['round']}, learned from: score" in stages
+    assert "each tile left behind" in stages
+
+
 def test_work_taken_over_from_another_mode_is_not_counted_twice(
     events: list[dict[str, Any]],
 ) -> None:

@@ -62,7 +62,7 @@ def roll(env: VectorEnv, steps: int, disturb: Disturb = lambda number, moment: N
         taken = env.send(actions)
         disturb(number, "recv")
         step = env.recv()
-        seen.append((taken.tobytes(), *(part.tobytes() for part in step)))
+        seen.append((taken.tobytes(), *(part.tobytes() for part in step if part is not None)))
         over = np.flatnonzero(step.terminated | step.truncated).tolist()
         disturb(number, "reset")
         # Those who stay parked for a while are the ones whose turn is not now.

@@ -139,14 +139,17 @@ def test_episode_that_always_fails_is_cut_and_the_run_goes_on(
     before = env.reset([100, SEED, 106, 109])
     calm.reset([100, SEED, 106, 109])
     actions = np.ones(4, np.int64)
+    facts = None
     for _ in range(8):
-        before = env.step(actions).observations
+        before, facts = (last := env.step(actions)).observations, last.facts
         calm.step(actions)
     step, undisturbed = env.step(actions), calm.step(actions)
     assert step.truncated.tolist() == [True, True, False, False]
     assert not step.terminated.any()
     assert step.rewards[:2].tolist() == [0.0, 0.0]
     np.testing.assert_array_equal(step.observations[:2], before[:2])
+    assert step.facts is not None and facts is not None and facts[:2, 0].all()
+    np.testing.assert_array_equal(step.facts[:2], facts[:2])
     for mine, other in zip(step, undisturbed, strict=True):
         np.testing.assert_array_equal(mine[2:], other[2:])
     assert names(events) == [

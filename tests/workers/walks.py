@@ -20,11 +20,19 @@ Misdeed = Callable[[int, int], None]
 
 
 class Walking:
-    """Walks of random length for each seed; after a lost life, action 1 is taken."""
+    """Walks of random length for each seed; after a lost life, action 1 is taken.
+
+    Unless another spec is given they tell how far each is, and whether it has lost a life.
+    """
 
     def __init__(self, num_envs: int, misdeed: Misdeed, spec: EnvSpec | None = None) -> None:
         self.spec = spec or EnvSpec(
-            "walk", "state", (2,), ActionSpec("discrete", 3), replaces_actions=True
+            "walk",
+            "state",
+            (2,),
+            ActionSpec("discrete", 3),
+            replaces_actions=True,
+            facts=("far", "lost"),
         )
         self.num_envs = num_envs
         self.seeds = np.zeros(num_envs, np.int64)
@@ -61,7 +69,8 @@ class Walking:
         terminated = slots.live & (np.abs(sums) > 60)
         truncated = slots.live & (slots.ages + 1 >= 5 + self.seeds % 40)
         self._lost &= ~(terminated | truncated)
-        return Outcome(self._seen(), sums, terminated, truncated, self._lost.copy())
+        facts = np.stack([np.abs(sums), self._lost], axis=1) if self.spec.facts else None
+        return Outcome(self._seen(), sums, terminated, truncated, self._lost.copy(), facts)
 
     def close(self) -> None:
         pass

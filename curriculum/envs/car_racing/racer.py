@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 
 from curriculum.envs.area import luminance, resize_area
+from curriculum.envs.car_racing.lap import Lap
 from curriculum.envs.gym.singles import hold
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Notice = Callable[[str], None]
 
 
 class CarRacer:
-    """CarRacing seen by its pixels (`curriculum.envs.gym.singles.SingleEnv`).
+    """CarRacing seen by its pixels (`curriculum.envs.gym.singles.TellsFacts`).
 
     Drawing is nearly all the time of a frame, and it reads the car and the track without changing
     them. So a frame that nobody sees is not drawn, and the others are drawn by `Drawing`. The
@@ -54,6 +55,7 @@ class CarRacer:
         self._tried = False
         self._drawing: Drawing | None = None
         self._unseen = _Unseen(env)
+        self._lap = Lap(env.unwrapped)
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts an episode.
@@ -61,6 +63,7 @@ class CarRacer:
         Returns:
             The first observation `[size, size, C]` uint8, C 1 if grayscale, else 3.
         """
+        self._lap.begin()
         if self._drawing is not None:
             with self._unseen:
                 self._env.reset(seed=seed)
@@ -89,6 +92,10 @@ class CarRacer:
                 _, reward, terminated, truncated = hold(self._env, action, self._frames)
             frame = self._drawing.frame(self._unseen.score)
         return self._picture(frame), reward, terminated, truncated
+
+    def facts(self) -> Sequence[float]:
+        """Returns how the lap stands after the last step (`curriculum.envs.lap.LAP_FACTS`)."""
+        return self._lap.facts()
 
     def close(self) -> None:
         """Releases everything."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -40,12 +40,21 @@ class SingleEnv(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsFacts(SingleEnv, Protocol):
+    """One environment that tells facts of its steps, by the names in its batch's spec."""
+
+    def facts(self) -> Sequence[float]:
+        """Returns how things stand after the last step, finite numbers."""
+        ...
+
+
 class Singles:
     """N environments played one by one (`curriculum.envs.batch.Core`).
 
     Args:
         spec: what they look like from outside.
-        singles: N equal environments.
+        singles: N equal environments, that tell facts if the spec names any.
         notice: is told what `close` raises.
     """
 
@@ -55,6 +64,8 @@ class Singles:
         self.spec = spec
         self.num_envs = len(singles)
         self.singles = tuple(singles)
+        telling = [single for single in singles if isinstance(single, TellsFacts)]
+        self._telling = telling if spec.facts else []
         self._notice: Notice = notice or (lambda text: None)
         self._dtype = np.uint8 if spec.observation == "pixels" else np.float32
 
@@ -87,7 +98,7 @@ class Singles:
             ].step(actions[row])
         self._refuse_non_finite("a reward", rewards, everyone, slots)
         self._refuse_non_finite("an observation", observations, everyone, slots)
-        return Outcome(observations, rewards, terminated, truncated)
+        return Outcome(observations, rewards, terminated, truncated, facts=self._facts(slots))
 
     def close(self) -> None:
         """Closes every environment, and notes what that raises."""
@@ -97,6 +108,15 @@ class Singles:
                 f"{self.spec.env_id} raised {text} as it was closed, after its work was done: "
                 "nothing is lost"
             )
+
+    def _facts(self, slots: Slots) -> np.ndarray | None:
+        """Returns what those that are live tell of their step, `[N, K]`."""
+        if not self._telling:
+            return None
+        facts = np.zeros((self.num_envs, len(self.spec.facts)), np.float32)
+        for row in np.flatnonzero(slots.live).tolist():
+            facts[row] = self._telling[row].facts()
+        return facts
 
     def _refuse_non_finite(self, what: str, values: np.ndarray, rows: Rows, slots: Slots) -> None:
         if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -30,6 +30,7 @@ from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.batch import Batch
 from curriculum.envs.gym.faults import fault_of
 from curriculum.envs.interface import VectorEnv
+from curriculum.envs.lap import LAP_FACTS
 from curriculum.errors import ComponentMissing, ConfigError
 from diagnostics.cores import available_cores
 
@@ -285,14 +286,15 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
         if landers is not None:
             return Batch(tabled(landers, order.actions))
     singles: list[SingleEnv] = [GymSingle(env, view) for env in envs]
+    spec = view.spec
     if kind == f"{car_racing.NAME} pixels":
         look: dict[str, Any] = {"grayscale": order.grayscale, "top_rows": car_racing.TRACK_ROWS}
-        frames = order.frame_skip
+        frames, spec = order.frame_skip, replace(spec, facts=LAP_FACTS)
         singles = [
             car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
             for env in envs
         ]
-    return Batch(tabled(Singles(view.spec, singles, notice), order.actions), view.limit)
+    return Batch(tabled(Singles(spec, singles, notice), order.actions), view.limit)
 
 
 def _native_kwargs(order: Order) -> dict[str, Any]:

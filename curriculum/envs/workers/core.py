@@ -84,6 +84,7 @@ class Workers:
             raise
         self._ahead = False
         self._begun = np.zeros(num_envs, np.bool_)
+        self._facts: np.ndarray | None = None
 
     def _start(self) -> EnvSpec:
         for share in self._shares:
@@ -189,12 +190,14 @@ class Workers:
             shared, board = self._board.shared, self._board
             seen = (shared.observations, shared.rewards)
             flags = (shared.terminated, shared.truncated, shared.life_lost)
-            outcome = Outcome(*(array.copy() for array in (*seen, *flags)))
+            told = (shared.facts,) if self.spec.facts else ()
+            outcome = Outcome(*(array.copy() for array in (*seen, *flags, *told)))
             over = board.live & (outcome.terminated | outcome.truncated)
             self._begun = over & self._ahead
             board.live &= ~over
             self._show_cut(outcome)
             board.observations = outcome.observations
+            self._facts = outcome.facts
         return outcome
 
     def close(self) -> None:
@@ -221,10 +224,12 @@ class Workers:
         cut = self._board.cut
         if not cut.any():
             return
-        _, rewards, terminated, truncated, life_lost = outcome
+        _, rewards, terminated, truncated, life_lost, facts = outcome
         outcome.observations[cut] = self._board.observations[cut]
         assert life_lost is not None
         rewards[cut], terminated[cut], truncated[cut], life_lost[cut] = 0.0, False, True, False
+        if facts is not None:
+            facts[cut] = 0.0 if self._facts is None else self._facts[cut]
         cut[:] = False
 
 

@@ -26,6 +26,7 @@ class SharedStep(NamedTuple):
     beginnings: np.ndarray
     taken: np.ndarray
     observations: np.ndarray
+    facts: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
@@ -90,8 +91,9 @@ def _layout(spec: EnvSpec, num_envs: int) -> list[tuple[tuple[int, ...], np.dtyp
     actions = action_array(spec.action, num_envs)
     observations = observation_array(spec, num_envs)
     seeds, rewards, flag = (((num_envs,), np.dtype(kind)) for kind in ("i8", "f4", "?"))
+    facts = ((num_envs, len(spec.facts)), np.dtype(np.float32))
     asked = [actions, seeds, observations]
-    return [*asked, actions, observations, rewards, flag, flag, flag]
+    return [*asked, actions, observations, facts, rewards, flag, flag, flag]
 
 
 def _size_bytes(layout: list[tuple[tuple[int, ...], np.dtype]]) -> int:

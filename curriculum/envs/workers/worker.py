@@ -95,6 +95,8 @@ class _Host:
         shared.terminated[:] = step.terminated
         shared.truncated[:] = step.truncated
         shared.life_lost[:] = step.life_lost
+        if step.facts is not None:
+            shared.facts[:] = step.facts
         over = (step.terminated | step.truncated) & (shared.following >= 0)
         if over.any():
             # The parent would ask for it in a moment: a message less, and no other worker waits.
