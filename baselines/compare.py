@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from baselines.results import CONFIDENCE, BaselineResult, load_results
-from curriculum.config.schema import TaskConfig
+from curriculum.config.schema import EnvConfig, TaskConfig
+from curriculum.config.writing import plain_of
 from curriculum.records.facts import finite
 from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
@@ -189,7 +190,8 @@ def _differences(tasks: Mapping[str, TaskConfig], results: Sequence[BaselineResu
     for result in results:
         if result.task not in tasks:
             continue
-        ours, theirs = asdict(tasks[result.task].env), result.env
+        # A result that is older than a rule was played by the rule's default.
+        ours, theirs = plain_of(tasks[result.task].env), plain_of(EnvConfig()) | result.env
         for key in sorted(ours.keys() - IGNORED_RULES):
             if theirs.get(key) != ours[key]:
                 said[

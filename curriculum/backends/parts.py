@@ -42,6 +42,8 @@ def real_env(
         continuous=env.continuous,
         max_episode_steps=env.max_episode_steps,
         actions=env.actions,
+        crop=env.crop,
+        pooling=env.pooling,
         kwargs=env.kwargs,
         workers=workers,
         notice=notice,

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -184,6 +184,13 @@ def _items(kind: type, meta: Mapping[str, Any], node: Node, name: str, problems:
     if len(values) < meta.get("min_items", 0):
         problems.append(f"{node.place}: {name}: given an empty list, expected at least one: {item}")
         return _WRONG
+    side = meta.get("rectangle")
+    if side and values and not _is_rectangle(values, side):
+        problems.append(
+            f"{node.place}: {name}: given {show(node)}, expected [first row, end row, first "
+            f"column, end column] with at least {side} rows and {side} columns between, or []"
+        )
+        return _WRONG
     return tuple(values)
 
 
@@ -207,6 +214,14 @@ def _table(node: Node, name: str, problems: list[str]) -> Any:
 
 def _is_number(value: Any) -> bool:
     return _scalar(float, {}, value) is not _WRONG
+
+
+def _is_rectangle(values: Sequence[int], side: int) -> bool:
+    """Whether values are a first and an end of rows and of columns, at least so far apart."""
+    if len(values) != 4:
+        return False
+    top, bottom, left, right = values
+    return bottom - top >= side and right - left >= side
 
 
 def _free(node: Node, name: str, problems: list[str]) -> Any:

@@ -100,6 +100,20 @@ class EnvConfig:
         "action vectors that C chooses among, which makes continuous actions discrete; none leaves "
         "actions as they are",
     )
+    crop: tuple[int, ...] = key(
+        (),
+        "first row, end row, first column and end column of the native picture that are seen, at "
+        "least 64 of each (pixels); empty is all of it",
+        low=0,
+        max_items=4,
+        rectangle=64,
+    )
+    pooling: str = key(
+        "area",
+        "how a picture becomes 64 by 64 (pixels): the mean of what a pixel covers, or max, its "
+        "brightest, which keeps a ball of two pixels as bright as it is",
+        choices=("area", "max"),
+    )
     simulation: str = key(
         "", "name of the numpy re-creation that stands in for it, if there is one"
     )

@@ -22,19 +22,18 @@ from ale_py.vector_env import AtariVectorEnv as NativeEnv
 from gymnasium.vector import AutoresetMode
 
 from curriculum.envs.batch import Outcome, Rows, Slots
+from curriculum.envs.framing import PLAIN, SIZE, Framing
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ConfigError
 from diagnostics.cores import available_cores
+from models.interfaces import Frames
 from models.numeric.threads import threads_asked_for
 
 MAX_FRAMES = 108_000
 """Half an hour of play, the customary limit of an episode (Machado et al. 2018, table 1)."""
 
-_SIZE = 64
 _UNSEEDED = -1
 _ALWAYS: dict[str, Any] = {
-    "img_height": _SIZE,
-    "img_width": _SIZE,
     "stack_num": 1,
     "use_fire_reset": True,
     "episodic_life": False,
@@ -58,11 +57,13 @@ class AtariGames:
         noop_max: up to so many frames pass before an episode's first observation.
         max_episode_steps: steps after which an episode is truncated; 0 is 108,000 frames.
         full_action_space: all 18 actions instead of those the game knows.
+        framing: what of the picture is seen, and how it is made small. The native environment
+            itself does the plain one.
         num_threads: native threads, at most one per environment; 0 is as many as
             `OMP_NUM_THREADS` says, else one per core.
 
     Raises:
-        ConfigError: ale-py has no such ROM.
+        ConfigError: ale-py has no such ROM, or the framing does not fit its pictures.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class AtariGames:
         noop_max: int = 30,
         max_episode_steps: int = 0,
         full_action_space: bool = False,
+        framing: Framing = PLAIN,
         num_threads: int = 0,
     ) -> None:
         if rom not in roms.get_all_rom_ids():
@@ -85,9 +87,13 @@ class AtariGames:
                 "install a newer ale-py or choose another game"
             )
         frames = min(MAX_FRAMES, max_episode_steps * frame_skip or MAX_FRAMES)
+        height, width = (SIZE, SIZE) if framing.plain else screen_size(rom)
+        self._shrink = None if framing.plain else framing.shrinking(env_id, height, width)
         self._native = NativeEnv(
             rom,
             num_envs,
+            img_height=height,
+            img_width=width,
             frameskip=frame_skip,
             grayscale=grayscale,
             repeat_action_probability=repeat_action_probability,
@@ -99,18 +105,19 @@ class AtariGames:
         )
         names = [action.name for action in self._native.ale.get_action_set()]
         self._fire = names.index("FIRE") if "FIRE" in names else None
-        shape = (_SIZE, _SIZE, 1 if grayscale else 3)
+        channels = 1 if grayscale else 3
+        shape = (SIZE, SIZE, channels)
         steps = -(-frames // frame_skip)
         action = ActionSpec("discrete", len(names))
         replaces = self._fire is not None
         self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps, replaces)
         self.num_envs = num_envs
-        self._native_shape = (num_envs, *shape)
+        self._native_shape = (height, width, channels)
         self._seeded = False
         self._lives = np.zeros(num_envs, np.int64)
         self._press_fire = np.zeros(num_envs, np.bool_)
         self._ready = np.zeros(num_envs, np.bool_)
-        self._first = np.zeros(self._native_shape, np.uint8)
+        self._first = np.zeros((num_envs, *shape), np.uint8)
 
     def begin(self, rows: Rows, seeds: list[int], slots: Slots) -> np.ndarray:
         """Reloads games; see `Core.begin`."""
@@ -150,11 +157,11 @@ class AtariGames:
         self._lives = info["lives"].astype(np.int64)
         if self._fire is not None:
             self._press_fire = lost.copy()
-        fresh = pixels.reshape(self._native_shape)
+        fresh = self._seen(pixels)
         self._ready, self._first = over, fresh
         if over.any():
             fresh = fresh.copy()
-            fresh[over] = info["final_obs"].reshape(self._native_shape)[over]
+            fresh[over] = self._seen(info["final_obs"][over])
         return Outcome(fresh, rewards.astype(np.float32), terminated, truncated, lost)
 
     def close(self) -> None:
@@ -171,7 +178,24 @@ class AtariGames:
         self._lives[rows] = info["lives"][rows]
         self._ready[rows] = False
         self._press_fire[rows] = False
-        return pixels.reshape(self._native_shape)[rows]
+        return self._seen(pixels[rows])
+
+    def _seen(self, pixels: np.ndarray) -> Frames:
+        """Returns `[n, 64, 64, C]` of native pictures of n games."""
+        frames = pixels.reshape(-1, *self._native_shape)
+        return frames if self._shrink is None else self._shrink(frames)
+
+
+def screen_size(rom: str) -> tuple[int, int]:
+    """Returns the rows and columns of a game's picture, 210 by 160 of nearly all."""
+    import ale_py
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    ale = ale_py.ALEInterface()
+    path = roms.get_rom_path(rom)
+    assert path is not None, "the ROM is there, see AtariGames"
+    ale.loadROM(path)
+    return ale.getScreenDims()
 
 
 def _default_threads() -> int:

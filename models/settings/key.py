@@ -18,14 +18,16 @@ def key(
     min_items: int = 0,
     max_items: int | None = None,
     unique: bool = False,
+    rectangle: int = 0,
     name: bool = False,
     module: bool = False,
 ) -> Any:
     """Returns a field with default, meaning, and the closed range (or `open_low`) or choices.
 
     For a list, range and choices are those of its items, `min_items`, `max_items` and `unique` its
-    own; for a text `min_items` counts characters, `name` marks one that becomes a directory's name,
-    and `module` one that is imported.
+    own, and `rectangle` says that it is empty or two ranges, each of at least so many numbers; for
+    a text `min_items` counts characters, `name` marks one that becomes a directory's name, and
+    `module` one that is imported.
     """
     meta = {
         "help": help,
@@ -36,6 +38,7 @@ def key(
         "min_items": min_items,
         "max_items": max_items,
         "unique": unique,
+        "rectangle": rectangle,
         "name": name,
         "module": module,
     }

@@ -30,6 +30,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=10)
 TRICKY = st.sampled_from(["1e-4", "yes", "~", "0o17", "null", "- a", "a: b", "#x", "", " x ", "😀"])
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+RANGES = st.tuples(*(st.integers(0, 99), st.integers(64, 150)) * 2)
 FREE = st.recursive(
     st.none()
     | st.booleans()
@@ -48,6 +49,8 @@ def values(kind: Any, meta: Any) -> st.SearchStrategy[Any]:
     if origin is tuple and get_origin(get_args(kind)[0]) is tuple:
         row = st.tuples(FINITE, FINITE)
         return st.lists(row, min_size=2, max_size=3, unique=True).map(tuple) | st.just(())
+    if origin is tuple and meta["rectangle"]:
+        return st.just(()) | RANGES.map(lambda r: (r[0], r[0] + r[1], r[2], r[2] + r[3]))
     if origin is tuple:
         items = values(get_args(kind)[0], meta)
         return st.lists(items, min_size=meta["min_items"], max_size=2, unique=meta["unique"]).map(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import gymnasium
@@ -12,12 +13,12 @@ from gymnasium import spaces
 
 from curriculum.envs.aliases import DEFAULT_EPISODE_STEPS
 from curriculum.envs.area import luminance, resize_area
+from curriculum.envs.framing import PLAIN, SIZE, Framing
 from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ConfigError, EnvironmentFault
 
 Notice = Callable[[str], None]
 
-_SIZE = 64
 _PRACTICALLY_INFINITE = 1e6
 
 
@@ -48,6 +49,7 @@ def view_of(
     grayscale: bool = True,
     max_episode_steps: int = 0,
     top_rows: int = 0,
+    framing: Framing = PLAIN,
     notice: Notice | None = None,
 ) -> View:
     """Returns how an environment is seen and acted on.
@@ -62,13 +64,15 @@ def view_of(
         max_episode_steps: steps after which an episode is truncated; 0 leaves it to `env`, or is
             `DEFAULT_EPISODE_STEPS` where that declares no limit.
         top_rows: rows of the image that are kept; 0 is all.
+        framing: what of the image is seen and how it is made small (pixels); another than
+            the plain one looks at the grey of colours, not at the colours of its grey.
         notice: is told where continuous actions had to be given bounds, and episodes a limit.
 
     Raises:
         ConfigError: the spaces cannot be used.
     """
     action, native_action = _actions_of(env_id, env.action_space, notice)
-    shape, see = _sight(env_id, env, observation, grayscale, top_rows)
+    shape, see = _sight(env_id, env, observation, grayscale, top_rows, framing)
     kind = "pixels" if observation == "pixels" else "state"
     own = None if max_episode_steps else _own_limit(env, frame_skip)
     limit = max_episode_steps or (0 if own else DEFAULT_EPISODE_STEPS)
@@ -139,7 +143,12 @@ def _bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sight(
-    env_id: str, env: gymnasium.Env, observation: str, grayscale: bool, top_rows: int
+    env_id: str,
+    env: gymnasium.Env,
+    observation: str,
+    grayscale: bool,
+    top_rows: int,
+    framing: Framing,
 ) -> tuple[tuple[int, ...], Callable[[gymnasium.Env, Any], np.ndarray]]:
     """Returns an observation's shape, and what makes one of the environment's own."""
     space = env.observation_space
@@ -147,16 +156,44 @@ def _sight(
         return _flat_shape(env_id, space), lambda _, native: np.asarray(
             spaces.flatten(space, native), np.float32
         )
-    shape = (_SIZE, _SIZE, 1 if grayscale else 3)
-    if is_image(space):
-        return shape, lambda _, native: _picture(native, grayscale, top_rows)
-    if env.render_mode != "rgb_array":
+    shape = (SIZE, SIZE, 1 if grayscale else 3)
+    if not is_image(space) and env.render_mode != "rgb_array":
         raise ConfigError(
             f"environment {env_id} shows no pixels: its observations are {space} and its render "
             f"mode is {env.render_mode}; expected images [H, W] or [H, W, 1 or 3] of uint8, or "
             "rgb_array: set observation: state"
         )
-    return shape, lambda shown, _: _picture(_rendered(env_id, shown), grayscale, top_rows)
+    picture: Callable[[np.ndarray], np.ndarray]
+    if framing.plain:
+        picture = partial(_picture, grayscale=grayscale, top_rows=top_rows)
+    else:
+        picture = _framed(env_id, env, framing, grayscale)
+    if is_image(space):
+        return shape, lambda _, native: picture(native)
+    return shape, lambda shown, _: picture(_rendered(env_id, shown))
+
+
+def _framed(
+    env_id: str, env: gymnasium.Env, framing: Framing, grayscale: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns what makes `[64, 64, C]` of an image as the framing says.
+
+    Raises:
+        ConfigError: the framing does not fit the environment's images.
+    """
+    shrinking = lru_cache(partial(framing.shrinking, env_id))
+
+    def picture(frame: np.ndarray) -> np.ndarray:
+        image = frame if frame.ndim == 3 else frame[..., None]
+        if grayscale and image.shape[2] == 3:
+            image = luminance(image)
+        small = shrinking(*image.shape[:2])(image[None])[0]
+        return small if grayscale or small.shape[2] == 3 else np.repeat(small, 3, axis=2)
+
+    space = env.observation_space
+    shown = np.zeros(space.shape or (), np.uint8) if is_image(space) else _rendered(env_id, env)
+    picture(shown)
+    return picture
 
 
 def _flat_shape(env_id: str, space: spaces.Space) -> tuple[int, ...]:
@@ -184,7 +221,7 @@ def _rendered(env_id: str, env: gymnasium.Env) -> np.ndarray:
 def _picture(frame: np.ndarray, grayscale: bool, top_rows: int) -> np.ndarray:
     """Returns `[64, 64, C]` uint8 of an image `[H, W]` or `[H, W, 1 or 3]`."""
     image = frame if frame.ndim == 3 else frame[..., None]
-    small = resize_area(image[: top_rows or None], _SIZE, _SIZE)
+    small = resize_area(image[: top_rows or None], SIZE, SIZE)
     if grayscale:
         return luminance(small) if small.shape[2] == 3 else small
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small

@@ -28,6 +28,7 @@ from curriculum.envs import lunar_lander
 from curriculum.envs.action_table import Table, tabled
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.batch import Batch
+from curriculum.envs.framing import Framing
 from curriculum.envs.gym.faults import fault_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.lap import LAP_FACTS
@@ -95,6 +96,9 @@ class Order:
             limit, or 10,000 where it declares none.
         actions: vectors that are chosen among, in place of continuous actions; see
             `curriculum.envs.action_table`.
+        crop: first row, end row, first column and end column of the picture that are kept
+            (pixels); empty is all of it.
+        pooling: how the picture is made small: `area` or `max`; see `Framing`.
         kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
     """
 
@@ -107,7 +111,14 @@ class Order:
     continuous: bool = False
     max_episode_steps: int = 0
     actions: Table = ()
+    crop: tuple[int, ...] = ()
+    pooling: str = "area"
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def framing(self) -> Framing:
+        """What of a picture is seen, and how it is made small."""
+        return Framing(tuple(self.crop), self.pooling)
 
 
 def make_env(
@@ -243,6 +254,7 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         or game.repeat_action_probability,
         "noop_max": order.noop_max,
         "max_episode_steps": order.max_episode_steps,
+        "framing": order.framing,
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
     return Batch(tabled(AtariGames(env_id, game.rom, num_envs, **options), order.actions))
@@ -262,6 +274,12 @@ def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
         first = _one(env_id, kwargs, notice)
     envs = [first, *(_one(env_id, kwargs, None) for _ in range(num_envs - 1))]
     racing = env_id == car_racing.NAME and env_id not in _REGISTERED
+    if racing and order.observation == "pixels" and not order.framing.plain:
+        raise ConfigError(
+            f"env.crop was {list(order.crop)} and env.pooling {order.pooling} for {env_id}, which "
+            "is drawn here without its bar of indicators and made small by area; expected [] and "
+            "area"
+        )
     view = view_of(
         env_id,
         first,
@@ -270,6 +288,7 @@ def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
         grayscale=order.grayscale,
         max_episode_steps=order.max_episode_steps,
         top_rows=car_racing.TRACK_ROWS if racing else 0,
+        framing=order.framing,
         notice=notice,
     )
     return _batch(order, envs, view, notice)
