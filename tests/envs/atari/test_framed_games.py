@@ -18,7 +18,7 @@ from curriculum.envs.framing import Framing
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.registry import make_env
 from curriculum.errors import ConfigError
-from tests.envs.test_framing import PLAYFIELD, brightest
+from tests.envs.atari.test_framing import PLAYFIELD, brightest
 
 pytestmark = pytest.mark.gym
 BREAKOUT = "BreakoutNoFrameskip-v4"
