@@ -1,7 +1,8 @@
 """Where things really are in an Atari game, read from the emulator's memory.
 
-For measuring only: nothing that learns or acts ever sees these numbers. A game of its own is played
-frame for frame as `curriculum.envs.atari` plays its batch, and besides the frames its RAM is kept.
+For measuring only, by probes, tests and players that show what a game allows: nothing that learns
+or acts ever sees these numbers. A game of its own is played frame for frame as
+`curriculum.envs.atari` plays its batch, and besides the frames its RAM is kept.
 The addresses are those of Anand et al. 2019 (AtariARI); the offsets between RAM and screen were
 calibrated on each thing's own pixels in the 210 x 160 frame.
 """
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from curriculum.agent.episodes import Policy
 from curriculum.envs.aliases import atari_game, resolve
-from curriculum.envs.area import resize_area
+from curriculum.envs.framing import PLAIN, Framing
 from curriculum.errors import ConfigError
 from models.interfaces import Float, Frames
 
@@ -31,6 +32,11 @@ HALF_AN_HOUR = 108_000
 _SIZE = 64
 _SCREEN = {"x": 160, "y": 210}
 _SLOT = np.zeros(1, np.int64)
+_BRICK_COLUMNS = (
+    *((30, 6), (24, 6), (24, 4), (24, 2), (24, 0), (18, 0), (18, 2), (18, 4), (18, 6)),
+    *((12, 4), (12, 6), (6, 6), (6, 4), (6, 2), (6, 0), (0, 0), (0, 2), (0, 4)),
+)
+"""Of each column of Breakout's bricks: address of its lowest row, those above follow, and bit."""
 
 
 class Coordinate(NamedTuple):
@@ -87,7 +93,8 @@ class Truth:
         episodes: `[n]` int64, counted from 0.
         positions: name to `[n]` float32, centres in pixels of the 64 x 64 frame: 0 is the middle of
             the first row or column. Meaningless where the thing is not visible.
-        visible: name to `[n]` bool.
+        visible: name to `[n]` bool: it is drawn, and in the part of the screen that is seen.
+        rams: `[n, 128]` uint8, the emulator's memory.
     """
 
     frames: Frames
@@ -96,6 +103,7 @@ class Truth:
     episodes: NDArray[np.int64]
     positions: dict[str, Float]
     visible: dict[str, NDArray[np.bool_]]
+    rams: NDArray[np.uint8]
 
 
 def play_with_truth(
@@ -108,6 +116,7 @@ def play_with_truth(
     keep: float = 0.0,
     noop_max: int = 30,
     max_episode_steps: int = 0,
+    framing: Framing = PLAIN,
 ) -> Truth:
     """Plays one game after another and notes where things are.
 
@@ -122,6 +131,7 @@ def play_with_truth(
         keep: probability that a random action is repeated.
         noop_max: up to so many idle frames pass before an episode.
         max_episode_steps: steps after which an episode is cut; 0 is 108,000 frames.
+        framing: what of the screen is seen, and how it is made small.
 
     Returns:
         n rows. FIRE is pressed at resets and after lost lives, as in the batch.
@@ -136,7 +146,9 @@ def play_with_truth(
         )
     rom, sticky = _known_game(env_id)
     rng = np.random.default_rng([seed, num_steps])
-    game = _Game(rom, seed, frame_skip, sticky, noop_max, rng)
+    game = Game(
+        rom, seed, frame_skip=frame_skip, sticky=sticky, noop_max=noop_max, rng=rng, framing=framing
+    )
     if policy is None:
         policy = _random_actions(rng, game.num_actions, num_steps, keep)
     limit = max_episode_steps or HALF_AN_HOUR // frame_skip
@@ -154,7 +166,7 @@ def play_with_truth(
         if row + 1 < num_steps and not ended:
             record.actions[row] = _play(game, policy, row)
             age += 1
-    return record.truth(COORDINATES[rom])
+    return record.truth(COORDINATES[rom], framing)
 
 
 def _known_game(env_id: str) -> tuple[str, float]:
@@ -176,7 +188,7 @@ def _random_actions(
     return drawn[np.maximum.accumulate(np.where(changes, np.arange(steps), 0))]
 
 
-def _play(game: _Game, policy: Policy | np.ndarray, row: int) -> int:
+def _play(game: Game, policy: Policy | np.ndarray, row: int) -> int:
     """Steps the game once and returns the action really taken."""
     if isinstance(policy, np.ndarray):
         return game.step(int(policy[row]))
@@ -194,43 +206,92 @@ class _Record:
         self.rams = np.zeros((rows, 128), np.uint8)
         self.actions, self.episodes = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
 
-    def note(self, row: int, game: _Game, episode: int, first: bool) -> None:
+    def note(self, row: int, game: Game, episode: int, first: bool) -> None:
         self.frames[row] = game.frame
         self.previous[row] = game.frame if first else self.frames[row - 1]
         self.rams[row] = game.ram
         self.episodes[row] = episode
 
-    def truth(self, coordinates: Mapping[str, Coordinate]) -> Truth:
+    def truth(self, coordinates: Mapping[str, Coordinate], framing: Framing) -> Truth:
         positions, visible = {}, {}
         for name, place in coordinates.items():
             screen = self.rams[:, place.address] + np.float32(place.offset)
-            positions[name] = on_frame(screen, place.axis)
+            positions[name] = on_frame(screen, place.axis, framing)
             shown = self.rams[:, place.seen_at]
+            first, end = _seen_part(place.axis, framing)
             visible[name] = (shown >= place.seen_from) & (shown <= place.seen_to)
-        return Truth(self.frames, self.previous, self.actions, self.episodes, positions, visible)
+            visible[name] &= (screen >= first) & (screen < end)
+        return Truth(
+            self.frames,
+            self.previous,
+            self.actions,
+            self.episodes,
+            positions,
+            visible,
+            self.rams,
+        )
 
 
-def on_frame(screen: np.ndarray, axis: Literal["x", "y"]) -> Float:
+def on_frame(screen: np.ndarray, axis: Literal["x", "y"], framing: Framing = PLAIN) -> Float:
     """Turns pixels of the 210 x 160 screen into pixels of the 64 x 64 frame; both count middles."""
-    return ((screen + 0.5) * (_SIZE / _SCREEN[axis]) - 0.5).astype(np.float32)
+    first, end = _seen_part(axis, framing)
+    return ((screen - first + 0.5) * (_SIZE / (end - first)) - 0.5).astype(np.float32)
 
 
-class _Game:
+def bricks(rams: np.ndarray) -> NDArray[np.bool_]:
+    """Returns which of Breakout's bricks stand.
+
+    A brick is two neighbouring bits; the order of bits is that of the picture registers, which
+    turns around within a row.
+
+    Args:
+        rams: `[n, 128]` uint8.
+
+    Returns:
+        `[n, 6, 18]`, rows from above, columns from the left.
+    """
+    bases, shifts = np.array(_BRICK_COLUMNS).T
+    rows = np.arange(5, -1, -1)[:, None]
+    return (rams[:, bases + rows] >> shifts & 3).astype(np.bool_)
+
+
+def _seen_part(axis: Literal["x", "y"], framing: Framing) -> tuple[int, int]:
+    """Returns the first and the end of the screen's pixels that are seen, along one axis."""
+    if not framing.crop:
+        return 0, _SCREEN[axis]
+    top, bottom, left, right = framing.crop
+    return (left, right) if axis == "x" else (top, bottom)
+
+
+class Game:
     """One emulator, stepped as the native batch steps each of its own.
+
+    Args:
+        rom: name of the ROM.
+        seed: of the emulator.
+        frame_skip: frames an action is held, at least 2.
+        sticky: probability that a frame repeats the action of the one before.
+        noop_max: up to so many idle frames pass before an episode.
+        rng: draws how many.
+        framing: what of the screen is seen, and how it is made small.
 
     Attributes:
         frame: `[64, 64, 1]` uint8, what is seen now.
         ram: `[128]` uint8 of the last emulator frame that is in it.
+        reward: of the last step.
+        lives: that are left.
     """
 
     def __init__(
         self,
         rom: str,
         seed: int,
+        *,
         frame_skip: int,
         sticky: float,
         noop_max: int,
         rng: np.random.Generator,
+        framing: Framing = PLAIN,
     ) -> None:
         self._ale = _emulator(rom, seed, sticky)
         self._actions = self._ale.getMinimalActionSet()
@@ -238,7 +299,8 @@ class _Game:
         self._noop = self._actions[names.index("NOOP")]
         self._fire = names.index("FIRE") if "FIRE" in names else None
         self._frame_skip, self._noop_max, self._rng = frame_skip, noop_max, rng
-        self._press_fire, self._lives = False, 0
+        self._press_fire, self.lives, self.reward = False, 0, 0.0
+        self._shrink = framing.shrinking(rom, *self._ale.getScreenDims())
         self._last_two = [self._ale.getScreenGrayscale()] * 2
         self.num_actions = len(names)
         self.frame = np.zeros((_SIZE, _SIZE, 1), np.uint8)
@@ -255,7 +317,7 @@ class _Game:
             self._ale.act(self._noop)
         if self._fire is not None:
             self._ale.act(self._actions[self._fire])
-        self._lives, self._press_fire = self._ale.lives(), False
+        self.lives, self._press_fire, self.reward = self._ale.lives(), False, 0.0
         self._last_two = [self._ale.getScreenGrayscale()] * 2
         self._look()
 
@@ -263,8 +325,9 @@ class _Game:
         """Holds an action and returns the one really taken."""
         if self._press_fire and self._fire is not None:
             action = self._fire
+        self.reward = 0.0
         for frame in range(self._frame_skip):
-            self._ale.act(self._actions[action])
+            self.reward += self._ale.act(self._actions[action])
             # What the batch shows of an episode's end: frames after it are not looked at, so
             # those of the step before stay in their places.
             if self._ale.game_over():
@@ -273,13 +336,13 @@ class _Game:
             if place >= 0:
                 self._last_two[place] = self._ale.getScreenGrayscale()
                 self.ram = self._ale.getRAM()
-        self._press_fire, self._lives = self._ale.lives() < self._lives, self._ale.lives()
+        self._press_fire, self.lives = self._ale.lives() < self.lives, self._ale.lives()
         self._look(keep_ram=True)
         return action
 
     def _look(self, keep_ram: bool = False) -> None:
         brightest = np.maximum(*self._last_two)[..., None]
-        self.frame = resize_area(brightest, _SIZE, _SIZE)
+        self.frame = self._shrink(brightest[None])[0]
         if not keep_ram:
             self.ram = self._ale.getRAM()
 

@@ -14,11 +14,13 @@ import numpy as np
 from curriculum.datasets.episodes import Dataset
 from curriculum.datasets.sequences import Latents, sample_sequences
 from curriculum.envs.aliases import atari_game
+from curriculum.envs.framing import Framing
 from curriculum.errors import ConfigError
 from curriculum.insight.drawing import write_png
 from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
 from curriculum.insight.memory_horizon import open_loop
 from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
+from curriculum.insight.visibility import ball_contrast
 from curriculum.insight.vision_probe import probe
 from curriculum.stages.stage import StageContext
 from curriculum.world.world_model import WorldModel
@@ -58,7 +60,8 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
 
     Returns:
         `probe`: name to R^2 and error in pixels, held-out episodes; missing where no truth is to
-        be had. Nothing for state observations.
+        be had. `contrast`: how much of the ball is in the frames that V is shown, see
+        `ball_contrast`. Nothing for state observations.
     """
     if ctx.spec.observation != "pixels":
         return {}
@@ -75,7 +78,9 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
     if truth is None:
         return {}
     latents = vision.encode(truth.frames)
-    return {"probe": probe(latents, truth.positions, truth.visible, truth.episodes)}
+    found = {"probe": probe(latents, truth.positions, truth.visible, truth.episodes)}
+    contrast = ball_contrast(truth)
+    return {**found, "contrast": contrast} if contrast else found
 
 
 def _look_at_memory(
@@ -147,4 +152,5 @@ def _truth(ctx: StageContext, rows: int) -> Truth | None:
         frame_skip=ctx.spec.frames_per_step,
         keep=ctx.task.collect.repeat_action_probability,
         noop_max=ctx.task.env.noop_max,
+        framing=Framing(ctx.task.env.crop, ctx.task.env.pooling),
     )

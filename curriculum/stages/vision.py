@@ -64,7 +64,9 @@ def _probed(facts: Mapping[str, Any]) -> str:
     """Says in a few words what the probe found."""
     found = facts.get("probe", {})
     words = ", ".join(f"{name} {scores['r2']:.2f}" for name, scores in found.items())
-    return f"; R^2 of {words}" if words else ""
+    contrast = facts.get("contrast", {}).get("brightest")
+    ball = f"; the ball stands out by {contrast:.0f} of 255" if contrast is not None else ""
+    return f"; R^2 of {words}{ball}" if words else ""
 
 
 def verify_outputs(ctx: StageContext, result: StageResult) -> None:

@@ -140,7 +140,8 @@ def test_where_the_emulator_knows_the_truth_vision_is_probed(
     ctx = context(tmp_path, None, FRAME, name)
     found = vision_insights(ctx, cast(Vision, Quarters()), data)
     assert not ctx.events
-    assert set(found) == {"probe"} and "ball_x" in found["probe"]
+    assert set(found) == {"probe", "contrast"} and "ball_x" in found["probe"]
+    assert found["contrast"]["brightest"] > 40
     for scores in found["probe"].values():
         assert {"r2", "mae_pixels", "rows"} <= set(scores)
         assert np.isfinite(list(scores.values())).all()
