@@ -61,6 +61,8 @@ class Transition:
         cut: `[M]` int64, the truncated rows.
         cut_features: `[M, F]` float32, of the last observations of the episodes that were cut.
         scores: true scores of the episodes that ended with this step.
+        seen: `[N, ...]`, the observations that `following` was made of; None if not told.
+        begun: `[N]` bool, whether these are the first of the environment's own episodes; likewise.
     """
 
     features: Float
@@ -72,6 +74,8 @@ class Transition:
     cut: NDArray[np.int64]
     cut_features: Float
     scores: tuple[float, ...] = ()
+    seen: np.ndarray | None = None
+    begun: NDArray[np.bool_] | None = None
 
 
 class Collector:
@@ -150,8 +154,11 @@ class Collector:
         last = features[:0]
         if cut.size:
             last = self._perception.features(step.observations[cut], cut)
-        self._features = self._go_on(step, guard)
-        return Transition(features, actions, *lesson, self._features, cut, last, scores)
+        seen, begun = self._go_on(step, guard)
+        following = self._features
+        return Transition(
+            features, actions, *lesson, following, cut, last, scores, seen=seen, begun=begun
+        )
 
     def state(self) -> State:
         """Returns what `load_state` goes on from, between two steps."""
@@ -200,13 +207,18 @@ class Collector:
         with guard.spending("learning"):
             meanwhile()
 
-    def _go_on(self, step: Step, guard: Guard) -> Float:
-        """Begins the next episodes of what has ended; returns what C reads now."""
+    def _go_on(self, step: Step, guard: Guard) -> tuple[np.ndarray, NDArray[np.bool_]]:
+        """Begins the next episodes of what has ended; returns what is seen, and where they began.
+
+        What C reads next is made of it.
+        """
         observations = step.observations
-        over = np.flatnonzero(step.terminated | step.truncated)
+        begun = step.terminated | step.truncated
+        over = np.flatnonzero(begun)
         if over.size:
             self._perception.begin(over)
             with guard.spending("environment"):
                 observations = self._course.begin(over)
         with guard.spending("perception"):
-            return self._perception.features(observations, self._slots)
+            self._features = self._perception.features(observations, self._slots)
+        return observations, begun

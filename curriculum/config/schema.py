@@ -147,6 +147,17 @@ class VAEConfig:
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(128, "frames per update", low=2, high=65536)
+    joint_updates: int = key(
+        0,
+        "updates of V for each update of C, from frames that C's play shows; 0 leaves V as the "
+        "vision stage learned it",
+        low=0,
+        high=10_000,
+    )
+    joint_envs: int = key(
+        8, "environments whose frames are kept for these updates", low=1, high=4096
+    )
+    joint_steps: int = key(25_000, "newest steps of each whose frames are drawn from", low=2)
 
 
 @dataclass(frozen=True)

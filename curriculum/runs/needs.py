@@ -100,7 +100,8 @@ class Sizes:
             widths=widths,
             solver=_solver(task, widths, by_gradients),
             practice=_practice(task, latents, widths) if by_gradients else 0,
-            replay=_replay(task, widths) if off_policy else 0,
+            replay=(_replay(task, widths) if off_policy else 0)
+            + (_frames(task, frame) if pixels and by_gradients else 0),
         )
 
     @property
@@ -330,6 +331,15 @@ def _replay(task: TaskConfig, widths: tuple[int, ...]) -> int:
     """Returns the bytes of the columns of all steps; the few where a limit cuts do not count."""
     actions = _FLOAT * widths[-1] if task.controller.solver == "sac" else _DOUBLE
     return task.training.total_steps * (_FLOAT * (widths[0] + 1) + actions + 1)
+
+
+def _frames(task: TaskConfig, frame: tuple[int, int, int]) -> int:
+    """Returns the bytes of the frames that V goes on learning from while C learns, if it does."""
+    loop, vae = task.training, task.vae
+    if not vae.joint_updates or task.controller.train_in_dream:
+        return 0
+    steps = loop.total_steps // loop.num_envs
+    return steps * min(vae.joint_envs, loop.num_envs) * (prod(frame) + 1)
 
 
 def _vision(task: TaskConfig, frame: tuple[int, int, int], convolves: bool) -> int:

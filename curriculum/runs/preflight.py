@@ -69,7 +69,11 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
     looks = {name: _look(facts["seen"]) for name, facts in told.items() if "seen" in facts}
     for task in running:
         mode, seen = modes[task.name], looks.get(task.name)
-        reasons = (*_unlearnable(task, mode), *_unsolvable(task, mode, seen))
+        reasons = (
+            *_unlearnable(task, mode),
+            *_unfollowed(task, mode),
+            *_unsolvable(task, mode, seen),
+        )
         problems += [f"  {task.name}: {why}" for why in reasons]
     if problems:
         missing = sum("missing" in facts for facts in told.values())
@@ -126,6 +130,16 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             make_simulation(task.env.simulation, 1, "pixels" if pixels else "state").close()
         except ValueError as e:
             yield f"its simulation cannot be built: {e} (env.simulation)"
+
+
+def _unfollowed(task: TaskConfig, mode: str) -> Iterator[str]:
+    """Yields why V cannot go on learning while C does: M would not follow it."""
+    if mode == _FULL and task.vae.joint_updates and "h" in task.controller.features:
+        yield (
+            f"vae.joint_updates was {task.vae.joint_updates} with h among controller.features, but "
+            "M does not learn on with V: leave h out, or set vae.joint_updates to 0 and learn V in "
+            "curriculum.rounds"
+        )
 
 
 def _unsolvable(task: TaskConfig, mode: str, seen: Look | None) -> Iterator[str]:

@@ -20,6 +20,7 @@ from curriculum.collecting.practising import dreamed_collector, real_collector
 from curriculum.collecting.shaping import learned_from
 from curriculum.config.schema import OFF_POLICY
 from curriculum.errors import require
+from curriculum.learning.joint import FrameReplay, JointVision
 from curriculum.learning.learner import AgentLearner
 from curriculum.learning.loop import Loop
 from curriculum.learning.off_policy import OffPolicy
@@ -90,6 +91,19 @@ def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
 
     A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).
     """
+    learner = _learner_of_c(ctx, agent)
+    task = ctx.task
+    joint = task.vae.joint_updates and task.observation == "pixels"
+    if learner is None or not joint or task.controller.train_in_dream:
+        return learner
+    vae, num_envs = task.vae, min(task.vae.joint_envs, task.training.num_envs)
+    directory = ctx.place.directory / "frames"
+    frames = FrameReplay(directory, num_envs, ctx.spec.shape, vae.joint_steps)
+    updates, batch_size = vae.joint_updates, vae.batch_size
+    return JointVision(learner, ctx.vision(), frames, updates=updates, batch_size=batch_size)
+
+
+def _learner_of_c(ctx: StageContext, agent: Agent) -> AgentLearner | None:
     solver, backend = ctx.task.controller.solver, ctx.backend
     if solver in OFF_POLICY and backend.make_off_policy_learner is not None:
         return _off_policy(ctx, agent, backend.make_off_policy_learner)

@@ -101,7 +101,9 @@ def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
 
 
 def _vision_to_train(ctx: StageContext) -> Vision:
-    vision = ctx.new_vision()
-    if ctx.place.round > 0:
-        vision.load_state(ctx.place.completed(NAME, ctx.place.round - 1).arrays)
+    """Returns V as the last round left it, which may have gone on learning with C."""
+    vision, last = ctx.new_vision(), ctx.place.round - 1
+    if last >= 0:
+        joint = ctx.place.completed("controller", last).part("joint")
+        vision.load_state(joint or ctx.place.completed(NAME, last).arrays)
     return vision

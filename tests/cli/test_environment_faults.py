@@ -192,7 +192,8 @@ def test_workers_of_environments_replay_once(
     import numpy as np
 
     from curriculum.backends.backend import import_plugins
-    from curriculum.envs.registry import Order, make_in_worker
+    from curriculum.envs.registry import make_in_worker
+    from curriculum.envs.registry.order import Order
 
     write(tmp_path, env_id)
     import_plugins(["odd_plugin"])

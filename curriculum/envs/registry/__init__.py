@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curriculum.envs import lunar_lander
-from curriculum.envs.action_table import Table, tabled
+from curriculum.envs.action_table import tabled
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.batch import Batch
-from curriculum.envs.framing import Framing
 from curriculum.envs.gym.faults import fault_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.lap import LAP_FACTS
+from curriculum.envs.registry.order import Order
 from curriculum.errors import ComponentMissing, ConfigError
 from diagnostics.cores import available_cores
 
@@ -76,49 +76,6 @@ def register_env(env_id: str, make: Make) -> None:
 def registered() -> Mapping[str, Make]:
     """Returns the custom environments by id, a live view that cannot be written to."""
     return MappingProxyType(_REGISTERED)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a batch of real environments is built from; picklable, so that workers can build it.
-
-    Attributes:
-        env_id: an Atari id, a custom one, or any of Gymnasium's; old and misspelled ids are
-            mapped to installed ones.
-        observation: `pixels` or `state`.
-        frame_skip: frames an action is held; for `ALE/*-v5` 1 means the id's own 4.
-        grayscale: one channel instead of three (pixels).
-        repeat_action_probability: sticky actions of Atari; 0 means the id's own, which is 0.25
-            for `ALE/*-v5`.
-        noop_max: idle frames before an Atari episode, at most.
-        continuous: the continuous variant of LunarLander.
-        max_episode_steps: steps after which an episode is truncated; 0 is the environment's own
-            limit, or 10,000 where it declares none.
-        actions: vectors that are chosen among, in place of continuous actions; see
-            `curriculum.envs.action_table`.
-        crop: first row, end row, first column and end column of the picture that are kept
-            (pixels); empty is all of it.
-        pooling: how the picture is made small: `area` or `max`; see `Framing`.
-        kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
-    """
-
-    env_id: str
-    observation: str
-    frame_skip: int = 1
-    grayscale: bool = True
-    repeat_action_probability: float = 0.0
-    noop_max: int = 30
-    continuous: bool = False
-    max_episode_steps: int = 0
-    actions: Table = ()
-    crop: tuple[int, ...] = ()
-    pooling: str = "area"
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def framing(self) -> Framing:
-        """What of a picture is seen, and how it is made small."""
-        return Framing(tuple(self.crop), self.pooling)
 
 
 def make_env(
