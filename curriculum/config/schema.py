@@ -242,7 +242,7 @@ class TrainingConfig:
     noise_persistence: float = key(
         0.0,
         "probability that an environment draws its action with the noise of its step before; the "
-        "more, the longer the moves it explores in",
+        "more, the longer the moves it explores in; random actions last likewise",
         low=0,
         high=0.9999,
     )
