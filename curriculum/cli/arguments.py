@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_inspection(commands)
     _add_evaluate(commands)
     _add_play(commands)
+    _add_laps(commands)
     _add_export(commands)
     return parser
 
@@ -295,6 +296,36 @@ def _add_play(commands) -> None:
     play.add_argument("--seed", type=natural, default=1, metavar="N", help="of the episode")
     _add_probe_timeout(play)
     _add_set(play)
+
+
+def _add_laps(commands) -> None:
+    laps = _command(
+        commands,
+        "laps",
+        "play_commands",
+        "see what becomes of a driver's laps, in numbers and a picture",
+        description=(
+            "Drives greedy laps on fresh seeds and tells of each how many tiles were visited and\n"
+            "left behind, when the car came round, and where it left the road. The picture shows\n"
+            "the worst and the median lap, missed tiles marked. CarRacing tells of laps."
+        ),
+    )
+    _add_agent(laps)
+    laps.add_argument(
+        "--task", metavar="T", help="which task (default: the first that was learned)"
+    )
+    laps.add_argument("--episodes", type=positive, default=20, metavar="N", help="default: 20")
+    laps.add_argument(
+        "--seed", type=natural, default=1, metavar="N", help="of the episodes (default: 1)"
+    )
+    laps.add_argument("--png", metavar="F", help="write the picture to this file")
+    laps.add_argument(
+        "--workers", type=natural, metavar="N", help="processes; results do not depend on it"
+    )
+    laps.set_defaults(dream=False)
+    _add_probe_timeout(laps)
+    _add_set(laps)
+    _add_display(laps)
 
 
 def _add_export(commands) -> None:

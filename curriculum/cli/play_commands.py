@@ -1,4 +1,4 @@
-"""`evaluate` and `play`: the agents of a run, or pretrained ones, scored again or watched."""
+"""`evaluate`, `play` and `laps`: agents of a run, or pretrained, scored, watched or looked at."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from curriculum.agent.playing import mean_score
 from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import ExitCode
+from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import Progress
 from curriculum.records.evaluation import POLICIES, Evaluation, policy_name
 from curriculum.records.files import output_path
 from curriculum.seeds import env_seed, generator
+from curriculum.show.laps import laps_text
 from curriculum.show.lines import LosableStream
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number
@@ -70,7 +71,45 @@ def play(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"evaluate": evaluate, "play": play}
+def laps(args: argparse.Namespace) -> ExitCode:
+    """Drives greedy laps, prints what became of them, and draws the worst and the median one."""
+    png = output_path(Path(args.png)) if args.png else None
+    with opened(args) as agents:
+        from curriculum.insight.drawing import write_png
+        from curriculum.insight.driving import look_at_driving, told_episodes
+        from curriculum.insight.laps import tells_of_laps
+
+        task = chosen(agents.config, [args.task] if args.task else [])[0]
+        opened_agent = agents.open(task)
+        agent = opened_agent.agent
+        if not tells_of_laps(agent.spec):
+            raise ConfigError(
+                f"{agent.spec.env_id} tells nothing of laps, so that {task.name} cannot be looked "
+                "at like this: name a task of CarRacing that sees pixels"
+            )
+        agents.executor.refresh((replace(opened_agent.work, seed=args.seed),))
+        seeds = [env_seed(args.seed, STREAM, task.name, n) for n in range(args.episodes)]
+        size = opened_agent.task.env.num_envs
+        told = told_episodes(agents.executor, {}, seeds, size, _stopping(agents))
+        found, picture = look_at_driving(told, agent.spec, agent.make_env)
+        if png is not None and picture is not None:
+            write_png(png, picture)
+    print(json.dumps(found, indent=2) if args.json else laps_text(task.name, found))
+    if png is not None and not args.json:
+        print(f"written: {png}" if picture is not None else "the track cannot be drawn")
+    return ExitCode.OK
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
+    "evaluate": evaluate,
+    "play": play,
+    "laps": laps,
+}
+
+
+def _stopping(agents: Agents) -> Callable[[], None]:
+    """Returns what ends a command that is asked to stop, which has nothing to save."""
+    return lambda: agents.barrier.may_stop(lambda: None)
 
 
 def _evaluated(agents: Agents, task: TaskConfig, args: argparse.Namespace) -> dict[str, Any]:
@@ -113,8 +152,7 @@ def _played(
     ]
     done: list[Episode] = []
 
-    def stop_if_asked() -> None:
-        agents.barrier.may_stop(lambda: None)
+    stop_if_asked = _stopping(agents)
 
     def on_result(number: int, result: list[Episode]) -> None:
         done.extend(result)

@@ -327,6 +327,12 @@ class EvaluateConfig:
     both: bool = key(
         False, "report the other way of acting too, on the same seeds; the verdict is by `sampled`"
     )
+    insight_episodes: int = key(
+        20,
+        "greedy episodes that are looked at more closely where an environment tells more than a "
+        "score, as CarRacing does of laps; 0 is none",
+        low=0,
+    )
     confidence: float = key(0.95, "level of the bootstrap interval", low=0.5, high=0.999)
 
 

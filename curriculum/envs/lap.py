@@ -5,6 +5,11 @@ A car that is slow and one that skips tiles have the same score, and nothing in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
 TILES = "tiles"
 """Of the whole track."""
 
@@ -33,3 +38,16 @@ MARGIN = 5
 
 LAP_REWARD = 1000.0
 """What all tiles of a track are worth together."""
+
+
+@dataclass(frozen=True)
+class Road:
+    """A track as a ring of tiles.
+
+    Attributes:
+        tiles: `[N, 4, 2]`, the corners of each.
+        visited: `[N]` bool, which of them the car has touched.
+    """
+
+    tiles: NDArray[np.float64]
+    visited: NDArray[np.bool_]

@@ -11,6 +11,7 @@ from typing import Any
 from curriculum.errors import ExitCode
 from curriculum.mode import LADDER
 from curriculum.records.events import known
+from curriculum.show.laps import DRIVING, driving_row
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import CheckRow, Event, RunSummary, StageRow
 from curriculum.show.words import count, duration, interval, number, outcome, plain, short
@@ -45,6 +46,7 @@ def report_of(summary: RunSummary) -> str:
         _stages(summary.stages) + _learned_from(summary.stages) + _forks(summary),
         "## Checks during the search\n",
         _curve(summary.checks),
+        *_driving(summary),
         "## World model\n",
         _world_model(summary.stages) + _unseen(summary),
         "## Pictures\n",
@@ -231,6 +233,21 @@ def _thin(curve: list[CheckRow]) -> list[CheckRow]:
     step = -(-len(curve) // CURVE_POINTS)
     kept = curve[::-1][::step] if step else []
     return kept[::-1]
+
+
+def _driving(summary: RunSummary) -> list[str]:
+    """Returns the section of what became of laps, where an environment tells of any."""
+    told = [(r, r.facts.get("driving")) for r in summary.stages]
+    looked_at = [(r, facts) for r, facts in told if isinstance(facts, dict)]
+    if not looked_at:
+        return []
+    header = ["task", "mode", "round", *DRIVING]
+    rows = [[r.task, r.mode, r.round, *driving_row(facts)] for r, facts in looked_at]
+    pictures = [
+        f"{plain(r.task)}, round {r.round}: worst and median in laps.png of its evaluate stage"
+        for r, _ in looked_at
+    ]
+    return ["## Driving\n", table(header, rows), bullets(pictures)]
 
 
 def _world_model(stages: Iterable[StageRow]) -> str:

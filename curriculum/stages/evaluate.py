@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from curriculum.agent.playing import even_unit_size, play
 from curriculum.errors import require
 from curriculum.records.evaluation import Evaluation, policy_name
 from curriculum.records.finished import StageResult
+from curriculum.stages.insights import driving_insights
 from curriculum.stages.stage import LEARNING, StageContext, require_finite
 
 NAME = "evaluate"
@@ -55,6 +57,7 @@ def run(ctx: StageContext) -> StageResult:
         )
     other = _evaluation(ctx, played[names[1]], names[1]) if settings.both else None
     result = _result(_evaluation(ctx, played[names[0]], names[0], other))
+    result = _with_insights(result, driving_insights(ctx, save))
     save(complete=True, result=result.facts)
     return result
 
@@ -93,6 +96,12 @@ def _result(evaluation: Evaluation) -> StageResult:
         },
         facts=evaluation.to_facts(),
     )
+
+
+def _with_insights(result: StageResult, found: Mapping[str, Any]) -> StageResult:
+    driving = found.get("driving")
+    laps = f"; {driving['complete']} of {driving['episodes']} laps complete" if driving else ""
+    return replace(result, summary=result.summary + laps, facts={**result.facts, **found})
 
 
 def _arrays(episodes: list[Episode], name: str) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is published with every trained V and M: what they know, in numbers and pictures.
+"""What is published with every trained V, M and driver: what they know, in numbers and pictures.
 
 None of it is learned from. Where things really are comes from an emulator of its own, whose steps
 are therefore no steps of the agent.
@@ -7,17 +7,21 @@ are therefore no steps of the agent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from curriculum.agent.playing import even_unit_size
 from curriculum.datasets.episodes import Dataset
 from curriculum.datasets.sequences import Latents, sample_sequences
 from curriculum.envs.aliases import atari_game
 from curriculum.envs.framing import Framing
 from curriculum.errors import ConfigError
 from curriculum.insight.drawing import write_png
+from curriculum.insight.driving import look_at_driving, told_episodes
 from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
+from curriculum.insight.laps import tells_of_laps
 from curriculum.insight.memory_horizon import open_loop
 from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
 from curriculum.insight.visibility import ball_contrast
@@ -45,6 +49,19 @@ def memory_insights(
 ) -> dict[str, Any]:
     """Looks at M as `_look_at_memory` does; what cannot be looked at is told, and fails nothing."""
     return _tried(ctx, lambda: _look_at_memory(ctx, memory, data, latents, held_out))
+
+
+def driving_insights(ctx: StageContext, save: Callable[[], None]) -> dict[str, Any]:
+    """Looks at laps as `_look_at_laps` does; what cannot be looked at is told, and fails nothing.
+
+    Args:
+        ctx: of the evaluate stage; its executor knows the agent.
+        save: commits what was played for the verdict, before and where this is broken off.
+    """
+    if not (ctx.task.evaluate.insight_episodes and tells_of_laps(ctx.spec)):
+        return {}
+    save()
+    return _tried(ctx, lambda: _look_at_laps(ctx, save))
 
 
 def _tried(ctx: StageContext, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -117,6 +134,26 @@ def _look_at_memory(
         _draw_memory(ctx, memory, data, int(long_enough[0]))
     curves = {name: [round(float(e), 5) for e in curve] for name, curve in horizon.errors.items()}
     return {"open_loop": {**horizon.facts(), "starts": horizon.starts, "curves": curves}}
+
+
+def _look_at_laps(ctx: StageContext, save: Callable[[], None]) -> dict[str, Any]:
+    """Drives the first of the evaluation's episodes once more, greedily, and draws `laps.png`.
+
+    Returns:
+        `driving`: see `curriculum.insight.laps.summary_of`.
+    """
+    count = min(ctx.task.evaluate.insight_episodes, ctx.task.evaluate.episodes)
+    seeds, size = ctx.place.env_seeds("episodes", count=count), ctx.task.env.num_envs
+
+    def stop_if_asked() -> None:
+        ctx.place.barrier.may_stop(save)
+
+    told = told_episodes(ctx.executor, {}, seeds, even_unit_size(count, size), stop_if_asked)
+    make_env = partial(ctx.backend.make_env, ctx.task, notice=lambda text: None)
+    found, picture = look_at_driving(told, ctx.spec, make_env)
+    if picture is not None:
+        write_png(ctx.place.directory / "laps.png", picture)
+    return {"driving": found}
 
 
 def _draw_memory(ctx: StageContext, memory: Memory, data: Dataset, first: int) -> None:

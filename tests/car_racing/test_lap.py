@@ -11,7 +11,7 @@ import pytest
 
 from curriculum.envs.batch import Batch
 from curriculum.envs.car_racing import TRACK_ROWS, CarRacer
-from curriculum.envs.car_racing.lap import Lap
+from curriculum.envs.car_racing.lap import LapFollower
 from curriculum.envs.contract import check_vector_env
 from curriculum.envs.gym.singles import Singles
 from curriculum.envs.interface import VectorEnv
@@ -48,13 +48,13 @@ class Road:
             wheel.tiles = list(under.values()) if number < wheels else []
 
 
-def told(lap: Lap) -> dict[str, float]:
+def told(lap: LapFollower) -> dict[str, float]:
     return dict(zip(LAP_FACTS, lap.facts(), strict=True))
 
 
 def test_tiles_that_are_skipped_are_left_behind_five_further_on() -> None:
     road = Road(20)
-    lap = Lap(road)
+    lap = LapFollower(road)
     lap.begin()
     assert told(lap) == {
         "tiles": 20,
@@ -82,7 +82,7 @@ def test_tiles_that_are_skipped_are_left_behind_five_further_on() -> None:
 
 def test_coming_round_is_no_complete_lap_and_backing_over_the_start_no_coming_round() -> None:
     road = Road(12)
-    lap = Lap(road)
+    lap = LapFollower(road)
     lap.begin()
     road.drive(11)
     assert told(lap)["front"] == 0

@@ -10,7 +10,7 @@ from curriculum.cli.arguments import EPILOG, build_parser, duration
 from curriculum.errors import ExitCode
 from tests.cli.conftest import ROOT
 
-COMMANDS = ("run", "resume", "validate", "tasks", "report", "evaluate", "play", "export")
+COMMANDS = ("run", "resume", "validate", "tasks", "report", "evaluate", "play", "laps", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -161,7 +161,8 @@ def test_a_batch_plays_as_any_batch_does(options: dict[str, Any]) -> None:
         np.testing.assert_array_equal(fast.send(actions), slow.send(actions))
         found, expected = fast.recv(), slow.recv()
         assert found.observations.flags.writeable
-        for one, other in zip(found, expected, strict=True):
+        assert found.facts is None and expected.facts is None
+        for one, other in zip(found[:-1], expected[:-1], strict=True):
             assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
         over = np.flatnonzero(expected.terminated | expected.truncated)
         ended += over.size

@@ -1,8 +1,8 @@
 """CarRacing: the track without the instruments, drawn fast and only where somebody looks."""
 
-from curriculum.envs.car_racing.racer import CarRacer
+from curriculum.envs.car_racing.racer import CarRacer, racers_of
 
-__all__ = ["NAME", "TRACK_ROWS", "CarRacer"]
+__all__ = ["NAME", "TRACK_ROWS", "CarRacer", "racers_of"]
 
 NAME = "CarRacing-v3"
 TRACK_ROWS = 84

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from curriculum.envs.lap import MARGIN
+import numpy as np
+
+from curriculum.envs.lap import MARGIN, Road
 
 
-class Lap:
+class LapFollower:
     """Follows the lap of an episode (`curriculum.envs.lap`).
 
     Args:
@@ -33,6 +35,12 @@ class Lap:
         off = sum(not wheel.tiles for wheel in car.wheels)
         x, y = car.hull.position
         return (len(road), racing.tile_visited_count, left, self._front, complete, off, x, y)
+
+    def road(self) -> Road:
+        """Returns the track as it is now."""
+        tiles = self._racing.road
+        corners = [tile.fixtures[0].shape.vertices for tile in tiles]
+        return Road(np.array(corners, np.float64), np.array([t.road_visited for t in tiles]))
 
     def _move_front(self, touched: list[int], tiles: int) -> None:
         """Moves the front to the foremost tile that is touched.

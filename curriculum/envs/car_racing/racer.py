@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
+from curriculum.envs.action_table import TabledCore
 from curriculum.envs.area import luminance, resize_area
-from curriculum.envs.car_racing.lap import Lap
-from curriculum.envs.gym.singles import hold
+from curriculum.envs.batch import Batch
+from curriculum.envs.car_racing.lap import LapFollower
+from curriculum.envs.gym.singles import Singles, hold
+from curriculum.envs.interface import VectorEnv
+from curriculum.envs.lap import Road
 
 if TYPE_CHECKING:
     from curriculum.envs.car_racing.drawing import Drawing
@@ -55,7 +59,7 @@ class CarRacer:
         self._tried = False
         self._drawing: Drawing | None = None
         self._unseen = _Unseen(env)
-        self._lap = Lap(env.unwrapped)
+        self._lap = LapFollower(env.unwrapped)
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts an episode.
@@ -97,6 +101,10 @@ class CarRacer:
         """Returns how the lap stands after the last step (`curriculum.envs.lap.LAP_FACTS`)."""
         return self._lap.facts()
 
+    def road(self) -> Road:
+        """Returns the track of this episode and which tiles were touched so far."""
+        return self._lap.road()
+
     def close(self) -> None:
         """Releases everything."""
         self._env.close()
@@ -104,6 +112,15 @@ class CarRacer:
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         small = resize_area(frame[: self._top_rows or None], self._size, self._size)
         return luminance(small) if self._grayscale else small
+
+
+def racers_of(env: VectorEnv) -> tuple[CarRacer, ...]:
+    """Returns what plays CarRacing in this process; nothing where that is played otherwise."""
+    core = env.core if isinstance(env, Batch) else None
+    if isinstance(core, TabledCore):
+        core = core.core
+    singles = core.singles if isinstance(core, Singles) else ()
+    return tuple(single for single in singles if isinstance(single, CarRacer))
 
 
 class _Unseen:
