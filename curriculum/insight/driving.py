@@ -93,7 +93,8 @@ def _title(name: str, lap: Lap) -> str:
     came = f"round by frame {lap.came_round}" if lap.came_round else "did not come round"
     outcome = "complete" if lap.complete else came
     back = "not found back" if lap.lost else "always found back"
-    off = f"off the road {len(lap.excursions)} times, {back}" if lap.excursions else "never off it"
+    times = "once" if len(lap.excursions) == 1 else f"{len(lap.excursions)} times"
+    off = f"off the road {times}, {back}" if lap.excursions else "never off the road"
     return (
         f"{name}: {lap.score:.1f} in {lap.frames} frames, {outcome} (seed {lap.seed})\n"
         f"{lap.visited} of {lap.tiles} tiles, {lap.left_behind} left behind; {off}"
