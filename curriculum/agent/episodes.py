@@ -17,12 +17,23 @@ from curriculum.envs.interface import Step, VectorEnv
 
 @dataclass(frozen=True)
 class Episode:
-    """One finished episode: its seed, its true undiscounted score, its steps, and how it ended."""
+    """One finished episode.
+
+    Attributes:
+        seed: it began with.
+        score: true and undiscounted.
+        steps: it took.
+        terminated: whether it came to its end; else its limit of frames or steps cut it.
+        lives_lost: while the game went on; the loss that ended it is none of them.
+        barren_steps: the longest stretch without a reward.
+    """
 
     seed: int
     score: float
     steps: int
     terminated: bool
+    lives_lost: int = 0
+    barren_steps: int = 0
 
 
 class Policy(Protocol):
@@ -68,9 +79,7 @@ def run_episodes(
     playing = np.full(env.num_envs, -1)
     playing[slots] = slots
     following = len(slots)
-    scores = np.zeros(count)
-    steps = np.zeros(count, np.int64)
-    terminated = np.zeros(count, np.bool_)
+    tally = _Tally(count)
     observations = env.reset(seeds[: len(slots)], slots.tolist())
     policy.begin(slots, slots.copy())
     actions = _still(env)
@@ -81,16 +90,15 @@ def run_episodes(
         policy.acted(taken, live)
         step = env.recv()
         episodes = playing[live]
-        scores[episodes] += step.rewards[live]
-        steps[episodes] += 1
-        cut = (steps[episodes] >= max_steps) & ~step.terminated[live] if max_steps else False
+        tally.add(episodes, step, live)
+        cut = (tally.steps[episodes] >= max_steps) & ~step.terminated[live] if max_steps else False
         truncated = step.truncated[live] | cut
         if recorder is not None:
             recorder(live, observations, taken, _cut(step, live, truncated))
         observations = step.observations
         over = live[step.terminated[live] | truncated]
         if over.size:
-            terminated[playing[over]] = step.terminated[over]
+            tally.terminated[playing[over]] = step.terminated[over]
             fresh = over[: count - following]
             playing[over] = -1
             playing[fresh] = np.arange(following, following + fresh.size)
@@ -99,10 +107,30 @@ def run_episodes(
                 next_seeds = [seeds[i] for i in playing[fresh].tolist()]
                 observations = env.reset(next_seeds, fresh.tolist())
                 policy.begin(fresh, playing[fresh])
-    return [
-        Episode(int(seeds[i]), float(scores[i]), int(steps[i]), bool(terminated[i]))
-        for i in range(count)
-    ]
+    return tally.episodes(seeds)
+
+
+class _Tally:
+    """What is counted of episodes while they are played, each at its place in the list."""
+
+    def __init__(self, count: int) -> None:
+        self.scores, self.terminated = np.zeros(count), np.zeros(count, np.bool_)
+        self.steps, self._lives, self._waited, self._barren = np.zeros((4, count), np.int64)
+
+    def add(self, episodes: np.ndarray, step: Step, live: np.ndarray) -> None:
+        """Counts a step of the live slots, in which these episodes are played."""
+        rewards = step.rewards[live]
+        self.scores[episodes] += rewards
+        self.steps[episodes] += 1
+        self._lives[episodes] += step.life_lost[live]
+        self._waited[episodes] = np.where(rewards == 0.0, self._waited[episodes] + 1, 0)
+        self._barren[episodes] = np.maximum(self._barren[episodes], self._waited[episodes])
+
+    def episodes(self, seeds: Sequence[int]) -> list[Episode]:
+        """Returns the episodes, all of them over."""
+        columns = (self.scores, self.steps, self.terminated, self._lives, self._barren)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [Episode(int(seed), *row) for seed, row in zip(seeds, rows, strict=True)]
 
 
 def _cut(step: Step, live: np.ndarray, truncated: np.ndarray) -> Step:

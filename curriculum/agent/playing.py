@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from curriculum.agent.episodes import Episode
 from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.place import Place
 from curriculum.pool import Executor, in_order
+from curriculum.records.evaluation import LOOPING_STEPS, Evaluation
 from curriculum.statistics import mean
 from models.interfaces import State
 
@@ -66,6 +68,33 @@ def even_unit_size(episodes: int, num_envs: int) -> int:
     """
     parts = 2 * -(-episodes // (2 * num_envs))
     return -(-episodes // parts)
+
+
+def judged(
+    episodes: Sequence[Episode],
+    *,
+    policy: str,
+    confidence: float,
+    rng: np.random.Generator,
+    other: Evaluation | None = None,
+) -> Evaluation:
+    """Judges full episodes: their scores, how alike they are, and how they ended.
+
+    Args:
+        episodes: at least one.
+        policy, confidence, rng, other: see `Evaluation.of`.
+    """
+    scores, steps = [e.score for e in episodes], sum(e.steps for e in episodes)
+    found = Evaluation.of(
+        scores, policy=policy, confidence=confidence, rng=rng, steps=steps, other=other
+    )
+    return replace(
+        found,
+        lengths=tuple(e.steps for e in episodes),
+        lives=tuple(e.lives_lost for e in episodes),
+        cut=sum(not e.terminated for e in episodes),
+        looping=sum(e.barren_steps > LOOPING_STEPS for e in episodes),
+    )
 
 
 def mean_score(episodes: Sequence[Episode]) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from curriculum.agent.episodes import Episode
-from curriculum.agent.playing import mean_score
+from curriculum.agent.playing import judged, mean_score
 from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
@@ -30,7 +30,8 @@ from curriculum.tasks import chosen
 STREAM = "pretrained"
 """What the seeds of these episodes descend from; no path in a run begins like this."""
 
-_HEADER = ("task", "policy", "mean", "std", "interval", "min", "max", "episodes", "steps", "target")
+_HEADER = ("task", "policy", "mean", "std", "interval", "median", "min", "max", "episodes")
+_HEADER += ("distinct scores", "distinct games", "lives", "cut", "looping", "steps", "target")
 
 
 def evaluate(args: argparse.Namespace) -> ExitCode:
@@ -171,12 +172,11 @@ def _played(
 def _evaluation(
     task: TaskConfig, policy: str, episodes: Sequence[Episode], root: int
 ) -> Evaluation:
-    return Evaluation.of(
-        [e.score for e in episodes],
+    return judged(
+        episodes,
         policy=policy,
         confidence=task.evaluate.confidence,
         rng=generator(root, STREAM, task.name, "bootstrap"),
-        steps=sum(e.steps for e in episodes),
     )
 
 
@@ -186,9 +186,16 @@ def _facts(evaluation: Evaluation) -> dict[str, Any]:
         "std": evaluation.std,
         "interval": list(evaluation.interval),
         "confidence": evaluation.confidence,
+        "median": evaluation.median,
         "min": evaluation.lowest,
         "max": evaluation.highest,
+        "distinct_scores": evaluation.distinct_scores,
+        "distinct_games": evaluation.distinct_games,
+        "lives_played": evaluation.lives_played,
+        "cut": evaluation.cut,
+        "looping": evaluation.looping,
         "scores": list(evaluation.scores),
+        "lengths": list(evaluation.lengths),
         "evaluation_steps": evaluation.evaluation_steps,
     }
 
@@ -200,8 +207,11 @@ def _show(results: dict[str, dict[str, Any]]) -> None:
             f"{policy}{' (judges)' if policy == found['policy'] else ''}",
             *(number(facts[name], 2) for name in ("score", "std")),
             interval(facts["interval"]),
-            *(number(facts[name], 2) for name in ("min", "max")),
+            *(number(facts[name], 2) for name in ("median", "min", "max")),
             count(len(facts["scores"])),
+            *(count(facts[name]) for name in ("distinct_scores", "distinct_games")),
+            number(facts["lives_played"]),
+            *(count(facts[name]) for name in ("cut", "looping")),
             count(facts["evaluation_steps"]),
             number(found["target"]),
         ]

@@ -96,7 +96,8 @@ class Selection:
             self.learned = learned
         self.checks.append([float(number), score])
         self.env_steps += sum(e.steps for e in played)
-        self._place.record("check", generation=number, score=score, target=self.target)
+        spread = _spread(played)
+        self._place.record("check", generation=number, score=score, target=self.target, **spread)
         return score
 
     def meta(self) -> dict[str, Any]:
@@ -121,6 +122,20 @@ class Selection:
         """Whether the goal is further from the episodes' mean than two of its standard errors."""
         scores = np.array([e.score for e in played])
         return bool(mean(scores) + 2.0 * standard_error(scores) < self.goal)
+
+
+def _spread(played: Sequence[Episode]) -> dict[str, float]:
+    """Returns what a mean does not tell: how far games lie apart, and how many are different."""
+    scores = np.array([e.score for e in played])
+    return {
+        "episodes": len(played),
+        "median": float(np.median(scores)),
+        "lowest": float(scores.min()),
+        "highest": float(scores.max()),
+        "std": float(scores.std()),
+        "distinct_scores": len(set(scores.tolist())),
+        "distinct_games": len({(e.score, e.steps) for e in played}),
+    }
 
 
 class RunningMean:

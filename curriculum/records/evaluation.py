@@ -11,6 +11,9 @@ import numpy as np
 from curriculum.records.facts import WrongFact, entry, finite
 from curriculum.statistics import bootstrap_interval, mean
 
+LOOPING_STEPS = 1000
+"""Steps without a reward after which an episode counts as one that goes round in circles."""
+
 POLICIES = ("greedy", "sampled")
 """Ways of acting: the most likely action, or one drawn from the policy."""
 
@@ -32,6 +35,10 @@ class Evaluation:
         confidence: level of the interval; None where a file does not tell.
         evaluation_steps: of all episodes together; None where nobody counted.
         other: the other way of acting, on the same seeds; None where it was not asked for.
+        lengths: steps of each episode; empty where a file does not tell.
+        lives: lost in each while the game went on; empty where a file does not tell.
+        cut: episodes that a limit of frames or steps ended; None where a file does not tell.
+        looping: episodes in which no reward came for more than 1,000 steps; None likewise.
     """
 
     score: float
@@ -41,6 +48,10 @@ class Evaluation:
     confidence: float | None = None
     evaluation_steps: int | None = None
     other: Evaluation | None = None
+    lengths: tuple[int, ...] = ()
+    lives: tuple[int, ...] = ()
+    cut: int | None = None
+    looping: int | None = None
 
     @classmethod
     def of(
@@ -110,6 +121,13 @@ class Evaluation:
             "evaluation_steps": self.evaluation_steps,
             "policy": self.policy,
         }
+        told = {
+            "lengths": list(self.lengths),
+            "lives": list(self.lives),
+            "cut": self.cut,
+            "looping": self.looping,
+        }
+        facts |= {name: value for name, value in told.items() if value not in (None, [])}
         return facts | ({"other": self.other.to_facts()} if self.other else {})
 
     @property
@@ -121,6 +139,28 @@ class Evaluation:
     def std(self) -> float:
         """Standard deviation of the scores."""
         return float(np.std(self.scores))
+
+    @property
+    def median(self) -> float:
+        """The median of the scores."""
+        return float(np.median(self.scores))
+
+    @property
+    def distinct_scores(self) -> int:
+        """How many scores differ: few of many episodes are one game played again and again."""
+        return len(set(self.scores))
+
+    @property
+    def distinct_games(self) -> int | None:
+        """How many pairs of score and length differ; None where lengths are not told."""
+        if not self.lengths or len(self.lengths) != len(self.scores):
+            return None
+        return len(set(zip(self.scores, self.lengths, strict=True)))
+
+    @property
+    def lives_played(self) -> float | None:
+        """Lives of an episode, the mean; None where none was ever lost, or none is told of."""
+        return float(np.mean(self.lives)) + 1.0 if any(self.lives) else None
 
     @property
     def lowest(self) -> float:

@@ -154,7 +154,11 @@ _OF_A_STAGE = {
         },
     ),
     "metrics": _kind(_PLACE + "step values", TENSORBOARD),
-    "check": _kind(_PLACE + "generation score target", LIVE, REPORT, TENSORBOARD),
+    "check": _kind(
+        _PLACE + "generation score target",
+        *(LIVE, REPORT, TENSORBOARD),
+        optional="episodes median lowest highest std distinct_scores distinct_games",
+    ),
     "media": _kind(_PLACE + "paths", REPORT, read={"paths": list[str]}),
     "insight_failed": _kind(_PLACE + "reason", LIVE, REPORT),
 }

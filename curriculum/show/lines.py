@@ -280,7 +280,14 @@ def _stage_skipped(event: dict[str, Any]) -> str:
 
 def _check(event: dict[str, Any]) -> str:
     score, target = number(event.get("score")), number(event.get("target"))
-    return f"{_place(event)}: generation {event.get('generation')} checked, {score} of {target}"
+    told = f"{_place(event)}: generation {event.get('generation')} checked, {score} of {target}"
+    if event.get("median") is None:
+        return told
+    return (
+        f"{told}, median {number(event.get('median'))}, {number(event.get('lowest'))} to "
+        f"{number(event.get('highest'))}, {plain(event.get('distinct_games'))} different games of "
+        f"{plain(event.get('episodes'))}"
+    )
 
 
 def _verdict(event: dict[str, Any]) -> str:

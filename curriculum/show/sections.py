@@ -10,6 +10,7 @@ from typing import Any
 
 from curriculum.errors import ExitCode
 from curriculum.mode import LADDER
+from curriculum.records.evaluation import LOOPING_STEPS, Evaluation
 from curriculum.records.events import known
 from curriculum.show.laps import DRIVING, driving_row
 from curriculum.show.markdown import bullets, code, escape, table
@@ -38,6 +39,8 @@ def report_of(summary: RunSummary) -> str:
         f"{escape(ending(summary))}. {escape(_when(summary))}\n",
         "## Results\n",
         _verdicts(summary),
+        "## Games of the evaluations\n",
+        _games(summary.stages),
         "## Modes and why\n",
         _decisions(summary),
         "## Degradations and replacements\n",
@@ -106,6 +109,35 @@ def _verdict_row(v: Mapping[str, Any]) -> list[str]:
         count(v.get("env_steps")),
         count(v.get("dream_steps")),
         duration(v.get("seconds")),
+    ]
+
+
+def _games(stages: Sequence[StageRow]) -> str:
+    """Says what the means of the evaluations do not: how far and how different their games are."""
+    header = ["task", "mode", "round", "policy", "episodes", "mean", "std", "median", "worst"]
+    header += ["best", "distinct scores", "distinct games", "lives", "cut by a limit", "looping"]
+    rows = [
+        [r.task, r.mode, r.round, *_game_cells(told)]
+        for r in stages
+        if r.stage == "evaluate" and r.evaluation
+        for told in r.evaluation.both
+        if told.scores
+    ]
+    return (
+        f"{table(header, rows)}\nGames are distinct by score and length; looping ones had no "
+        f"reward for more than {LOOPING_STEPS:,} steps; lives are the mean of those played.\n"
+    )
+
+
+def _game_cells(told: Evaluation) -> list[str]:
+    spread = (told.score, told.std, told.median, told.lowest, told.highest)
+    return [
+        plain(told.policy),
+        count(len(told.scores)),
+        *(number(value) for value in spread),
+        *(count(value) for value in (told.distinct_scores, told.distinct_games)),
+        number(told.lives_played),
+        *(count(value) for value in (told.cut, told.looping)),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from curriculum.agent.episodes import Episode
-from curriculum.agent.playing import even_unit_size, play
+from curriculum.agent.playing import even_unit_size, judged, play
 from curriculum.errors import require
 from curriculum.records.evaluation import Evaluation, policy_name
 from curriculum.records.finished import StageResult
@@ -73,12 +73,11 @@ def verify_outputs(ctx: StageContext, result: StageResult) -> None:
 def _evaluation(
     ctx: StageContext, episodes: Sequence[Episode], policy: str, other: Evaluation | None = None
 ) -> Evaluation:
-    return Evaluation.of(
-        [e.score for e in episodes],
+    return judged(
+        episodes,
         policy=policy,
         confidence=ctx.task.evaluate.confidence,
         rng=ctx.place.rng("bootstrap"),
-        steps=sum(e.steps for e in episodes),
         other=other,
     )
 
@@ -92,7 +91,12 @@ def _result(evaluation: Evaluation) -> StageResult:
             "score_std": evaluation.std,
             "score_min": evaluation.lowest,
             "score_max": evaluation.highest,
+            "score_median": evaluation.median,
+            "distinct_scores": evaluation.distinct_scores,
+            "distinct_games": evaluation.distinct_games or 0,
             "episode_steps": evaluation.episode_steps,
+            "episodes_cut": evaluation.cut or 0,
+            "episodes_looping": evaluation.looping or 0,
         },
         facts=evaluation.to_facts(),
     )
@@ -110,10 +114,15 @@ def _arrays(episodes: list[Episode], name: str) -> dict[str, np.ndarray]:
         f"{name}/scores": np.array([e.score for e in episodes], np.float64),
         f"{name}/steps": np.array([e.steps for e in episodes], np.int64),
         f"{name}/terminated": np.array([e.terminated for e in episodes], np.bool_),
+        f"{name}/lives_lost": np.array([e.lives_lost for e in episodes], np.int64),
+        f"{name}/barren_steps": np.array([e.barren_steps for e in episodes], np.int64),
     }
 
 
 def _episodes(arrays: Mapping[str, np.ndarray], name: str) -> list[Episode]:
-    columns = ("seeds", "scores", "steps", "terminated")
+    columns = ["seeds", "scores", "steps", "terminated"]
+    # A commit of an earlier version has no more than these.
+    later = ("lives_lost", "barren_steps")
+    columns += [column for column in later if f"{name}/{column}" in arrays]
     rows = (arrays[f"{name}/{column}"].tolist() for column in columns)
     return [Episode(*row) for row in zip(*rows, strict=True)]

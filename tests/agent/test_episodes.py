@@ -145,3 +145,15 @@ def test_a_tape_holds_every_step_of_every_episode_in_its_place() -> None:
         assert observations[:, 0].tolist() == [float(seeds[number])] * (episode.steps + 1)
         assert observations[:, 1].tolist() == list(range(episode.steps + 1))
         assert actions.sum() == rewards.sum() == episode.score
+
+
+def test_lost_lives_and_stretches_without_a_reward_are_counted() -> None:
+    """A life is lost in step 2, the action after it is another and pays 2 in step 3."""
+    seeds = [3, 0, 4, 13]
+    episodes = run_episodes(CountingEnv(2, life=2), Always(0), seeds)
+    assert episodes == [
+        Episode(3, 2.0, 5, True, lives_lost=1, barren_steps=2),
+        Episode(0, 0.0, 2, True, lives_lost=0, barren_steps=2),
+        Episode(4, 2.0, 6, True, lives_lost=1, barren_steps=3),
+        Episode(13, 2.0, 5, True, lives_lost=1, barren_steps=2),
+    ]

@@ -107,14 +107,22 @@ def test_the_scores_are_those_of_the_episodes_in_the_order_of_their_seeds(tmp_pa
     assert result.facts["interval"] == np.quantile(means, [0.05, 0.95]).tolist()
     assert list(result.facts) == [
         *("score", "interval", "confidence", "scores", "evaluation_steps", "policy"),
+        *("lengths", "lives", "cut", "looping"),
     ]
+    assert (result.facts["lengths"], result.facts["lives"]) == (steps, [0] * EPISODES)
+    assert (result.facts["cut"], result.facts["looping"]) == (0, 0)
     spread = (sum((s - result.facts["score"]) ** 2 for s in scores) / EPISODES) ** 0.5
     assert result.metrics == {
         "score": sum(scores) / EPISODES,
         "score_std": pytest.approx(spread, rel=1e-12),
         "score_min": min(scores),
         "score_max": max(scores),
+        "score_median": np.median(scores),
+        "distinct_scores": len(set(scores)),
+        "distinct_games": len(set(scores)),
         "episode_steps": sum(steps) / EPISODES,
+        "episodes_cut": 0,
+        "episodes_looping": 0,
     }
     low, high = result.facts["interval"]
     mean = result.metrics["score"]
