@@ -127,7 +127,9 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "bench",
         help="measure controllers, V, M, dreams and environments",
-        description="Measures throughput with warm-up and medians; without suites, all of them.",
+        description="Measures throughput with warm-up and medians; without suites, all of them. "
+        "Only when named: growth (memory), and off-policy (steps that learners from a replay need "
+        "beside those of Stable-Baselines3).",
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure")
     parser.add_argument(
@@ -136,7 +138,12 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="for CI: exit 1 if anything is, in three tries, not half as fast as it should be "
         "beside what it is compared with, or grows",
     )
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs per figure (5)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="runs per figure, or seeds (5)"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="off-policy: cut each training after so many steps"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures; - is stdout")
     parser.set_defaults(module="diagnostics.bench")
 

@@ -85,6 +85,7 @@ MAY_BE_HEAVY = (
     "baselines.ppo",
     "baselines.throughput",
     "baselines.vec_env",
+    "diagnostics.bench.off_policy",
     "diagnostics.bench.rivals",
 )
 """Modules that may load it as they are imported."""

@@ -26,6 +26,9 @@ SUITES = {
 GROWTH = "growth"
 """Not a rate, and slow: memory over 100,000 steps of each environment. Measured when named."""
 
+OFF_POLICY = "off-policy"
+"""No rate either, and takes hours: steps to a target beside Stable-Baselines3. When named."""
+
 TRIES = 3
 """With `--check`, what seems to lag is measured so often before it counts."""
 
@@ -34,12 +37,12 @@ def main(args: argparse.Namespace) -> int:
     """Runs `python -m diagnostics bench`.
 
     Args:
-        args: `suites`, `repeats`, `check` and `json`, as declared in `__main__`.
+        args: `suites`, `repeats`, `steps`, `check` and `json`, as declared in `__main__`.
 
     Returns:
         0; with `check` 1 if something lags far behind what it is compared with, or grows.
     """
-    known = [*SUITES, GROWTH]
+    known = [*SUITES, GROWTH, OFF_POLICY]
     if args.repeats < 1:
         raise ConfigError(f"--repeats {args.repeats}: expected at least 1")
     unknown = [name for name in args.suites if name not in known]
@@ -71,9 +74,26 @@ def main(args: argparse.Namespace) -> int:
         show_growths(found, args.json)
         report["growth"] = [asdict(growth) for growth in found]
         passed = passed and all(growth.within_noise for growth in found)
+    if OFF_POLICY in args.suites:
+        report["off_policy"] = _raced(args)
     if args.json:
         write_json(args.json, report)
     return int(ExitCode.OK if passed or not args.check else ExitCode.INTERNAL)
+
+
+def _raced(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Runs learners from a replay beside their rivals; returns what came of each training."""
+    try:
+        from diagnostics.bench.off_policy import races
+    except ImportError as e:
+        raise ComponentMissing(
+            f"the suite off-policy needs torch, gymnasium and stable-baselines3: {e}"
+        ) from e
+    from diagnostics.bench.table import show_races
+
+    reached = list(races(args.repeats, args.steps))
+    show_races(reached, args.json)
+    return [asdict(each) for each in reached]
 
 
 def _groups(suite: str, skipped: list[str]) -> Iterator[Sequence[Case]]:

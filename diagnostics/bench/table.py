@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, isfinite
+from statistics import median
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from diagnostics.bench.growth import Growth
 from diagnostics.bench.measuring import Figure
+
+if TYPE_CHECKING:
+    from diagnostics.bench.off_policy import Reached
 
 
 def show_figures(
@@ -53,6 +59,34 @@ def show_growths(growths: Sequence[Growth], json_target: str | None) -> None:
             "within noise" if growth.within_noise else "GROWS",
         )
     _console(json_target).print(table)
+
+
+def show_races(reached: Sequence[Reached], json_target: str | None) -> None:
+    """Prints each learner's median steps to the target, over seeds; `never` counts as endless."""
+    table = Table(title="environment steps to the target: median over seeds, and each seed")
+    for heading in ("environment", "target", "learner", "median", "seeds", "best", "seconds"):
+        left = heading in ("environment", "learner", "seeds")
+        table.add_column(heading, justify="left" if left else "right")
+    for key in dict.fromkeys((each.env_id, each.learner) for each in reached):
+        runs = [each for each in reached if (each.env_id, each.learner) == key]
+        table.add_row(
+            key[0],
+            f"{runs[0].target:g}",
+            key[1],
+            _steps(median(_endless(each) for each in runs)),
+            ", ".join(_steps(_endless(each)) for each in runs),
+            f"{median(each.best for each in runs):,.1f}",
+            f"{median(each.seconds for each in runs):,.0f}",
+        )
+    _console(json_target).print(table)
+
+
+def _endless(reached: Reached) -> float:
+    return inf if reached.steps is None else reached.steps
+
+
+def _steps(steps: float) -> str:
+    return f"{steps:,.0f}" if isfinite(steps) else "never"
 
 
 def _wishes(figure: Figure) -> list[str]:

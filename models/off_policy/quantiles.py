@@ -144,7 +144,7 @@ class _QuantileHuber(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, quantiles: Tensor, targets: Tensor, kappa: float) -> Tensor:
         rows, count = quantiles.shape
-        midpoints = (torch.arange(count, device=quantiles.device) + 0.5) / count
+        midpoints = (torch.arange(count, out=quantiles.new_empty(count)) + 0.5) / count
         errors = targets.unsqueeze(1) - quantiles.unsqueeze(2)
         clipped = errors.clamp(-kappa, kappa)
         # tau max(u, 0) + (1 - tau) min(u, 0), over tau; products sum rows faster than sums do.
