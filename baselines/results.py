@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from curriculum.config.schema import TaskConfig
+from curriculum.config.writing import plain_of
 from curriculum.errors import ConfigError
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact, entry, finite
@@ -64,7 +65,7 @@ def describe(algo: str, task: TaskConfig, playing: str, seed: int) -> dict[str, 
         "task": task.name,
         "env_id": task.env_id,
         "playing": playing,
-        "env": asdict(task.env),
+        "env": plain_of(task.env),
         "seed": seed,
     }
 
