@@ -6,7 +6,8 @@ convolutions at full size. The mean frame of the data is taken off the input and
 put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
 moved since the frame before weigh more in the reconstruction than the background: a few bright
 ones are all there is of a ball. If asked, the reconstruction is compared at coarser scales as
-well (`models.networks.coarse`).
+well (`models.networks.coarse`). And if asked, the first latents are the places of things that
+move (`models.networks.key_points`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.interfaces import Float, Frames, Metrics, State
-from models.networks.coarse import WindowStatistics, coarse_error
+from models.networks.background import Background, Counted
+from models.networks.coarse import coarse_error
 from models.networks.convolutions import AutoEncoder
 from models.networks.initialise import build
+from models.networks.key_points import Motion, changed_pixels
+from models.networks.pixels import image_metrics, latent_metrics, moving, to_pixels
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory
 from models.neural.precision import Precision
@@ -30,69 +34,21 @@ from models.settings.vae import VAESettings
 
 _USUAL = VAESettings()
 _CHUNK = 128
-_MOVED = 0.02
-_ACCURATE = 0.05
-_ACTIVE_VARIANCE = 0.01
-# Keeps the mean frame inside the sigmoid's useful range, where it still passes gradients.
-_MEAN_MARGIN = 0.02
-
-
-class _Background(NamedTuple):
-    """The data's mean frame `[1, C, H, W]` and mean squares of windows, one tensor a level."""
-
-    mean_frame: Tensor
-    mean_squares: Sequence[Tensor]
-
-
-class _Counted(nn.Module):
-    """How many updates there were, and what the data are like on average.
-
-    Args:
-        frame_shape: `(H, W, C)`.
-        windows: whether the variance of windows counts too.
-    """
-
-    mean_frame: Tensor
-    updates: Tensor
-
-    def __init__(self, frame_shape: tuple[int, int, int], *, windows: bool) -> None:
-        super().__init__()
-        height, width, channels = frame_shape
-        self.register_buffer("mean_frame", torch.zeros(1, channels, height, width))
-        self.register_buffer("updates", torch.tensor(0, dtype=torch.int64))
-        self.mean_squares = WindowStatistics(frame_shape) if windows else None
-
-    @property
-    def background(self) -> _Background:
-        """The means as they are."""
-        return _Background(self.mean_frame, self.mean_squares.squares if self.mean_squares else ())
-
-    def after(self, images: Tensor) -> _Background:
-        """Returns the means once these images follow; changes nothing."""
-        updates, windows = int(self.updates), self.mean_squares
-        batch_mean = images.mean(dim=0, keepdim=True)
-        mean_frame = self.mean_frame + (batch_mean - self.mean_frame) / (updates + 1)
-        return _Background(mean_frame, windows.after(images, updates) if windows else ())
-
-    def keep(self, background: _Background) -> None:
-        """Counts an update, and takes over the means that it was made with."""
-        self.mean_frame.copy_(background.mean_frame)
-        if self.mean_squares is not None:
-            self.mean_squares.keep(background.mean_squares)
-        self.updates += 1
 
 
 class _Part(NamedTuple):
-    """Some rows of a batch of `batch` frames: images, what moved in them, and their noise."""
+    """Some rows of a batch of `batch` frames: images, those before, what moved, and their noise."""
 
     images: Tensor
+    before: Tensor
     moved: Tensor
     noise: Tensor
     batch: int
 
 
 class _Seen(NamedTuple):
-    """What a forward pass gave: frames, posterior `[B, Z]`, and the loss's terms `[1]`."""
+    """What a forward pass gave: frames, posterior `[B, Z]`, the loss's terms `[1]`, and how sharp
+    the heat maps of key points are `[2 B, K]`."""
 
     decoded: Tensor
     mean: Tensor
@@ -100,6 +56,8 @@ class _Seen(NamedTuple):
     reconstruction: Tensor
     coarse: Tensor
     kl: Tensor
+    surprise: Tensor
+    sharpness: Tensor
 
 
 class ConvVAE:
@@ -110,7 +68,10 @@ class ConvVAE:
     ramped linearly from zero over `beta_warmup_steps`, U the variance that is left unexplained at
     coarser scales (`models.networks.coarse`), and `w = background_weight + motion_weight * moved`,
     where a pixel moved if it or one of its eight neighbours changed by more than 0.02 since the
-    frame before; `w = 1` if `motion_weight` is zero.
+    frame before; `w = 1` if `motion_weight` is zero. Key points add `key_point_weight * E_B[S +
+    key_point_entropy * H]`, S how unlikely the places of changed pixels are (`KeyPoints.surprise`)
+    and H the entropy of heat maps; they learn from this alone, have no KL, and their posterior's
+    deviation is 0.02.
 
     Metrics of an update: `loss`; its terms `reconstruction` and `coarse` (unscaled; the
     latter only if it counts), `kl` (nats) and `beta`;
@@ -118,7 +79,9 @@ class ConvVAE:
     `moving_variance_explained` (1 - squared error / squared distance from the mean frame, over
     moving pixels; 0 if nothing moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the
     batch, averaged), `posterior_std`; `active_latents` (whose mu varies by more than 0.01, Burda et
-    al. 2016, section 5.3); `gradient_norm` before clipping.
+    al. 2016, section 5.3); `gradient_norm` before clipping; with key points `key_point_nll` (S,
+    nats), `key_point_outliers` (weight of changes that none explains), `key_point_sharpness` (mean
+    of heat maps' largest values) and, in pixels, `key_point_sigma` and `key_point_smallest_sigma`.
 
     Args:
         frame_shape: `(H, W, C)`; H and W divisible by `settings.shrink`.
@@ -150,13 +113,10 @@ class ConvVAE:
         self.latent_size = settings.z_dim
         self._settings = settings
         network = build(lambda: AutoEncoder(self.frame_shape, settings), seed)
-        with torch.no_grad():
-            # Starts close to the mean frame instead of at noise around it.
-            for parameter in network.up[-1].parameters():
-                parameter.mul_(0.3)
+        network.start()
         # The layout that convolutions are fastest in.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._counted = _Counted(self.frame_shape, windows=settings.coarse_weight > 0)
+        self._counted = Counted(self.frame_shape, windows=settings.coarse_weight > 0)
         self._descent = Descent(
             "ConvVAE",
             self._network,
@@ -197,14 +157,15 @@ class ConvVAE:
         self, observations: np.ndarray, previous: np.ndarray, normals: np.ndarray
     ) -> Metrics:
         images = self._images(observations)
-        moved = _moved(images, self._images(previous))
+        before = self._images(previous)
+        moved = moving(images, before)
         counted, background = self._counted, self._next_background(images)
         beta = self._beta_at(int(counted.updates))
         noise = self._descent.to_device(normals)
         seen: dict[int, _Seen] = {}
 
         def share(rows: slice) -> Tensor:
-            part = _Part(images[rows], moved[rows], noise[rows], len(images))
+            part = _Part(images[rows], before[rows], moved[rows], noise[rows], len(images))
             loss, seen[rows.start] = self._share_of_loss(part, background, beta)
             return loss
 
@@ -216,8 +177,9 @@ class ConvVAE:
                 "reconstruction": whole.reconstruction.sum(),
                 "kl": whole.kl.sum(),
                 **({"coarse": whole.coarse.sum()} if background.mean_squares else {}),
-                **_image_metrics(images, whole.decoded, moved, background.mean_frame),
-                **_latent_metrics(whole.mean, whole.log_variance),
+                **image_metrics(images, whole.decoded, moved, background.mean_frame),
+                **latent_metrics(whole.mean, whole.log_variance),
+                **self._key_point_metrics(whole),
             }
             values = torch.stack(list(metrics.values())).tolist()
         measured = dict(zip(metrics, values, strict=True))
@@ -258,7 +220,7 @@ class ConvVAE:
         with device_memory(), torch.inference_mode(), self._descent.computing(torch.float32):
             for chunk in _chunks(len(latents)):
                 logits = self._network.decode(self._descent.to_device(latents[chunk]))
-                pixels = _to_pixels(logits, self._counted.mean_frame)
+                pixels = to_pixels(logits, self._counted.mean_frame)
                 rounded = pixels.mul(255.0).round().to(torch.uint8)
                 frames[chunk] = rounded.permute(0, 2, 3, 1).cpu()
         return frames
@@ -272,34 +234,55 @@ class ConvVAE:
         self._descent.load_state(state)
 
     def _share_of_loss(
-        self, part: _Part, background: _Background, beta: float
+        self, part: _Part, background: Background, beta: float
     ) -> tuple[Tensor, _Seen]:
         """Returns what a part adds to the batch's loss, and what was seen on the way, detached."""
         settings, mean_frame = self._settings, background.mean_frame
+        share = len(part.images) / part.batch
         with self._descent.computing():
-            mean, log_variance = self._network.encode(part.images - mean_frame)
+            motion = self._motion(part, mean_frame)
+            placed = None if motion is None else motion.latents
+            mean, log_variance = self._network.encode(part.images - mean_frame, placed)
             logits = self._network.decode(mean + part.noise * torch.exp(0.5 * log_variance))
-        decoded = _to_pixels(logits, mean_frame)
+        decoded = to_pixels(logits, mean_frame)
         error = (decoded - part.images).square()
         if settings.motion_weight > 0:
             error = error * (settings.background_weight + settings.motion_weight * part.moved)
-        share = len(part.images) / part.batch
         reconstruction = error.sum(dim=(1, 2, 3)).mean() * share
         latent_kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
-        kl = latent_kl.sum(1).mean() * share
+        kl = latent_kl[:, self._network.placed :].sum(1).mean() * share
         loss = settings.reconstruction_scale * reconstruction + beta * kl
         coarse = torch.zeros_like(kl)
         if background.mean_squares:
             coarse = share * coarse_error(decoded, part.images, *background).mean()
             loss = loss + settings.coarse_weight * coarse
-        seen = (decoded, mean, log_variance, reconstruction[None], coarse[None], kl[None])
+        surprise, sharpness = torch.zeros_like(kl), mean[:0]
+        if motion is not None:
+            surprise, sharpness = share * motion.surprise.mean(), motion.sharpness
+            spread = settings.key_point_entropy * share * motion.entropy.mean()
+            loss = loss + settings.key_point_weight * (surprise + spread)
+        terms = (term[None] for term in (reconstruction, coarse, kl, surprise))
+        seen = (decoded, mean, log_variance, *terms, sharpness)
         return loss, _Seen(*(tensor.detach() for tensor in seen))
+
+    def _motion(self, part: _Part, mean_frame: Tensor) -> Motion | None:
+        key_points = self._network.key_points
+        if key_points is None:
+            return None
+        changed = changed_pixels(part.images, part.before)
+        return key_points.explain(part.images - mean_frame, part.before - mean_frame, changed)
+
+    def _key_point_metrics(self, seen: _Seen) -> dict[str, Tensor]:
+        key_points = self._network.key_points
+        if key_points is None:
+            return {}
+        return {"key_point_nll": seen.surprise.sum(), **key_points.measure(seen.sharpness)}
 
     def _beta_at(self, updates: int) -> float:
         beta, steps = self._settings.beta, self._settings.beta_warmup_steps
         return beta if steps == 0 else beta * min(1.0, updates / steps)
 
-    def _next_background(self, images: Tensor) -> _Background:
+    def _next_background(self, images: Tensor) -> Background:
         learns = int(self._counted.updates) < self._settings.mean_frame_updates
         return self._counted.after(images) if learns else self._counted.background
 
@@ -321,6 +304,11 @@ class ConvVAE:
 def _checked_shape(frame_shape: Sequence[int], settings: VAESettings) -> tuple[int, int, int]:
     shrink, sizes = settings.shrink, (*frame_shape, *settings.channels, settings.z_dim)
     valid = len(frame_shape) == 3 and min(sizes) > 0
+    if settings.z_dim <= 2 * settings.key_points:
+        raise ValueError(
+            f"ConvVAE was given {settings.z_dim} latents and {settings.key_points} key points, "
+            f"which are two latents each; expected z_dim above {2 * settings.key_points}"
+        )
     if not valid or frame_shape[0] % shrink or frame_shape[1] % shrink:
         raise ValueError(
             f"ConvVAE was given frames of {tuple(frame_shape)}, {settings.z_dim} latents and "
@@ -337,44 +325,6 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _chunks(n: int) -> Iterator[slice]:
     return (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK))
-
-
-def _moved(images: Tensor, before: Tensor) -> Tensor:
-    """Marks pixels `[B, 1, H, W]` that changed in any channel, grown by one pixel."""
-    changed = (images - before).abs().amax(dim=1, keepdim=True) > _MOVED
-    # On booleans, because pooling also computes indices, which nobody needs.
-    tall = changed.clone()
-    tall[:, :, 1:] |= changed[:, :, :-1]
-    tall[:, :, :-1] |= changed[:, :, 1:]
-    grown = tall.clone()
-    grown[..., 1:] |= tall[..., :-1]
-    grown[..., :-1] |= tall[..., 1:]
-    return grown.float()
-
-
-def _to_pixels(logits: Tensor, mean_frame: Tensor) -> Tensor:
-    return torch.sigmoid(logits + torch.logit(mean_frame, eps=_MEAN_MARGIN))
-
-
-def _image_metrics(
-    images: Tensor, decoded: Tensor, moved: Tensor, mean_frame: Tensor
-) -> dict[str, Tensor]:
-    distance = decoded - images
-    unexplained = (moved * distance.square()).sum()
-    variance = (moved * (images - mean_frame).square()).sum()
-    explained = torch.where(variance > 0, 1.0 - unexplained / variance.clamp_min(1e-12), 0.0)
-    accuracy = (distance.abs() <= _ACCURATE).float().mean()
-    return {"pixel_accuracy": accuracy, "moving_variance_explained": explained}
-
-
-def _latent_metrics(mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
-    variance = mean.var(dim=0, correction=0)
-    return {
-        "latent_mean": mean.abs().mean(),
-        "latent_std": variance.sqrt().mean(),
-        "active_latents": (variance > _ACTIVE_VARIANCE).float().sum(),
-        "posterior_std": torch.exp(0.5 * log_variance).mean(),
-    }
 
 
 if __name__ == "__main__":

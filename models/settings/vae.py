@@ -48,6 +48,25 @@ class VAESettings:
     mean_frame_updates: int = key(
         50, "updates over which the mean frame and the variance of windows are averaged", low=1
     )
+    key_points: int = key(
+        0,
+        "places of things that move, which the first latents then are: two of them a place",
+        low=0,
+        high=64,
+    )
+    key_point_channels: int = key(
+        32, "of the convolutions that find key points, at a quarter of the frame", low=1, high=256
+    )
+    key_point_weight: float = key(
+        1.0,
+        "weight of explaining changed pixels by key points; nothing else moves these, so it only "
+        "counts where gradients are clipped",
+        low=0,
+        open_low=True,
+    )
+    key_point_entropy: float = key(
+        0.02, "penalty on a nat of entropy of each key point's heat map, beside that", low=0
+    )
 
     @property
     def shrink(self) -> int:
@@ -60,11 +79,23 @@ class VAESettings:
         outer = folded * first + first + first * folded + folded
         inner = sum(2 * 16 * a * b + a + b for a, b in pairwise(self.channels))
         maps = prod(frame_shape[:2]) // self.shrink**2 * self.channels[-1]
-        return outer + inner + (maps + 1) * 2 * self.z_dim + (self.z_dim + 1) * maps
+        free = self.z_dim - 2 * self.key_points
+        latent = (maps + 1) * 2 * free + (self.z_dim + 1) * maps
+        return outer + inner + latent + (self._key_points(folded) if self.key_points else 0)
+
+    def _key_points(self, folded: int) -> int:
+        """Returns the weights of what finds key points and draws them."""
+        channels, heat = self.key_point_channels, FOLD**2 * self.key_points
+        found = (9 * folded + 1 + 9 * channels + 1) * channels + (channels + 1) * heat
+        drawn = (9 * heat + 1) * channels + (channels + 1) * folded
+        return found + drawn + 3 * self.key_points + 1
 
     def update_numbers(self, frame_shape: Sequence[int], batch_size: int) -> int:
         """Returns about how many numbers an update holds beyond the weights.
 
-        Measured: 84 MiB with one colour and 123 with three, for 128 frames of 64 x 64.
+        Measured: 84 MiB with one colour and 123 with three, for 128 frames of 64 x 64. Key points
+        are found in two frames each, and at worst every pixel changed.
         """
-        return batch_size * prod(frame_shape[:2]) * (30 + 10 * frame_shape[2])
+        found = 2 * self.key_point_channels // FOLD + 12 * self.key_points if self.key_points else 0
+        pixels = batch_size * prod(frame_shape[:2])
+        return pixels * (30 + 10 * frame_shape[2] + found)

@@ -97,7 +97,7 @@ def with_ppo(settings: Any) -> TaskConfig:
 
 
 LEARNERS: dict[str, tuple[Any, Callable[..., TaskConfig], Callable[..., None]]] = {
-    "V": (VAESettings(channels=(4, 8), coarse_weight=1.0), with_vae, see),
+    "V": (VAESettings(channels=(4, 8), coarse_weight=1.0, key_points=1), with_vae, see),
     "M": (MDNRNNSettings(rnn_size=8, dropout=0.1), with_rnn, remember),
     "PPO": (PPOSettings(target_kl=0.1), with_ppo, practise),
 }

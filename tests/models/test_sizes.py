@@ -37,9 +37,10 @@ def test_v_has_the_weights_it_says(frame: tuple[int, int, int], channels: tuple[
     pytest.importorskip("torch")
     from models.vae import ConvVAE
 
-    settings = VAESettings(z_dim=7, channels=channels, coarse_weight=1.0)
-    built = weights_of(ConvVAE(frame, settings).state(), "weight.")
-    assert settings.num_parameters(frame) == built
+    for count in (0, 3):
+        settings = VAESettings(z_dim=7, channels=channels, coarse_weight=1.0, key_points=count)
+        built = weights_of(ConvVAE(frame, settings).state(), "weight.")
+        assert settings.num_parameters(frame) == built
 
 
 @pytest.mark.torch
