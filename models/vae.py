@@ -69,8 +69,9 @@ class ConvVAE:
     coarser scales (`models.networks.coarse`), and `w = background_weight + motion_weight * moved`,
     where a pixel moved if it or one of its eight neighbours changed by more than 0.02 since the
     frame before; `w = 1` if `motion_weight` is zero. Key points add `key_point_weight * E_B[S +
-    key_point_entropy * H]`, S how unlikely the places of changed pixels are (`KeyPoints.surprise`)
-    and H the entropy of heat maps; they learn from this alone, have no KL, and their posterior's
+    key_point_entropy * H + key_point_travel * D]`, S how unlikely the places of changed pixels are
+    (`KeyPoints.surprise`), H the entropy of heat maps and D the pixels that key points moved since
+    the frame before; they learn from this alone, have no KL, and their posterior's
     deviation is 0.02.
 
     Metrics of an update: `loss`; its terms `reconstruction` and `coarse` (unscaled; the
@@ -260,7 +261,8 @@ class ConvVAE:
         if motion is not None:
             surprise, sharpness = share * motion.surprise.mean(), motion.sharpness
             spread = settings.key_point_entropy * share * motion.entropy.mean()
-            loss = loss + settings.key_point_weight * (surprise + spread)
+            travel = settings.key_point_travel * share * motion.travel.mean()
+            loss = loss + settings.key_point_weight * (surprise + spread + travel)
         terms = (term[None] for term in (reconstruction, coarse, kl, surprise))
         seen = (decoded, mean, log_variance, *terms, sharpness)
         return loss, _Seen(*(tensor.detach() for tensor in seen))

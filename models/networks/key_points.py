@@ -5,7 +5,8 @@ A few convolutions give one heat map a key point, and the mean place under each 
 reconstructing pictures; here the places of changed pixels are the data, and key points the centres
 of a mixture that has to explain them. A log-likelihood pulls the harder the further a centre is
 off, so that no luck is needed at the start, and a thing of four pixels counts as much as a large
-one. What looks the same in its surroundings is not told apart: a key point lies between two such.
+one. Nothing pulls a key point whose thing stands still, so that moving costs a little: else it
+would go to the next thing that moves, and the place of a paddle at rest be lost. What looks the same in its surroundings is not told apart: a key point lies between two such.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ class Motion(NamedTuple):
         latents: `[B, 2 K]`, the later frame's key points; no gradient flows through them.
         surprise: `[B]`, see `KeyPoints.surprise`.
         entropy: `[B]`, nats, of all heat maps of a frame; the mean of both frames.
+        travel: `[B]`, pixels that all key points moved, along x and along y.
         sharpness: `[2 B, K]`, the largest values of heat maps.
     """
 
     latents: Tensor
     surprise: Tensor
     entropy: Tensor
+    travel: Tensor
     sharpness: Tensor
 
 
@@ -97,6 +100,7 @@ class KeyPoints(nn.Module):
                 latents=self.to_latents(now).detach(),
                 surprise=self.surprise(now, then, changed),
                 entropy=entropy.unflatten(0, (2, -1)).mean(dim=0),
+                travel=(now - then).abs().sum(dim=(1, 2)),
                 sharpness=heat.amax(dim=2).detach(),
             )
 

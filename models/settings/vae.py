@@ -67,6 +67,12 @@ class VAESettings:
     key_point_entropy: float = key(
         0.02, "penalty on a nat of entropy of each key point's heat map, beside that", low=0
     )
+    key_point_travel: float = key(
+        0.03,
+        "penalty on a pixel that a key point moves between two frames; without it one whose thing "
+        "stands still goes to what moves; with much of it none moves at all",
+        low=0,
+    )
 
     @property
     def shrink(self) -> int:
