@@ -45,7 +45,9 @@ _ALWAYS: dict[str, Any] = {
 class AtariGames:
     """N games stepped in native threads (`curriculum.envs.batch.WorksAhead`).
 
-    After a lost life the next action is FIRE, as at a reset, in games that have it.
+    After a lost life the next action is FIRE, as at a reset, in games that have it. Sticky actions
+    may swallow it, the one frame of it at a reset most of all, and whoever never presses FIRE would
+    wait half an hour for a ball: with them it is pressed in two steps, after a reset too.
 
     Args:
         env_id: the name it goes by, e.g. `PongNoFrameskip-v4`.
@@ -115,7 +117,9 @@ class AtariGames:
         self._native_shape = (height, width, channels)
         self._seeded = False
         self._lives = np.zeros(num_envs, np.int64)
-        self._press_fire = np.zeros(num_envs, np.bool_)
+        self._sticky = self._fire is not None and repeat_action_probability > 0.0
+        self._presses = 2 if self._sticky else 1
+        self._press_fire = np.zeros(num_envs, np.int64)
         self._ready = np.zeros(num_envs, np.bool_)
         self._first = np.zeros((num_envs, *shape), np.uint8)
 
@@ -134,7 +138,7 @@ class AtariGames:
         played on unseen, so its sequence of episodes depends on how long that was.
         """
         begun, late = self._first[rows], ~self._ready[rows]
-        self._press_fire[rows] = False
+        self._press_fire[rows] = self._presses if self._sticky else 0
         self._ready[rows] = False
         if late.any():
             unseeded = np.full(self.num_envs, _UNSEEDED)
@@ -144,7 +148,7 @@ class AtariGames:
     def start(self, actions: np.ndarray, slots: Slots) -> np.ndarray:
         """Has the native threads play; see `WorksAhead.start`."""
         if self._press_fire.any():
-            actions = np.where(self._press_fire, self._fire or 0, actions)
+            actions = np.where(self._press_fire > 0, self._fire or 0, actions)
         self._native.send(actions)
         return actions
 
@@ -156,7 +160,8 @@ class AtariGames:
         lost = slots.live & ~over & (info["lives"] < self._lives)
         self._lives = info["lives"].astype(np.int64)
         if self._fire is not None:
-            self._press_fire = lost.copy()
+            still = np.maximum(self._press_fire - 1, 0)
+            self._press_fire = np.where(lost, self._presses, still)
         fresh = self._seen(pixels)
         self._ready, self._first = over, fresh
         if over.any():
@@ -177,7 +182,7 @@ class AtariGames:
         self._seeded = True
         self._lives[rows] = info["lives"][rows]
         self._ready[rows] = False
-        self._press_fire[rows] = False
+        self._press_fire[rows] = self._presses if self._sticky else 0
         return self._seen(pixels[rows])
 
     def _seen(self, pixels: np.ndarray) -> Frames:

@@ -299,7 +299,8 @@ class Game:
         self._noop = self._actions[names.index("NOOP")]
         self._fire = names.index("FIRE") if "FIRE" in names else None
         self._frame_skip, self._noop_max, self._rng = frame_skip, noop_max, rng
-        self._press_fire, self.lives, self.reward = False, 0, 0.0
+        self._presses = 2 if sticky else 1
+        self._press_fire, self.lives, self.reward = 0, 0, 0.0
         self._shrink = framing.shrinking(rom, *self._ale.getScreenDims())
         self._last_two = [self._ale.getScreenGrayscale()] * 2
         self.num_actions = len(names)
@@ -317,7 +318,8 @@ class Game:
             self._ale.act(self._noop)
         if self._fire is not None:
             self._ale.act(self._actions[self._fire])
-        self.lives, self._press_fire, self.reward = self._ale.lives(), False, 0.0
+        self.lives, self.reward = self._ale.lives(), 0.0
+        self._press_fire = self._presses if self._presses > 1 else 0
         self._last_two = [self._ale.getScreenGrayscale()] * 2
         self._look()
 
@@ -336,7 +338,8 @@ class Game:
             if place >= 0:
                 self._last_two[place] = self._ale.getScreenGrayscale()
                 self.ram = self._ale.getRAM()
-        self._press_fire, self.lives = self._ale.lives() < self.lives, self._ale.lives()
+        lost, self.lives = self._ale.lives() < self.lives, self._ale.lives()
+        self._press_fire = self._presses if lost else max(self._press_fire - 1, 0)
         self._look(keep_ram=True)
         return action
 
