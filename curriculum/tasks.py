@@ -67,6 +67,20 @@ def needs_to_play(task: TaskConfig, dreaming: bool = False) -> TaskNeeds:
     return replace(needs, world_model=tuple(c for c in needs.world_model if c != "mdnrnn"))
 
 
+_PLACED = {"k": "z", "dk": "dz"}
+"""Features that are made of V's key points, and what they are where it has none."""
+
+
+def reads_key_points(task: TaskConfig) -> bool:
+    """Tells whether C is to read key points, whether there are any or not."""
+    return not _PLACED.keys().isdisjoint(task.controller.features)
+
+
+def without_key_points(features: Sequence[str]) -> tuple[str, ...]:
+    """Returns what C reads where there are no key points: all latents instead."""
+    return tuple(dict.fromkeys(_PLACED.get(name, name) for name in features))
+
+
 def _environment_components(env_id: str) -> tuple[str, ...]:
     atari = ("NoFrameskip", "Deterministic")
     if env_id.startswith(("ALE/", "Pong", "Breakout")) or any(kind in env_id for kind in atari):

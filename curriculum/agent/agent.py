@@ -69,9 +69,10 @@ class Agent:
     Args:
         world: V and M.
         controller: C; it may be given other parameters meanwhile.
-        features: what C reads, of `z`, `dz` and `h`.
+        features: what C reads, of `curriculum.agent.perception.FEATURES`.
         spec: of the environments it acts in.
         make_env: builds a batch of so many of these.
+        key_points: K of V.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Agent:
         features: tuple[str, ...],
         spec: EnvSpec,
         make_env: Callable[[int], VectorEnv],
+        key_points: int = 0,
     ) -> None:
         self.world = world
         self.controller = controller
         self.features = features
         self.spec = spec
+        self.key_points = key_points
         self._make_env = make_env
         self._slot = np.zeros(1, np.int64)
         self._player: Player | None = None
@@ -111,18 +114,22 @@ class Agent:
             rng: draws C's initial parameters; zeros if None.
 
         Raises:
-            ValueError: `learned` is not of this task's sizes.
+            ValueError: `learned` is not of this task's sizes, or C is to read key points of a V
+                that has none.
         """
         vision = backend.make_vision(task, spec, 0)
         memory = backend.make_memory(task, vision.latent_size, spec.action.size, 0)
         features = task.controller.features
-        size = num_features(features, vision.latent_size, memory.hidden_size)
+        placed = backend.key_points and spec.observation == "pixels"
+        key_points = task.vae.model.key_points if placed else 0
+        size = num_features(features, vision.latent_size, memory.hidden_size, key_points)
         agent = cls(
             WorldModel(vision, memory),
             backend.make_controller(task, spec.action, size, rng),
             features,
             spec,
             lambda num_envs: backend.make_env(task, num_envs, _unheard),
+            key_points,
         )
         agent.load(learned)
         return agent
@@ -173,7 +180,12 @@ class Agent:
 
     def perceive(self, num_slots: int) -> WorldModelPerception:
         """Returns what turns the observations of so many environments into features."""
-        return WorldModelPerception(self.world, self.spec.action, self.features, num_slots)
+        names, action = self.features, self.spec.action
+        return WorldModelPerception(self.world, action, names, num_slots, self.key_points)
+
+    def perceive_dream(self, dream: Dreaming) -> DreamPerception:
+        """Returns what turns dreams into features."""
+        return DreamPerception(dream, self.features, self.key_points)
 
     def player(self, num_slots: int, rng: np.random.Generator | None = None) -> Player:
         """Returns a policy for a batch of environments; greedy without `rng`."""
@@ -181,7 +193,7 @@ class Agent:
 
     def dreamer(self, dream: Dreaming, rng: np.random.Generator | None = None) -> Player:
         """Returns a policy for a batch of dreams; greedy without `rng`."""
-        return Player(DreamPerception(dream, self.features), self.controller, rng)
+        return Player(self.perceive_dream(dream), self.controller, rng)
 
     def begin(self, seed: int | None = None) -> None:
         """Begins an episode in one environment.

@@ -1,8 +1,9 @@
 """What an agent perceives: observations become the features that its controller reads.
 
-Two ways lead to the same features `[z, dz, h]`, dz being the change of z since the step before:
-through V and M in a real or simulated environment, and directly inside a dream, whose observations
-are latents and whose hidden state is M's own.
+Two ways lead to the same features `[z, dz, k, dk, h]`, dz being the change of z since the step
+before, k and dk the first of both where V has key points: through V and M in a real or simulated
+environment, and directly inside a dream, whose observations are latents and whose hidden state is
+M's own.
 """
 
 from __future__ import annotations
@@ -13,17 +14,30 @@ from typing import Protocol
 import numpy as np
 
 from curriculum.envs.interface import ActionSpec
+from curriculum.tasks import without_key_points
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, State
 from models.shapes import Float32
 
-FEATURES = ("z", "dz", "h")
+FEATURES = ("z", "dz", "k", "dk", "h")
 """The features there are, in the order in which they lie in the feature vector."""
 
 
-def feature_slices(names: Sequence[str], latent_size: int, hidden_size: int) -> dict[str, slice]:
-    """Returns where each named feature lies in the feature vector, in the order z, dz, h."""
-    sizes = {"z": latent_size, "dz": latent_size, "h": hidden_size}
+def feature_slices(
+    names: Sequence[str], latent_size: int, hidden_size: int, key_points: int = 0
+) -> dict[str, slice]:
+    """Returns where each named feature lies in the feature vector, in the order of `FEATURES`.
+
+    Raises:
+        ValueError: V has no key points, and one of the features is made of them.
+    """
+    if not key_points and without_key_points(names) != tuple(names):
+        raise ValueError(
+            f"C was to read {', '.join(names)} of a V without key points, expected "
+            "neither k nor dk: set vae.key_points, or read z and dz"
+        )
+    sizes = {"z": latent_size, "k": 2 * key_points, "h": hidden_size}
+    sizes = {**sizes, "dz": sizes["z"], "dk": sizes["k"]}
     slices: dict[str, slice] = {}
     start = 0
     for name in FEATURES:
@@ -33,9 +47,12 @@ def feature_slices(names: Sequence[str], latent_size: int, hidden_size: int) -> 
     return slices
 
 
-def num_features(names: Sequence[str], latent_size: int, hidden_size: int) -> int:
-    """Returns the length F of the feature vector."""
-    return max(s.stop for s in feature_slices(names, latent_size, hidden_size).values())
+def num_features(
+    names: Sequence[str], latent_size: int, hidden_size: int, key_points: int = 0
+) -> int:
+    """Returns the length F of the feature vector; raises as `feature_slices` does."""
+    slices = feature_slices(names, latent_size, hidden_size, key_points)
+    return max(s.stop for s in slices.values())
 
 
 def join_features(
@@ -43,6 +60,7 @@ def join_features(
     latents: Float32[np.ndarray, "N Z"],
     before: Float32[np.ndarray, "N Z"],
     hidden: Float32[np.ndarray, "N R"],
+    key_points: int = 0,
 ) -> Float32[np.ndarray, "N F"]:
     """Returns the feature vectors `[N, F]`.
 
@@ -51,12 +69,18 @@ def join_features(
         latents: `[N, Z]`, z_t.
         before: `[N, Z]`, z_{t-1}; z_t again at the first step of an episode.
         hidden: `[N, R]`, M's h of what came before z_t; not read if `h` is not wanted.
+        key_points: K; the first 2 K latents are their places.
     """
     parts = []
+    placed = slice(2 * key_points)
     if "z" in names:
         parts.append(latents)
     if "dz" in names:
         parts.append(latents - before)
+    if "k" in names:
+        parts.append(latents[:, placed])
+    if "dk" in names:
+        parts.append(latents[:, placed] - before[:, placed])
     if "h" in names:
         parts.append(hidden)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -79,21 +103,28 @@ class Perception(Protocol):
 
 
 class WorldModelPerception:
-    """[z, dz, h] through V and M.
+    """[z, dz, k, dk, h] through V and M.
 
     Args:
         world: V and M; M is stepped only if `h` is among the features.
         action: the environment's action space.
-        names: features that C sees, of `z`, `dz` and `h`.
+        names: features that C sees, of `FEATURES`.
         num_slots: environments stepped together.
+        key_points: K of V.
     """
 
     def __init__(
-        self, world: WorldModel, action: ActionSpec, names: Sequence[str], num_slots: int
+        self,
+        world: WorldModel,
+        action: ActionSpec,
+        names: Sequence[str],
+        num_slots: int,
+        key_points: int = 0,
     ) -> None:
         self._world = world
         self._action = action
         self._names = tuple(names)
+        self._key_points = key_points
         self._state = world.begin(num_slots)
         self._latents = np.zeros((num_slots, world.latent_size), np.float32)
         self._before = self._latents.copy()
@@ -110,7 +141,7 @@ class WorldModelPerception:
         self._latents[slots] = latents
         self._begun[slots] = True
         hidden = self._world.hidden(self._state[slots]) if "h" in self._names else latents
-        return join_features(self._names, latents, before, hidden)
+        return join_features(self._names, latents, before, hidden, self._key_points)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         if "h" in self._names:
@@ -143,24 +174,27 @@ class Dreaming(Protocol):
 
 
 class DreamPerception:
-    """[z, dz, h] inside a dream: observations are z already, and the rest is the dream's own.
+    """[z, dz, k, dk, h] inside a dream: observations are z already, the rest is the dream's own.
 
     Args:
         dream: the environment being dreamed.
         names: features that C sees.
+        key_points: K of V.
     """
 
-    def __init__(self, dream: Dreaming, names: Sequence[str]) -> None:
+    def __init__(self, dream: Dreaming, names: Sequence[str], key_points: int = 0) -> None:
         self._dream = dream
         self._names = tuple(names)
+        self._key_points = key_points
+        self._changes = "dz" in names or "dk" in names
 
     def begin(self, slots: np.ndarray) -> None:
         """The dream resets its own memory."""
 
     def features(self, observations: np.ndarray, slots: np.ndarray) -> Float:
-        before = self._dream.before()[slots] if "dz" in self._names else observations
+        before = self._dream.before()[slots] if self._changes else observations
         hidden = self._dream.hidden()[slots] if "h" in self._names else observations
-        return join_features(self._names, observations, before, hidden)
+        return join_features(self._names, observations, before, hidden, self._key_points)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         """The dream advances its own memory."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import Episode, Policy, run_episodes
-from curriculum.agent.perception import DreamPerception, Perception
+from curriculum.agent.perception import Perception
 from curriculum.agent.policies import ExploringPolicy, PopulationPolicy, RandomPolicy
 from curriculum.backends.backend import Backend, import_plugins, load_backend
 from curriculum.config.schema import TaskConfig
@@ -178,7 +178,7 @@ def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
     perception: Perception
     if unit.dream:
         env = dream = bench.dream(candidates * rollouts)
-        perception = DreamPerception(dream, agent.features)
+        perception = agent.perceive_dream(dream)
     else:
         env = bench.env(candidates * rollouts)
         perception = agent.perceive(env.num_envs)

@@ -19,6 +19,7 @@ from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.errors import ConfigError, RunIOError
 from curriculum.mode import Mode
 from curriculum.records.files import shortage
+from curriculum.tasks import reads_key_points, without_key_points
 from models.interfaces import (
     Controller,
     Memory,
@@ -53,6 +54,15 @@ def searched(solver: str) -> Replacement:
         replacement="evolution of a linear C",
         consequence="more environment steps, and lower scores on pixels",
     )
+
+
+UNPLACED = Replacement(
+    component="key points",
+    reason="the V of this mode finds none",
+    replacement="z and dz for what C reads of them",
+    consequence="places are as exact as latents are, and lower scores where small things matter",
+)
+"""What stands in for key points where V is not a network."""
 
 
 class EnvFactory(Protocol):
@@ -123,6 +133,7 @@ class Backend:
         make_solver: see `SolverFactory`.
         make_policy_learner: see `PolicyLearnerFactory`; None where nothing learns by gradients.
         make_off_policy_learner: see `OffPolicyLearnerFactory`; likewise.
+        key_points: whether its V finds key points in pixels where a task asks for them.
         replacements: what stands in for something better.
         practising: around practice with environments: keeps torch's threads out of their way.
     """
@@ -136,20 +147,32 @@ class Backend:
     make_solver: SolverFactory
     make_policy_learner: PolicyLearnerFactory | None = None
     make_off_policy_learner: OffPolicyLearnerFactory | None = None
+    key_points: bool = False
     replacements: tuple[Replacement, ...] = ()
     practising: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def fitted(task: TaskConfig, backend: Backend) -> TaskConfig:
-    """Returns a task as a backend can learn it: without gradients C is linear and searched for."""
-    if not needs_gradients(task, backend):
-        return task
-    return replace(task, controller=replace(task.controller, solver="auto", hidden_sizes=()))
+    """Returns a task as a backend can learn it.
+
+    Without gradients C is linear and searched for, without key points it reads z and dz instead.
+    """
+    chosen = task.controller
+    if needs_gradients(task, backend):
+        chosen = replace(chosen, solver="auto", hidden_sizes=())
+    if needs_key_points(task, backend):
+        chosen = replace(chosen, features=without_key_points(chosen.features))
+    return task if chosen is task.controller else replace(task, controller=chosen)
 
 
 def needs_gradients(task: TaskConfig, backend: Backend) -> bool:
     """Tells whether a task's C is to be learned by gradients that a backend does not have."""
     return task.controller.solver in BY_GRADIENTS and backend.make_policy_learner is None
+
+
+def needs_key_points(task: TaskConfig, backend: Backend) -> bool:
+    """Tells whether a task's C is to read key points that a backend's V does not have."""
+    return reads_key_points(task) and task.vae.model.key_points > 0 and not backend.key_points
 
 
 def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> Backend:

@@ -34,6 +34,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         make_solver=parts.numpy_solver if replacement else parts.cma_solver,
         make_policy_learner=partial(_policy_learner, device),
         make_off_policy_learner=partial(_off_policy_learner, device),
+        key_points=True,
         replacements=(replacement,) if replacement else (),
         practising=one_torch_thread if device == "cpu" else nullcontext,
     )

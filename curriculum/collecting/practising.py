@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curriculum.agent.agent import Agent
-from curriculum.agent.perception import DreamPerception
 from curriculum.backends.backend import Backend
 from curriculum.collecting.collector import Collector
 from curriculum.collecting.disturbance import Disturbance
@@ -83,7 +82,7 @@ def dreamed_collector(
     return Collector(
         env,
         Snapshot(env, _seeds(place)),
-        DreamPerception(env, agent.features),
+        agent.perceive_dream(env),
         agent.controller,
         _rules(settings),
         exploration_of(task, agent.spec.action, first_round=place.round == 0),

@@ -182,8 +182,9 @@ class ControllerConfig:
     )
     features: tuple[str, ...] = key(
         ("z", "h"),
-        "what C sees: z, its change dz since the step before, and h",
-        choices=("z", "dz", "h"),
+        "what C sees: z, its change dz since the step before, the same of V's key points alone "
+        "(k, dk), and h",
+        choices=("z", "dz", "k", "dk", "h"),
         min_items=1,
         unique=True,
     )

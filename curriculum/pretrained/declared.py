@@ -27,7 +27,11 @@ def require_held(bundle: Bundle) -> None:
         declared["M"] = 4 * memory.rnn_size**2 + 3 * memory.num_mixtures * memory.rnn_size
     if full and task.observation == "pixels":
         kernels = sum(16 * a * b for a, b in pairwise(vision.channels))
-        declared["V"] = 2 * kernels + 2 * vision.channels[-1] * vision.z_dim
+        # Key points are latents that are only read: 3 z - 4 K columns, and z is at least 2 K.
+        latents = 2 * (vision.z_dim - vision.key_points)
+        declared["V"] = 2 * kernels + latents * vision.channels[-1]
+        if vision.key_points:
+            declared["V"] += vision.key_point_channels * (16 * vision.key_points)
     if full or chosen.solver not in BY_GRADIENTS:
         widths = (1, *chosen.hidden_sizes, 1)
         declared["C"] = sum((a + 1) * b for a, b in pairwise(widths))

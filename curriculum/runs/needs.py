@@ -19,6 +19,7 @@ from curriculum.errors import ConfigError
 from curriculum.mode import LADDER, Mode
 from curriculum.records.resources import MIB, host_memory, in_words
 from curriculum.runs.preflight import Look
+from curriculum.tasks import without_key_points
 from models import echo, normaliser, pca
 from models.search.evolution import search_bytes
 from models.settings.ppo import PPOSettings
@@ -90,7 +91,7 @@ class Sizes:
         latents = task.vae.model.z_dim if pixels else state
         by_gradients = task.controller.solver in BY_GRADIENTS and torch
         off_policy = task.controller.solver in OFF_POLICY and torch
-        widths = _widths(task, latents, actions, by_gradients)
+        widths = _widths(task, latents, actions, by_gradients=by_gradients, torch=torch)
         return cls(
             frame=frame,
             actions=actions,
@@ -281,11 +282,18 @@ def _searching(task: TaskConfig, sizes: Sizes, workers: int) -> Need:
     )
 
 
-def _widths(task: TaskConfig, latents: int, actions: int, by_gradients: bool) -> tuple[int, ...]:
-    """Returns the widths of C's layers; what gradients cannot learn is searched for, and linear."""
-    chosen = task.controller
-    read = ("z" in chosen.features) + ("dz" in chosen.features)
-    features = latents * read + task.mdnrnn.model.rnn_size * ("h" in chosen.features)
+def _widths(
+    task: TaskConfig, latents: int, actions: int, *, by_gradients: bool, torch: bool
+) -> tuple[int, ...]:
+    """Returns the widths of C's layers; what gradients cannot learn is searched for, and linear.
+
+    A V without key points gives all latents in their place.
+    """
+    chosen, places = task.controller, 2 * task.vae.model.key_points
+    hidden, placed = task.mdnrnn.model.rnn_size, places if torch else latents
+    sizes = {"z": latents, "dz": latents, "k": placed, "dk": placed, "h": hidden}
+    names = chosen.features if torch else without_key_points(chosen.features)
+    features = sum(sizes[name] for name in names)
     linear = chosen.solver in BY_GRADIENTS and not by_gradients
     return (features, *(() if linear else chosen.hidden_sizes), actions)
 

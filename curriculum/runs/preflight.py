@@ -19,7 +19,7 @@ from curriculum.config.schema import OFF_POLICY, Config, TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError
 from curriculum.mode import LADDER
 from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
-from curriculum.tasks import builtin_tasks
+from curriculum.tasks import builtin_tasks, reads_key_points
 from diagnostics.probing.processes import GuardedProcess, import_path
 
 _PLUGINS = ""
@@ -113,7 +113,18 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             f"mdnrnn.trained was false in mode {mode}, where M is an echo-state network, expected "
             "true: what is random there stays random, the rest is all that it learns"
         )
-    pixels = task.observation == "pixels"
+    pixels, vision = task.observation == "pixels", task.vae.model
+    if reads_key_points(task) and not (pixels and vision.key_points):
+        yield (
+            f"controller.features were {', '.join(task.controller.features)} with vae.key_points "
+            f"{vision.key_points} and observations that are {task.observation}, expected pixels "
+            "and at least one key point where C reads k or dk: set vae.key_points, or read z, dz"
+        )
+    if mode == _FULL and pixels and vision.z_dim <= 2 * vision.key_points:
+        yield (
+            f"vae.z_dim was {vision.z_dim} with {vision.key_points} key points, which are two "
+            f"latents each, expected more than {2 * vision.key_points}"
+        )
     if mode != _FULL and pixels:
         from curriculum.backends.parts import numpy_vision
         from curriculum.envs.interface import ActionSpec, EnvSpec

@@ -14,10 +14,12 @@ from typing import Any
 
 from curriculum.agent import work
 from curriculum.backends.backend import (
+    UNPLACED,
     Backend,
     fitted,
     import_plugins,
     needs_gradients,
+    needs_key_points,
     searched,
 )
 from curriculum.backends.components import ImportFailed
@@ -176,6 +178,8 @@ class Runner:
         replacements = list(backend.replacements)
         if needs_gradients(task, backend):
             replacements.append(searched(task.controller.solver))
+        if needs_key_points(task, backend):
+            replacements.append(UNPLACED)
         for replacement in replacements:
             facts = asdict(replacement) | {"reason": replacement.reason or decision.because}
             self.ledger.append("replacement", task=task.name, mode=mode, **facts)

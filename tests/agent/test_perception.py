@@ -129,17 +129,17 @@ def test_memory_is_stepped_only_where_c_reads_it() -> None:
 def dreaming(starts: Mapping[str, np.ndarray], names: tuple[str, ...]):
     memory = WorldModel(None, cast(Memory, Sums()))
     dream = DreamVectorEnv(memory, DreamStarts(**starts), BUTTONS, 3, max_steps=50)
-    return dream, DreamPerception(dream, names)
+    return dream, DreamPerception(dream, names, key_points=1)
 
 
-@pytest.mark.parametrize("names", [ALL, ("z", "dz"), ("dz",), ("z", "h")])
+@pytest.mark.parametrize("names", [ALL, ("z", "dz"), ("dz",), ("z", "h"), ("k", "dk"), ("dk", "h")])
 def test_a_dream_is_perceived_as_reality_is(names: tuple[str, ...]) -> None:
     rng, slots = np.random.default_rng(2), np.arange(3)
     # These dreams begin at the beginning of episodes, so reality has no past either.
     latents = rng.standard_normal((5, 2)).astype(np.float32)
     starts = {"latents": latents, "states": np.zeros((5, 3), np.float32)}
     dream, dreamed = dreaming(starts, names)
-    real = perception(names)
+    real = perception(names, key_points=1)
     seen = dream.reset([1, 2, 3])
     real.begin(slots)
     dreamed.begin(slots)
