@@ -33,6 +33,8 @@ class Place:
         simulated: whether the environments are numpy re-creations. What was collected in real ones
             belongs to all modes that have them.
         rundir, ledger, barrier, listener: of the run.
+        first_round: of the attempt that the round is of. Rounds are counted on through the
+            attempts, so that each attempt has directories, seeds and events of its own.
     """
 
     seed: int
@@ -45,6 +47,7 @@ class Place:
     ledger: Ledger
     barrier: Barrier
     listener: Listener
+    first_round: int = 0
 
     @classmethod
     def to_look_at(
@@ -67,6 +70,16 @@ class Place:
     def at(self, stage: str, round: int | None = None) -> Place:
         """Returns the same place in another stage or round."""
         return replace(self, stage=stage, round=self.round if round is None else round)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this is the first round of its attempt, before which nothing was learned."""
+        return self.round == self.first_round
+
+    @property
+    def rounds(self) -> range:
+        """The rounds of this attempt up to this one."""
+        return range(self.first_round, self.round + 1)
 
     @property
     def directory(self) -> Path:
@@ -123,8 +136,9 @@ class Place:
         return [self.env_seed(*path, episode) for episode in range(count)]
 
     def model_seed(self, name: str) -> int:
-        """Returns the seed of a model's initial weights: the same in every round."""
-        return env_seed(self.seed, self.task, "model", name)
+        """Returns the seed of a model's initial weights: the same in every round of an attempt."""
+        attempt = (self.first_round,) if self.first_round else ()
+        return env_seed(self.seed, self.task, "model", name, *attempt)
 
     def say(self, done: int, total: int, unit: str, **facts: float) -> None:
         """Reports progress to whoever shows it."""

@@ -139,7 +139,7 @@ def _starts(
         simulated = agent.spec.env_id.startswith("simulation/")
         where = (bundle.task.name, bundle.mode, bundle.round)
         place = Place.to_look_at(RunDir.open(Path(path)), *where, simulated=simulated)
-        rounds = [place.at("collect", n).directory / "data" for n in range(bundle.round + 1)]
+        rounds = [place.at("collect", n).directory / "data" for n in bundle.rounds]
         latents = place.at("encode").directory / "data"
         if latents.is_dir() and all(directory.is_dir() for directory in rounds):
             return dream_starts(Dataset(rounds), Latents.open(latents), agent.world, rng)

@@ -48,7 +48,7 @@ def real_collector(
         agent.perceive(settings.num_envs),
         agent.controller,
         _rules(settings),
-        exploration_of(task, agent.spec.action, first_round=place.round == 0),
+        exploration_of(task, agent.spec.action, first_round=place.fresh),
         shaping=Shaping(
             env.spec,
             settings.num_envs,
@@ -85,7 +85,7 @@ def dreamed_collector(
         agent.perceive_dream(env),
         agent.controller,
         _rules(settings),
-        exploration_of(task, agent.spec.action, first_round=place.round == 0),
+        exploration_of(task, agent.spec.action, first_round=place.fresh),
         dreamed=True,
     )
 

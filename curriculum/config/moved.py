@@ -35,6 +35,9 @@ GONE = (
 )
 """Keys that `ppo` had, of dreams begun in rollouts; `branches` was how many, and 0 is none."""
 
+ADVANCE = {False: "always", True: "on_success"}
+"""What `curriculum.stop_on_miss` is as `curriculum.advance`."""
+
 Say = Callable[[str], None]
 
 
@@ -49,7 +52,7 @@ def up_to_date(root: Node, problems: list[str], notice: Say) -> Node:
     """
     if not isinstance(root.value, dict):
         return root
-    root = _renewed(root, "", problems, notice)
+    root = _with_advance(_renewed(root, "", problems, notice), problems, notice)
     tasks = root.value.get("tasks")
     if tasks is None or not isinstance(tasks.value, dict):
         return root
@@ -108,6 +111,28 @@ def _moved(node: Node, old: tuple[str, str], new: tuple[str, str], given: Node) 
     if home.value is None or isinstance(home.value, dict):
         sections[new[0]] = Node({new[1]: given, **_entries(home)}, home.place)
     return Node(sections, node.place)
+
+
+def _with_advance(root: Node, problems: list[str], notice: Say) -> Node:
+    """Returns the root with `curriculum.advance` in place of the switch that it once was."""
+    section = _entries(root).get("curriculum")
+    given = _entries(section).get("stop_on_miss")
+    if section is None or given is None:
+        return root
+    left = {key: child for key, child in _entries(section).items() if key != "stop_on_miss"}
+    place, value = f"{given.place}: curriculum.stop_on_miss", given.plain()
+    if not isinstance(value, bool):
+        problems.append(
+            f"{place}: given {value!r}, expected true or false; better, write curriculum.advance"
+        )
+    elif "advance" in left:
+        problems.append(
+            f"{place} is curriculum.advance now, which {left['advance'].place} gives; keep one"
+        )
+    else:
+        notice(f"{place} has moved: write curriculum.advance: {ADVANCE[value]}")
+        left["advance"] = Node(ADVANCE[value], given.place)
+    return Node({**root.value, "curriculum": Node(left, section.place)}, root.place)
 
 
 def _entries(node: Node | None) -> dict[str, Node]:

@@ -54,7 +54,24 @@ class CurriculumConfig:
     tasks: tuple[str, ...] = key(
         (), "tasks to walk, in order; empty means all that are configured", unique=True
     )
-    stop_on_miss: bool = key(False, "end the walk at the first missed target")
+    advance: str = key(
+        "always",
+        "what follows when a target is missed: always goes on to the next task, on_success ends "
+        "the walk there",
+        choices=("always", "on_success"),
+    )
+    attempts: int = key(
+        1,
+        "times a task is tried, each time anew and with other seeds, until its target is reached",
+        low=1,
+        high=10,
+    )
+    transfer: str = key(
+        "none",
+        "what a task begins from that the task finished before it has learned, where it fits: "
+        "nothing, the weights of V, or those of V and M (world)",
+        choices=("none", "vision", "world"),
+    )
     stage_deadline_seconds: float = key(14400.0, "a stage past this is failed and retried", low=1)
     unit_deadline_seconds: float = key(
         1800.0, "a worker silent for so long over one unit of work is replaced", low=1

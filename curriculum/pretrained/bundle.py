@@ -60,6 +60,12 @@ class Bundle:
         """The one task."""
         return self.config.tasks[0]
 
+    @property
+    def rounds(self) -> range:
+        """The rounds whose data V and M have learned from: those of one attempt."""
+        first = self.round - self.round % self.config.curriculum.rounds
+        return range(first, self.round + 1)
+
 
 Describe = Callable[[Bundle], str]
 """Writes what `card.md` says."""

@@ -48,7 +48,7 @@ def gather(rundir: RunDir, task: str, config: Config | None = None) -> Bundle:
     """Reads a run's agent; raises as `export` does."""
     config = rundir.config() if config is None else config
     (found,) = chosen(config, [task])
-    mode, last = learned_in(rundir, config, task)
+    mode, last = learned_in(rundir, task)
     stages = ("vision", "memory", "controller")
     learned = learned_by(*(_final(rundir, task, mode, last, stage) for stage in stages))
     alone = replace(

@@ -5,10 +5,34 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.mode import LADDER
+from curriculum.records.events import known
+from curriculum.records.ledger import effective_events
 from curriculum.records.rundir import RunDir
+
+(_VERDICT,) = known("verdict")
+
+
+def _finished(rundir: RunDir, task: str, mode: str) -> set[int]:
+    """Returns the rounds that have a finished controller."""
+    rounds = rundir.stage_dir(task, mode, 0, "").parent
+    names = (
+        p.parts[-3].removeprefix("round-") for p in rounds.glob("round-*/controller/result.json")
+    )
+    return {int(name) for name in names if name.isdecimal()}
+
+
+def _counting(rundir: RunDir, task: str, mode: str) -> int | None:
+    """Returns the round whose agent earned the verdict, if there were several attempts."""
+    told = [
+        event.get("round")
+        for event in effective_events(rundir.ledger_path)
+        if event["event"] == _VERDICT
+        and (event.get("task"), event.get("mode")) == (task, mode)
+        and event.get("attempts")
+    ]
+    return told[-1] if told else None
 
 
 def shipped() -> Path:
@@ -33,16 +57,20 @@ def find(name: str) -> Path:
     )
 
 
-def learned_in(rundir: RunDir, config: Config, task: str) -> tuple[str, int]:
-    """Returns the best mode, and the last round in it, with a finished controller.
+def learned_in(rundir: RunDir, task: str) -> tuple[str, int]:
+    """Returns the best mode with a finished controller, and the round in it whose agent counts.
+
+    It is the round that the last verdict in that mode is by, where there were several attempts;
+    otherwise the last round.
 
     Raises:
         NoCheckpoint: there is none.
     """
     for mode in LADDER:
-        for last in reversed(range(config.curriculum.rounds)):
-            if (rundir.stage_dir(task, mode.value, last, "controller") / "result.json").exists():
-                return mode.value, last
+        finished = _finished(rundir, task, mode.value)
+        if finished:
+            counts = _counting(rundir, task, mode.value)
+            return mode.value, counts if counts in finished else max(finished)
     raise NoCheckpoint(
         f"{rundir.given} holds no finished controller for {task}: run it first, or resume it with: "
         f"python -m curriculum resume {rundir.given}"

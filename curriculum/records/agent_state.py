@@ -17,6 +17,9 @@ from models.interfaces import State
 
 PARAMETERS = "parameters"
 MODELS = ("vision", "memory")
+_WEIGHTS = "weight."
+"""How names in a model's state begin that gradients change."""
+
 _MOMENTS = "adam."
 """How names in a model's state begin that only further learning needs."""
 
@@ -75,6 +78,11 @@ def with_moments_of(fresh: Arrays, shipped: Arrays) -> State:
         shipped: perhaps without moments.
     """
     return {**{n: a for n, a in fresh.items() if n.startswith(_MOMENTS)}, **shipped}
+
+
+def weights_of(state: Arrays) -> State:
+    """Returns what gradients changed in a state of V or M, without means, moments and counters."""
+    return {name: array for name, array in state.items() if name.startswith(_WEIGHTS)}
 
 
 def _belongs(name: str) -> bool:

@@ -23,6 +23,18 @@ _NUMBER = float | str | None
 
 _OF_PLACE = {"task": str, "mode": str, "round": int, "stage": str}
 
+_OF_A_VERDICT = {
+    "task": str,
+    "verdict": str | None,
+    "score": _NUMBER,
+    "interval": list[_NUMBER] | None,
+    "target": _NUMBER,
+    "env_steps": int | None,
+    "dream_steps": int | None,
+    "seconds": float | None,
+    "reasons": list[str] | None,
+}
+
 
 class WrongEvent(ValueError):
     """An event is recorded, or asked for, that the table does not hold like this."""
@@ -110,20 +122,18 @@ _OF_A_RUN = {
     "task_refused": _kind("task mode reason evidence", LIVE, REPORT),
     "verdict": _kind(
         "task verdict mode env_id score interval target episodes policy env_steps dream_steps "
-        "seconds reasons other_policy other_score other_interval fault",
+        "seconds reasons other_policy other_score other_interval fault round attempt attempts",
         *(LIVE, REPORT, TENSORBOARD),
         durable=True,
-        read={
-            "task": str,
-            "verdict": str | None,
-            "score": _NUMBER,
-            "interval": list[_NUMBER] | None,
-            "target": _NUMBER,
-            "env_steps": int | None,
-            "dream_steps": int | None,
-            "seconds": float | None,
-            "reasons": list[str] | None,
-        },
+        read={**_OF_A_VERDICT, "attempt": int | None, "attempts": list[dict[str, Any]] | None},
+    ),
+    "attempt_over": _kind(
+        "task verdict mode env_id score interval target episodes policy env_steps dream_steps "
+        "seconds reasons other_policy other_score other_interval fault round attempt attempts "
+        "allowed",
+        *(LIVE, REPORT),
+        durable=True,
+        read={**_OF_A_VERDICT, "mode": str, "attempt": int, "allowed": int},
     ),
     "run_stopped": _kind("reason exit_code resume", LIVE, REPORT, durable=True),
     "run_finished": _kind("exit_code", LIVE, REPORT, durable=True),
@@ -152,6 +162,12 @@ _OF_A_STAGE = {
             "committing": dict[str, Any] | None,
             "spent": dict[str, Any] | None,
         },
+    ),
+    "transferred": _kind(
+        _PLACE + "source source_round taken reason",
+        *(LIVE, REPORT),
+        durable=True,
+        read={**_OF_PLACE, "source": str | None, "source_round": int | None, "taken": bool},
     ),
     "metrics": _kind(_PLACE + "step values", TENSORBOARD),
     "check": _kind(

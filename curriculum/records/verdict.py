@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from curriculum.config.schema import TaskConfig
@@ -13,6 +13,26 @@ from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact
 
 VerdictWord = Literal["passed", "missed", "degraded", "not_run"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One of several attempts at a task.
+
+    Attributes:
+        number: counted from 1.
+        round: whose agent was evaluated; None if none was.
+        verdict: what it alone would have been worth.
+        score, interval: as in `Verdict`.
+        reason: why it came to no score.
+    """
+
+    number: int
+    round: int | None
+    verdict: VerdictWord
+    score: float | None
+    interval: tuple[float, float] | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,11 +49,15 @@ class Verdict:
         interval: bootstrap interval of that mean.
         target: the score it is held against, which belongs to `mode`'s environment.
         episodes, policy: how many full episodes, and whether greedy or sampled.
-        env_steps, dream_steps, seconds: used until this verdict, evaluation steps not included.
+        env_steps, dream_steps, seconds: used until this verdict, in all attempts, evaluation steps
+            not included.
         reasons: why the mode is not a better one, or why nothing ran.
         other_policy, other_score, other_interval: of the other way of acting, where it was asked
             for; the verdict does not depend on it.
         fault: what an environment or plugin of the user's raised that ended the task.
+        round: whose agent earned the score; None if there is none.
+        attempt: which attempt the score is of, counted from 1.
+        attempts: all of them, where there were several.
     """
 
     task: str
@@ -53,6 +77,9 @@ class Verdict:
     other_score: float | None = None
     other_interval: tuple[float, float] | None = None
     fault: str = ""
+    round: int | None = None
+    attempt: int = 1
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def met(self) -> bool:
@@ -130,4 +157,34 @@ def not_run(task: TaskConfig, decision: Decision, fault: str = "") -> Verdict:
         seconds=0.0,
         reasons=decision.reasons,
         fault=fault,
+    )
+
+
+def counting(made: Sequence[Verdict]) -> Verdict:
+    """Returns the verdict on a task that was attempted several times.
+
+    The score is that of the attempt that passed, else the best one, the first of equals. What was
+    used is what all of them used, because nobody knew before which one would count.
+
+    Args:
+        made: the verdicts on single attempts in one mode, oldest first, at least one; what each
+            used includes what those before it used.
+    """
+    scored = [verdict for verdict in made if verdict.score is not None]
+    best = max(scored or made[:1], key=lambda v: (v.met, v.score or 0.0))
+    last = made[-1]
+    used = {name: getattr(last, name) for name in ("env_steps", "dream_steps", "seconds")}
+    several = tuple(map(_attempt, made)) if len(made) > 1 else ()
+    return replace(best, **used, attempts=several)
+
+
+def _attempt(verdict: Verdict) -> Attempt:
+    reason = verdict.reasons[-1] if verdict.score is None and verdict.reasons else ""
+    return Attempt(
+        number=verdict.attempt,
+        round=verdict.round,
+        verdict=verdict.verdict,
+        score=verdict.score,
+        interval=verdict.interval,
+        reason=reason,
     )

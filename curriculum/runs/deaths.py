@@ -10,6 +10,7 @@ from curriculum.errors import ComponentMissing
 from curriculum.mode import LADDER, Decision, Mode, step_down
 from curriculum.progress import Orders, Watcher
 from curriculum.records.ledger import Ledger
+from curriculum.runs.history import record_step_down
 from curriculum.runs.imports import Machine
 from curriculum.tasks import needs_of
 
@@ -69,8 +70,7 @@ def _step_down(
 ) -> None:
     decision = Decision(Mode(mode), config.curriculum.mode, ())
     lower = step_down(decision, needs_of(task), machine.states, reason)
-    facts = {"mode": mode, "to": str(lower.mode), "reason": reason}
-    ledger.append("stepped_down", task=task.name, **facts)
+    record_step_down(ledger, task.name, decision, lower, reason)
 
 
 def _last_mode(task: TaskConfig, ledger: Ledger) -> tuple[str | None, bool]:

@@ -38,6 +38,7 @@ FIRST_USE = {
 FIRST_USE_OF_ALL = {
     "seed": "collect",
     "curriculum.plugins": "collect",
+    "curriculum.transfer": "vision",
     "curriculum.device": "vision",
 }
 """The same for keys that concern every task."""

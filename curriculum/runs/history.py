@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from curriculum.records.facts import WrongFact, entry
 from curriculum.records.finished import Finished, Used
 from curriculum.records.ledger import Event, Ledger
 from curriculum.records.rundir import RunDir
-from curriculum.records.verdict import Verdict
+from curriculum.records.verdict import Verdict, counting
 from curriculum.tasks import needs_of
 
 StageKey = tuple[Any, ...]
@@ -119,14 +120,36 @@ class History:
         return decision
 
     def standing(self, task: TaskConfig, decision: Decision) -> Verdict | None:
-        """Returns the verdict that was earned in a better mode than a task would go on in."""
-        for event in self._events("verdict", task):
-            if event.get("score") is None or rank(event.get("mode")) >= rank(_text(decision.mode)):
-                continue
-            try:
-                return entry(Verdict, event)
-            except WrongFact:
-                continue
+        """Returns the verdict that was earned in a better mode than a task would go on in, be it
+        on attempts that others were to follow."""
+        below = rank(_text(decision.mode))
+        told = [v for v in self._earned("verdict", task) if rank(v.mode) < below]
+        if told:
+            return told[-1]
+        made = [v for v in self._earned("attempt_over", task) if rank(v.mode) < below]
+        best = min((rank(v.mode) for v in made), default=0)
+        of_best = {v.attempt: v for v in made if rank(v.mode) == best}
+        return counting(list(of_best.values())) if of_best else None
+
+    def told_attempts(self, task: TaskConfig, decision: Decision) -> set[int]:
+        """Returns the numbers of the attempts in a mode whose ends are in the ledger."""
+        told = self._events("attempt_over", task)
+        return {e["attempt"] for e in told if e["mode"] == _text(decision.mode)}
+
+    def begun_attempts(self, task: TaskConfig, decision: Decision) -> int:
+        """Returns how many attempts at a task were begun in a mode."""
+        begun = [
+            e for e in self._events("stage_started", task) if e["mode"] == _text(decision.mode)
+        ]
+        last = max((int(e["round"]) for e in begun), default=-1)
+        return last // self.config.curriculum.rounds + 1
+
+    def finished_last(self, task: str, mode: str) -> tuple[str, int] | None:
+        """Returns the other task that was finished last in a mode, and the round of its agent."""
+        for event in reversed(self.ledger.events("verdict")):
+            told = event.get("task"), event.get("round")
+            if event.get("mode") == mode and told[0] != task and isinstance(told[1], int):
+                return str(told[0]), told[1]
         return None
 
     def has_pictures(self, place: StageKey) -> bool:
@@ -152,6 +175,14 @@ class History:
         told = self.ledger.events("stage_failed")
         return [e for e in told if key_of(e) == here and not _was_short(e)]
 
+    def _earned(self, name: str, task: TaskConfig) -> Iterator[Verdict]:
+        """Yields the verdicts with a score that events tell of."""
+        for event in self._events(name, task):
+            with suppress(WrongFact):
+                verdict = entry(Verdict, event)
+                if verdict.score is not None:
+                    yield verdict
+
     def _events(self, name: str, task: TaskConfig) -> Iterator[Event]:
         return (e for e in self.ledger.events(name) if e.get("task") == task.name)
 
@@ -167,6 +198,31 @@ class History:
             requested = str(event.get("requested") or "auto")
             best = Decision(Mode(mode), requested, reasons, missing)
         return best
+
+
+def record_start(ledger: Ledger, task: str, start: Start) -> None:
+    """Records the mode in which a task begins or goes on; what stands is not begun again."""
+    if start.verdict is not None:
+        return
+    decision, kept = start.decision, start.kept
+    if start.given_up and kept is not None:
+        record_step_down(ledger, task, kept, decision, start.given_up)
+    ledger.append(
+        "decision",
+        task=task,
+        mode=_text(decision.mode),
+        requested=decision.requested,
+        reasons=list(decision.reasons),
+        missing=list(decision.missing),
+    )
+
+
+def record_step_down(
+    ledger: Ledger, task: str, decision: Decision, lower: Decision, reason: str
+) -> None:
+    """Records that a task goes on in a lesser mode, or in none."""
+    facts = {"mode": str(decision.mode), "to": str(lower.mode), "reason": reason}
+    ledger.append("stepped_down", task=task, **facts)
 
 
 def starts_in(

@@ -9,7 +9,7 @@ and the copies that commits are made of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import prod
 from types import MappingProxyType
@@ -150,10 +150,11 @@ def moments_of(
 
 
 def disk_needs(config: Config, modes: Mapping[str, str], seen: Seen = NOTHING_SEEN) -> list[Need]:
-    """Returns what a run will write at most, if every collected episode is as long as it may be."""
-    rounds = config.curriculum.rounds
+    """Returns what a run will write at most, if every collected episode is as long as it may be,
+    and no attempt at a task but the last one reaches its target."""
+    rounds, attempts = config.curriculum.rounds, config.curriculum.attempts
     return [
-        need
+        replace(need, bytes=attempts * need.bytes)
         for task in config.tasks
         if task.name in modes
         for need in _written(task, rounds, Sizes.of(task, modes[task.name], seen.get(task.name)))

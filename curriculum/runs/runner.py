@@ -1,14 +1,15 @@
 """The walk: tasks in order, rounds in a task, stages in a round; only this file knows the order.
 
 A failed stage is retried, then the task steps down one mode and goes on with what still fits. A
-missed target is no failure: it is recorded, and the walk continues.
+missed target is no failure: the task may be attempted again with other seeds; then it is recorded,
+and the walk continues or ends, as it was asked to.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from curriculum.backends.components import ImportFailed
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ComponentMissing, Shortage, StageFailure
-from curriculum.mode import Decision, Mode, decide, step_down
+from curriculum.mode import Decision, decide, step_down
 from curriculum.place import Place
 from curriculum.pool import Pool
 from curriculum.progress import Listener, Unwatched, Watcher, silent
@@ -34,11 +35,20 @@ from curriculum.records.finished import Finished, StageResult, Used
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict, evaluation_of, judge, not_run
+from curriculum.runs.attempts import Attempts
 from curriculum.runs.endings import REFUSALS, refused, unsuitable
-from curriculum.runs.history import History, StageKey, Start, key_of
+from curriculum.runs.history import (
+    History,
+    StageKey,
+    Start,
+    key_of,
+    record_start,
+    record_step_down,
+)
 from curriculum.runs.imports import Machine, announced_to, guarded, import_backend
 from curriculum.stages import collect, controller, encode, evaluate, memory, vision
 from curriculum.stages.stage import Stage, StageContext, reached
+from curriculum.stages.transfer import Source, begun_from
 from curriculum.stops import Barrier
 from curriculum.tasks import needs_of
 
@@ -105,14 +115,28 @@ class Runner:
         # What an earlier process of this very command began may still step down.
         self._begun &= set(self.watcher.orders.began.get("tasks", self._begun))
         for task in self.config.tasks:
-            self._record_start(task, starts[task.name])
+            record_start(self.ledger, task.name, starts[task.name])
+        ended = ""
         for task in self.config.tasks:
-            verdict = self._task(task, starts[task.name])
+            start = starts[task.name]
+            verdict = self._not_reached(task, ended) if ended else self._task(task, start)
             self.ledger.append("verdict", **asdict(verdict))
             verdicts.append(verdict)
-            if self.config.curriculum.stop_on_miss and not verdict.met:
-                break
+            ended = ended or self._end_after(verdict)
         return verdicts
+
+    def _end_after(self, verdict: Verdict) -> str:
+        """Says why the walk ends at a task; empty if it goes on."""
+        asked = self.config.curriculum.advance == "on_success" and evaluate.NAME in self.stages
+        if verdict.met or not asked:
+            return ""
+        word = verdict.verdict.replace("_", " ")
+        return f"the walk ended at {verdict.task}: {word} (curriculum.advance is on_success)"
+
+    def _not_reached(self, task: TaskConfig, reason: str) -> Verdict:
+        """Returns the verdict on a task after the end of the walk; what it has earned stands."""
+        ended = Decision(None, self.config.curriculum.mode, (reason,))
+        return self._history.standing(task, ended) or not_run(task, ended)
 
     def _task(self, task: TaskConfig, start: Start) -> Verdict:
         if start.verdict is not None:
@@ -128,19 +152,41 @@ class Runner:
                 standing = self._history.standing(task, lower)
                 if standing is not None:
                     return standing
-                self._record_step_down(task, decision, lower, e.reason)
+                record_step_down(self.ledger, task.name, decision, lower, e.reason)
                 decision = lower
-                self._pool.close()
-                self._pool = self._new_pool()
+                self._renew_pool()
         return not_run(task, decision)
 
     def _in_mode(self, task: TaskConfig, decision: Decision, used: Used) -> Verdict:
         assert decision.mode is not None
         backend = self._load(task, decision)
         spec = self._look_at(task, backend)
+        whole = set(STAGE_NAMES) <= set(self.stages)
+        attempts = Attempts.at(task, decision, self._history, whole=whole)
+        for first in attempts.first_rounds():
+            ctx = self._context(task, backend, spec, first)
+            try:
+                attempts.over(self._attempt(task, decision, ctx, used))
+            except REFUSALS as e:
+                if not attempts.scored:
+                    raise
+                fault = refused(self.ledger, task, decision, e).fault
+                return replace(attempts.verdict(), fault=fault)
+            except StageFailure as e:
+                if not attempts.scored:
+                    raise
+                attempts.failed(e.reason, used.totals())
+                self._renew_pool()
+        return attempts.verdict()
+
+    def _attempt(
+        self, task: TaskConfig, decision: Decision, start: StageContext, used: Used
+    ) -> Verdict:
+        """Walks the rounds of one attempt, from its first on."""
         verdict = not_run(task, decision)
-        for number in range(self.config.curriculum.rounds):
-            ctx = self._context(task, backend, spec, number)
+        first = start.place.first_round
+        for number in range(first, first + self.config.curriculum.rounds):
+            ctx = start.at(STAGE_NAMES[0], number)
             results = {}
             for stage in STAGES:
                 result = self._stage(stage, ctx, used)
@@ -149,7 +195,7 @@ class Runner:
             if evaluate.NAME not in results:
                 continue
             played = evaluation_of(task, results[evaluate.NAME].facts)
-            verdict = judge(task, decision, played, used.totals())
+            verdict = replace(judge(task, decision, played, used.totals()), round=number)
             self._show(ctx.at(evaluate.NAME))
             if verdict.met:
                 break
@@ -204,19 +250,20 @@ class Runner:
         return self.barrier.breaking_off(work, _save_nothing)
 
     def _context(
-        self, task: TaskConfig, backend: Backend, spec: EnvSpec, number: int
+        self, task: TaskConfig, backend: Backend, spec: EnvSpec, first_round: int
     ) -> StageContext:
         place = Place(
             seed=self.config.seed,
             task=task.name,
             mode=backend.mode.value,
-            round=number,
+            round=first_round,
             stage=STAGE_NAMES[0],
             simulated=backend.environment == "simulation",
             rundir=self.rundir,
             ledger=self.ledger,
             barrier=self.barrier,
             listener=self.listener,
+            first_round=first_round,
         )
         return StageContext(
             place=place,
@@ -245,7 +292,7 @@ class Runner:
             return None
         else:
             started = time.monotonic()
-            result = self._retried(stage, ctx)
+            result = self._retried(stage, begun_from(ctx, self._source(ctx)))
             barrier = self.barrier
             committing = {"commits": barrier.commits, "seconds": barrier.committing_s}
             spent = dict(barrier.stopwatch.seconds)
@@ -254,6 +301,10 @@ class Runner:
             self._tell(ctx, finished)
         used.add(ctx.place.directory, finished)
         return finished.result
+
+    def _source(self, ctx: StageContext) -> Source | None:
+        found = self._history.finished_last(ctx.task.name, ctx.place.mode)
+        return Source(*found) if found else None
 
     def _tell(self, ctx: StageContext, finished: Finished) -> None:
         result = finished.result
@@ -302,32 +353,9 @@ class Runner:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _record_start(self, task: TaskConfig, start: Start) -> None:
-        """Records the mode in which a task begins or goes on; what stands is not begun again."""
-        if start.verdict is not None:
-            return
-        decision, kept = start.decision, start.kept
-        if start.given_up and kept is not None:
-            self._record_step_down(task, kept, decision, start.given_up)
-        self.ledger.append(
-            "decision",
-            task=task.name,
-            mode=_text(decision.mode),
-            requested=decision.requested,
-            reasons=list(decision.reasons),
-            missing=list(decision.missing),
-        )
-
-    def _record_step_down(
-        self, task: TaskConfig, decision: Decision, lower: Decision, reason: str
-    ) -> None:
-        self.ledger.append(
-            "stepped_down",
-            task=task.name,
-            mode=str(decision.mode),
-            to=str(lower.mode),
-            reason=reason,
-        )
+    def _renew_pool(self) -> None:
+        self._pool.close()
+        self._pool = self._new_pool()
 
     def _new_pool(self) -> Pool:
         def on_event(event: dict[str, Any]) -> None:
@@ -358,10 +386,6 @@ def _run_verified(stage: Stage, ctx: StageContext) -> StageResult:
 def _here(ctx: StageContext) -> StageKey:
     place = ctx.place
     return place.task, place.mode, place.round, place.stage
-
-
-def _text(mode: Mode | None) -> str | None:
-    return None if mode is None else str(mode)
 
 
 def _save_nothing() -> None:

@@ -26,7 +26,7 @@ from curriculum.records.ledger import effective
 from curriculum.show.lines import LosableStream, PlainLines, Quiet
 from curriculum.show.panels import line, mode_style, render, verdict_style
 from curriculum.show.view import RunView
-from curriculum.show.words import amount, count, duration, interval, number, outcome, plain
+from curriculum.show.words import amount, count, duration, interval, number, outcome, plain, tried
 
 REDRAWS_PER_SECOND = 4.0
 
@@ -189,9 +189,11 @@ def _ending(v: Mapping[str, Any], wide: bool) -> list[Text | str]:
     score, within = number(v.get("score")), interval(v.get("interval"))
     task = line(plain(v.get("task")), "bold")
     if wide:
-        named = line(mode or "none", mode_style(mode)), line(outcome(verdict, mode), style)
+        word = ", ".join(filter(None, (outcome(verdict, mode), tried(v))))
+        named = line(mode or "none", mode_style(mode)), line(word, style)
         return [task, *named, score, within]
     both = f"{plain(verdict).replace('_', ' ')} ({mode or 'no mode'})"
+    both += f"\n{tried(v)}" if tried(v) else ""
     return [task, line(both, style), score if v.get("score") is None else f"{score}\n{within}"]
 
 

@@ -16,7 +16,7 @@ from curriculum.progress import Progress
 from curriculum.records.events import handlers
 from curriculum.show.panels import progress_line
 from curriculum.show.view import RunView
-from curriculum.show.words import duration, facts, interval, number, outcome, plain
+from curriculum.show.words import duration, facts, interval, number, outcome, plain, tried
 
 BETWEEN_LINES_S = 5.0
 
@@ -296,7 +296,14 @@ def _verdict(event: dict[str, Any]) -> str:
         f"{event.get('task')} {mode or 'no mode'} verdict: "
         f"{outcome(event.get('verdict'), mode)}, {number(event.get('score'))} "
         f"{interval(event.get('interval'))} of {number(event.get('target'))}"
+        + "".join(f", {words}" for words in [tried(event), _why_not(event)] if words)
     )
+
+
+def _why_not(event: dict[str, Any]) -> str:
+    """Says why a task has no score; empty if it has one."""
+    reasons = event.get("reasons") or ()
+    return str(reasons[-1]) if event.get("score") is None and reasons else ""
 
 
 def _stopped(event: dict[str, Any]) -> str:

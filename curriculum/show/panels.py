@@ -127,7 +127,9 @@ def _stage(view: RunView, width: int) -> list[RenderableType]:
     if view.current is None:
         return [Rule(style="blue"), line("between stages", "dim")]
     task, mode, round_, stage = view.current
-    of = f" · round {round_ + 1} of {view.rounds}" if view.rounds > 1 else ""
+    attempt, number_ = divmod(round_, view.rounds)
+    of = f" · attempt {attempt + 1}" if view.attempts > 1 or attempt else ""
+    of += f" · round {number_ + 1} of {view.rounds}" if view.rounds > 1 else ""
     title = line(f"{task} · {mode} · {stage}{of} · {duration(view.stage_s)}", "bold cyan")
     rule = Rule(title, style="blue", align="left")
     progress = view.progress

@@ -15,7 +15,7 @@ from curriculum.records.files import write_bytes, write_json
 from curriculum.show.markdown import table
 from curriculum.show.sections import ending, machine, report_of
 from curriculum.show.summary import Event, RunSummary, summarise
-from curriculum.show.words import count, duration, interval, number, plain
+from curriculum.show.words import count, duration, interval, number, plain, tried
 
 CSV_COLUMNS = (
     "task",
@@ -98,7 +98,8 @@ def _side(summary: RunSummary, task: str) -> str:
         return f"not run ({plain(v.get('mode')) or 'no mode'})"
     score = f"{number(v['score'])} {interval(v.get('interval'))} of {number(v.get('target'))}"
     used = f"{count(v.get('env_steps'))} steps, {duration(v.get('seconds'))}"
-    return f"{plain(v.get('mode'))}: {score}, {plain(v.get('verdict'))}; {used}"
+    word = ", ".join(filter(None, (plain(v.get("verdict")), tried(v))))
+    return f"{plain(v.get('mode'))}: {score}, {word}; {used}"
 
 
 def results(summary: RunSummary) -> dict[str, Any]:

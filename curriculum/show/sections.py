@@ -15,7 +15,17 @@ from curriculum.records.events import known
 from curriculum.show.laps import DRIVING, driving_row
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import CheckRow, Event, RunSummary, StageRow
-from curriculum.show.words import count, duration, interval, number, outcome, plain, short
+from curriculum.show.view import transfer_line
+from curriculum.show.words import (
+    count,
+    duration,
+    interval,
+    number,
+    outcome,
+    plain,
+    short,
+    tried,
+)
 
 CURVE_POINTS = 40
 """Checks per task that the report lists at most; the ledger has all of them."""
@@ -38,7 +48,7 @@ def report_of(summary: RunSummary) -> str:
         f"# Report of run {escape(summary.name)}\n",
         f"{escape(ending(summary))}. {escape(_when(summary))}\n",
         "## Results\n",
-        _verdicts(summary),
+        _verdicts(summary) + _attempts(summary),
         "## Games of the evaluations\n",
         _games(summary.stages),
         "## Modes and why\n",
@@ -46,7 +56,10 @@ def report_of(summary: RunSummary) -> str:
         "## Degradations and replacements\n",
         _degradations(summary),
         "## Stages\n",
-        _stages(summary.stages) + _learned_from(summary.stages) + _forks(summary),
+        _stages(summary.stages)
+        + _learned_from(summary.stages)
+        + _begun_from(summary)
+        + _forks(summary),
         "## Checks during the search\n",
         _curve(summary.checks),
         *_driving(summary),
@@ -86,19 +99,33 @@ def _when(summary: RunSummary) -> str:
 def _verdicts(summary: RunSummary) -> str:
     header = ["task", "mode", "verdict", "score", "interval", "target", "environment"]
     header += ["episodes", "policy", "otherwise", "env steps", "dream steps", "time"]
-    return table(header, (_verdict_row(v) for v in summary.verdicts)) + (
-        "\nSteps and time are what was used until the verdict, V and M's data included, "
-        "evaluation episodes not. A score is the mean of full episodes with true rewards.\n"
-        if summary.verdicts
-        else ""
+    return (
+        table(header, (_verdict_row(v) for v in summary.verdicts))
+        + (
+            "\nSteps and time are what was used until the verdict, V and M's data included, "
+            "evaluation episodes not. A score is the mean of full episodes with true rewards.\n"
+            if summary.verdicts
+            else ""
+        )
+        + _not_run(summary)
     )
+
+
+def _not_run(summary: RunSummary) -> str:
+    """Says why tasks have no score."""
+    told = [
+        f"{plain(v.get('task'))}: {plain(v['reasons'][-1])}"
+        for v in summary.verdicts
+        if v.get("score") is None and v.get("reasons")
+    ]
+    return f"\nNot run:\n\n{bullets(told)}" if told else ""
 
 
 def _verdict_row(v: Mapping[str, Any]) -> list[str]:
     return [
         plain(v.get("task")),
         plain(v.get("mode")) or "none",
-        outcome(v.get("verdict"), v.get("mode")),
+        ", ".join(filter(None, (outcome(v.get("verdict"), v.get("mode")), tried(v)))),
         number(v.get("score")),
         interval(v.get("interval")),
         number(v.get("target")),
@@ -139,6 +166,34 @@ def _game_cells(told: Evaluation) -> list[str]:
         number(told.lives_played),
         *(count(value) for value in (told.cut, told.looping)),
     ]
+
+
+def _attempts(summary: RunSummary) -> str:
+    """Says how each of several attempts ended, and which one counts."""
+    counting = {
+        (plain(v.get("task")), plain(v.get("mode"))): v.get("attempt")
+        for v in summary.verdicts
+        if v.get("attempts")
+    }
+    rows = []
+    for e in summary.attempts:
+        where = plain(e.get("task")), plain(e.get("mode"))
+        counts = "yes" if counting.get(where) == e.get("attempt") else ""
+        scores = number(e.get("score")), interval(e.get("interval")), number(e.get("target"))
+        used = count(e.get("env_steps")), duration(e.get("seconds"))
+        word = plain(e.get("verdict")).replace("_", " ")
+        rows.append(
+            [*where, short(e.get("attempt")), short(e.get("round")), word, *scores, *used, counts]
+        )
+    if not rows:
+        return ""
+    header = ["task", "mode", "attempt", "round", "verdict", "score", "interval", "target"]
+    header += ["env steps so far", "time so far", "counts"]
+    return (
+        f"\nAttempts, each anew and with other seeds:\n\n{table(header, rows)}\nThe one that "
+        "passed counts, else the best; the best of several flatters. Steps and time of a result "
+        "are those of all attempts; rounds are counted on through them.\n"
+    )
 
 
 def _otherwise(v: Mapping[str, Any]) -> str:
@@ -226,6 +281,12 @@ def _learned_from(stages: Sequence[StageRow]) -> str:
     ]
     heading = "Beyond the score (of which all scores, checks and evaluations are):"
     return f"\n{heading}\n\n{bullets(told)}" if told else ""
+
+
+def _begun_from(summary: RunSummary) -> str:
+    """Says which models began from another task's weights, and why others did not."""
+    told = bullets(map(transfer_line, summary.transfers)) if summary.transfers else ""
+    return f"\nWhat V and M began from:\n\n{told}" if told else ""
 
 
 def _spent(stages: Sequence[StageRow]) -> str:

@@ -76,6 +76,8 @@ class RunSummary:
         unreadable: what is wrong with lines of the ledger that were left out.
         unseen: what could not be looked at in V and M, as recorded.
         probes: the last one per component.
+        attempts: how each of several attempts at a task ended; transfers: what a model began from,
+            or why it did not; each once.
         stages, checks: in order, each place once.
         verdicts: the last one per task in the best mode that has a score: none of a lesser mode
             replaces one that was earned.
@@ -100,6 +102,8 @@ class RunSummary:
     unreadable: tuple[str, ...]
     unseen: tuple[dict[str, Any], ...]
     probes: dict[str, dict[str, Any]]
+    attempts: tuple[dict[str, Any], ...]
+    transfers: tuple[dict[str, Any], ...]
     stages: tuple[StageRow, ...]
     checks: tuple[CheckRow, ...]
     verdicts: tuple[dict[str, Any], ...]
@@ -145,6 +149,8 @@ def summarise(events: Iterable[Event]) -> RunSummary:
         ),
         unseen=tuple(told.of("insight_failed")),
         probes=_last(told.of("probe"), "component"),
+        attempts=_once(told.of("attempt_over"), "task", "mode", "attempt"),
+        transfers=_once(told.of("transferred"), "task", "mode", "round", "stage"),
         stages=_stages(told.of(_DONE, "stage_skipped")),
         checks=_checks(told.of("check")),
         verdicts=tuple(_best(told.of("verdict")).values()),
@@ -178,6 +184,14 @@ def _listed(events: list[dict[str, Any]], field: str) -> tuple[str, ...]:
 def _last(events: list[dict[str, Any]], by: str) -> dict[str, dict[str, Any]]:
     """Returns the last event per value of one fact, in the order of their first appearance."""
     return {plain(event.get(by)): event for event in events}
+
+
+def _once(events: list[dict[str, Any]], *by: str) -> tuple[dict[str, Any], ...]:
+    """Returns the first event of each combination of some facts, in order."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for event in events:
+        found.setdefault(tuple(plain(event.get(name)) for name in by), event)
+    return tuple(found.values())
 
 
 def _best(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from curriculum.config.schema import Config
 from curriculum.mode import LADDER
 from curriculum.progress import Progress
 from curriculum.records.events import TROUBLE, handlers
-from curriculum.show.words import duration, finite, plain
+from curriculum.show.words import duration, finite, number, plain, short
 
 MIN_WINDOW_S = 15.0
 """Seconds that a rate looks back at least."""
@@ -134,7 +134,8 @@ class RunView:
     def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self.name, self.seed, self.rounds = config.name, config.seed, config.curriculum.rounds
+        self.name, self.seed = config.name, config.seed
+        self.rounds, self.attempts = config.curriculum.rounds, config.curriculum.attempts
         self.rungs = {t.name: Rung(t.name, t.target, t.simulation_target) for t in config.tasks}
         self.run_dir = ""
         self.machine = ""
@@ -262,6 +263,17 @@ class RunView:
         self._fallback(text, event.get("task"))
         self._notice(f"{event.get('task')} stepped down, {text}")
 
+    def _attempt_over(self, event: Event) -> None:
+        rung = self._rung(event.get("task"))
+        self._notice(attempt_line(event))
+        if event.get("verdict") != "passed":
+            # The next one learned nothing of what this one has.
+            rung.score, rung.scored_by = None, ""
+        self.current, self.progress = None, None
+
+    def _transferred(self, event: Event) -> None:
+        self._notice(transfer_line(event))
+
     def _verdict(self, event: Event) -> None:
         rung = self._rung(event.get("task"))
         rung.enter(event.get("mode"), rung.round)
@@ -297,6 +309,8 @@ _HANDLERS = handlers(
         "environment_fault": RunView._refused,
         "task_refused": RunView._refused,
         "check": RunView._check,
+        "attempt_over": RunView._attempt_over,
+        "transferred": RunView._transferred,
         "verdict": RunView._verdict,
         "run_stopped": RunView._run_stopped,
         "run_finished": RunView._run_finished,
@@ -313,6 +327,26 @@ def facts_line(event: Event) -> str:
     facts = ", ".join(f"{k} {plain(v, 120)}" for k, v in event.items() if k not in hidden)
     where = f"{_place(event)}: " if event.get("task") else ""
     return f"{where}{plain(event['event']).replace('_', ' ')}: {facts}"
+
+
+def attempt_line(event: Event) -> str:
+    """Says how one of several attempts at a task ended."""
+    what = f"{plain(event.get('task'))} {plain(event.get('mode'))}"
+    which = f"attempt {short(event.get('attempt'))} of at most {short(event.get('allowed'))}"
+    if event.get("score") is None:
+        reasons = event.get("reasons") or ()
+        return f"{what}: {which} came to no score: {plain(reasons[-1] if reasons else '')}"
+    score = f"{number(event.get('score'))} of {number(event.get('target'))}"
+    return f"{what}: {which} {plain(event.get('verdict'))}, {score}"
+
+
+def transfer_line(event: Event) -> str:
+    """Says what a model began from."""
+    source = plain(event.get("source"))
+    if event.get("taken"):
+        return f"{_place(event)} begins from the weights of {source}"
+    of = f" and not from {source}" if source else ""
+    return f"{_place(event)} begins anew{of}: {plain(event.get('reason'))}"
 
 
 def _place(event: Event) -> str:

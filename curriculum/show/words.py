@@ -112,6 +112,12 @@ def facts(values: Mapping[str, Any], separator: str = " · ") -> str:
     return separator.join(f"{plain(k, 40).replace('_', ' ')} {short(v)}" for k, v in values.items())
 
 
+def tried(verdict: Mapping[str, Any]) -> str:
+    """Says which attempt a verdict is by, where there were several: `attempt 2 of 3`."""
+    made = verdict.get("attempts") or ()
+    return f"attempt {short(verdict.get('attempt'))} of {len(made)}" if len(made) > 1 else ""
+
+
 def outcome(verdict: Any, mode: Any) -> str:
     """Writes a verdict; below the best mode it carries the mode: no pass looks like another."""
     text = plain(verdict).replace("_", " ")

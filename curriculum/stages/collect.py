@@ -18,7 +18,7 @@ NAME = "collect"
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs nothing in the first round, and the agent of the last round in later ones."""
-    if ctx.place.round > 0:
+    if not ctx.place.fresh:
         for stage in LEARNING:
             ctx.place.completed(stage, ctx.place.round - 1)
 
@@ -26,7 +26,7 @@ def verify_inputs(ctx: StageContext) -> None:
 def run(ctx: StageContext) -> StageResult:
     """Plays, records and appends the episodes in order; goes on where the last commit ended."""
     collect = ctx.task.collect
-    count = collect.num_random_rollouts if ctx.place.round == 0 else collect.num_policy_rollouts
+    count = collect.num_random_rollouts if ctx.place.fresh else collect.num_policy_rollouts
     writer = _open_writer(ctx)
     start = writer.num_episodes
     ctx.executor.refresh((_work(ctx),))
@@ -82,14 +82,15 @@ def _open_writer(ctx: StageContext) -> EpisodeWriter:
 
 
 def _work(ctx: StageContext) -> WorkSpec:
-    before = ctx.place.round - 1
-    return ctx.work({} if before < 0 else ctx.learned("vision", "memory", round=before))
+    if ctx.place.fresh:
+        return ctx.work()
+    return ctx.work(ctx.learned("vision", "memory", round=ctx.place.round - 1))
 
 
 def _units(ctx: StageContext, start: int, count: int) -> list[CollectUnit]:
     seeds = ctx.place.env_seeds("episodes", count=count)
-    size, before = ctx.task.env.num_envs, ctx.place.round - 1
-    learned = None if before < 0 else ctx.learned("controller", round=before)
+    size, fresh = ctx.task.env.num_envs, ctx.place.fresh
+    learned = None if fresh else ctx.learned("controller", round=ctx.place.round - 1)
     path = (ctx.task.name, ctx.place.round, NAME)
     return [
         CollectUnit(path, first, tuple(seeds[first : min(first + size, count)]), learned)

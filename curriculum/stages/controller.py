@@ -112,7 +112,7 @@ def _learner_of_c(ctx: StageContext, agent: Agent) -> AgentLearner | None:
     seed, settings = ctx.place.model_seed("policy"), ctx.task.training
     model = backend.make_policy_learner(ctx.task, ctx.spec.action, agent.num_features, seed)
     _go_on_from_last_round(ctx, agent, model)
-    return OnPolicy(model, settings.num_steps, settings.reuse, fresh=ctx.place.round == 0)
+    return OnPolicy(model, settings.num_steps, settings.reuse, fresh=ctx.place.fresh)
 
 
 def new_loop(
@@ -193,7 +193,7 @@ def _off_policy(ctx: StageContext, agent: Agent, make: OffPolicyLearnerFactory) 
     capacity = max(1, task.replay.capacity // num_envs)
     directory = ctx.place.directory / "replay"
     replay = Replay(directory, num_envs, agent.num_features, action, capacity)
-    steps, fresh = task.training.num_steps, ctx.place.round == 0
+    steps, fresh = task.training.num_steps, ctx.place.fresh
     return OffPolicy(model, replay, task.replay, steps, num_envs, fresh=fresh)
 
 
@@ -201,7 +201,7 @@ def _go_on_from_last_round(
     ctx: StageContext, agent: Agent, model: PolicyLearner | OffPolicyLearner
 ) -> None:
     """Has a new model begin as the last round's ended; as it was made in the first round."""
-    if ctx.place.round == 0:
+    if ctx.place.fresh:
         return
     last = ctx.place.completed(NAME, ctx.place.round - 1)
     state = last.part("learner")
@@ -215,7 +215,7 @@ def _initial_agent(ctx: StageContext) -> Agent:
     """Starts C from the last round's parameters, else at zero (linear) or small random weights."""
     rng = ctx.place.rng("initial") if ctx.task.controller.hidden_sizes else None
     learned = ctx.learned("vision", "memory")
-    if ctx.place.round > 0:
+    if not ctx.place.fresh:
         before = ctx.learned(NAME, round=ctx.place.round - 1)
         # V and M have gone on learning since then.
         learned[PARAMETERS] = before[PARAMETERS]

@@ -31,7 +31,9 @@ def run(ctx: StageContext) -> StageResult:
     data = ctx.data()
     latents = ctx.latents()
     memory = ctx.new_memory()
-    if ctx.place.round > 0 and not memory.single_pass:
+    if ctx.place.fresh and ctx.inherited:
+        memory.load_state({**memory.state(), **ctx.inherited})
+    elif not ctx.place.fresh and not memory.single_pass:
         memory.load_state(ctx.place.completed(NAME, ctx.place.round - 1).arrays)
     rnn = ctx.task.mdnrnn
     starts, held_out = split_starts(data, rnn.sequence_length)

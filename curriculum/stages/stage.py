@@ -7,7 +7,7 @@ raise `StageFailure`, and `run(ctx)` works, commits at barriers and returns a `S
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -62,6 +62,8 @@ class StageContext:
         states: of the components that were probed, by name; workers are told them.
         spec: of the task's environments.
         executor: does units of work.
+        inherited: weights that the model of this stage begins from in the first round of an
+            attempt, in place of its own initial ones; none where it begins anew.
     """
 
     place: Place
@@ -71,6 +73,7 @@ class StageContext:
     states: Mapping[str, str]
     spec: EnvSpec
     executor: Executor
+    inherited: State = field(default_factory=dict)
 
     def at(self, stage: str, round: int | None = None) -> StageContext:
         """Returns the same context seen from another stage or round."""
@@ -83,8 +86,8 @@ class StageContext:
         return self.task.simulation_target if simulated else self.task.target
 
     def data(self) -> Dataset:
-        """Opens the collected data of all rounds up to this one."""
-        rounds = range(self.place.round + 1)
+        """Opens the collected data of all rounds of this attempt up to this one."""
+        rounds = self.place.rounds
         return Dataset([self.place.at("collect", r).directory / "data" for r in rounds])
 
     def latents(self) -> Latents:

@@ -23,7 +23,7 @@ HELD_OUT_ROWS = 512
 
 def verify_inputs(ctx: StageContext) -> None:
     """Needs the episodes of all rounds up to this one."""
-    for number in range(ctx.place.round + 1):
+    for number in ctx.place.rounds:
         ctx.place.completed("collect", number)
 
 
@@ -35,7 +35,7 @@ def run(ctx: StageContext) -> StageResult:
     """
     data = ctx.data()
     vision = _vision_to_train(ctx)
-    if vision.single_pass and ctx.place.round > 0:
+    if vision.single_pass and not ctx.place.fresh:
         ctx.place.store.save(vision.state(), meta_of(WindowCounters()), complete=True)
         return StageResult("kept from the first round", describe(ctx, vision, data))
     vae = ctx.task.vae
@@ -101,9 +101,12 @@ def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
 
 
 def _vision_to_train(ctx: StageContext) -> Vision:
-    """Returns V as the last round left it, which may have gone on learning with C."""
+    """Returns V as the last round left it, which may have gone on learning with C; in the first
+    round as it was made, or with the weights that it inherits."""
     vision, last = ctx.new_vision(), ctx.place.round - 1
-    if last >= 0:
+    if not ctx.place.fresh:
         joint = ctx.place.completed("controller", last).part("joint")
         vision.load_state(joint or ctx.place.completed(NAME, last).arrays)
+    elif ctx.inherited:
+        vision.load_state({**vision.state(), **ctx.inherited})
     return vision

@@ -150,8 +150,8 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
             "curriculum: {mode: gym_only}",
             "expected one of auto, FULL, GYM_ONLY, SIMULATION; did you",
         ),
-        ("curriculum: {stop_on_miss: yes}", "given 'yes', expected true or false"),
-        ("curriculum: {stop_on_miss: 1}", "given 1, expected true or false"),
+        ("curriculum: {save_videos: yes}", "given 'yes', expected true or false"),
+        ("curriculum: {save_videos: 1}", "given 1, expected true or false"),
         (
             "curriculum: {tasks: pong}",
             "given 'pong', expected a list, each item a text; write [pong]",
@@ -274,7 +274,7 @@ def test_overrides_are_read_like_the_file(load: Load) -> None:
     config = load(
         "name: x",
         "vae.learning_rate=1e-4",
-        "curriculum.stop_on_miss=true",
+        "curriculum.save_videos=true",
         "controller.hidden_sizes=[32, 16]",
         'run_dir="a=b"',
         "vae={beta: 0.5, epochs: 3}",
@@ -282,7 +282,7 @@ def test_overrides_are_read_like_the_file(load: Load) -> None:
     )
     pong = config.tasks[0]
     assert (pong.vae.model.learning_rate, pong.vae.model.beta, pong.vae.epochs) == (1e-4, 0.5, 4)
-    assert config.curriculum.stop_on_miss is True
+    assert config.curriculum.save_videos is True
     assert pong.controller.hidden_sizes == (32, 16)
     assert config.run_dir == "a=b"
 
