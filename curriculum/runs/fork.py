@@ -28,6 +28,7 @@ FIRST_USE = {
     "qrdqn": "controller",
     "sac": "controller",
     "training": "controller",
+    "shaping": "controller",
     "dream": "controller",
     "target": "controller",
     "simulation_target": "controller",
