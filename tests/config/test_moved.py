@@ -9,7 +9,7 @@ import pytest
 
 from curriculum.cli.main import main
 from curriculum.config.loading import changed_keys, config_hash, dump, load_config
-from curriculum.config.moved import GONE, MOVED
+from curriculum.config.moved import ADVANCE, GONE, MOVED
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.tasks import BUILTIN
@@ -112,6 +112,37 @@ def test_what_is_gone_and_was_on_is_refused_with_the_reason(read: Read, value: s
     assert "c.yaml:3: tasks.pong.ppo.branches: given" in told
     assert "C learned worse with them" in told and "51d6e8c" in told
     assert "unknown key" not in told
+
+
+@pytest.mark.parametrize(("switch", "word"), ADVANCE.items())
+def test_the_switch_that_ended_a_walk_is_a_choice_now(read: Read, switch: bool, word: str) -> None:
+    value = str(switch).lower()
+    config, notices = read(f"curriculum:\n  stop_on_miss: {value}\n  rounds: 2")
+    assert config == read(f"curriculum: {{advance: {word}, rounds: 2}}")[0]
+    assert config.curriculum.advance == word
+    assert notices == [
+        f"c.yaml:2: curriculum.stop_on_miss has moved: write curriculum.advance: {word}"
+    ]
+    assert "stop_on_miss" not in dump(config)
+    assert read("name: x", f"curriculum.stop_on_miss={value}")[0].curriculum.advance == word
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{stop_on_miss: yes}", "curriculum.stop_on_miss: given 'yes', expected true or false"),
+        ("{stop_on_miss: 1}", "curriculum.stop_on_miss: given 1, expected true or false"),
+        ("{stop_on_miss: true, advance: always}", "is curriculum.advance now, which"),
+        ("{advance: never}", "curriculum.advance: given 'never'"),
+        ("{attempts: 0}", "curriculum.attempts: given 0"),
+        ("{attempts: 11}", "curriculum.attempts: given 11"),
+        ("{transfer: all}", "curriculum.transfer: given 'all'"),
+    ],
+)
+def test_a_wrong_course_of_the_walk_is_told(read: Read, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(f"curriculum: {text}")
+    assert told in str(caught.value)
 
 
 def test_a_moved_key_is_no_change(read: Read) -> None:

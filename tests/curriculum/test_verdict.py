@@ -8,7 +8,7 @@ from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.errors import RunIOError
 from curriculum.mode import Decision, Mode
 from curriculum.records.evaluation import Evaluation
-from curriculum.records.verdict import evaluation_of, judge, not_run
+from curriculum.records.verdict import Verdict, counting, evaluation_of, judge, not_run
 
 TASK = TaskConfig(
     name="pong",
@@ -49,6 +49,43 @@ def test_a_lower_mode_never_passes_for_the_one_that_was_wanted(
     simulated = mode is Mode.SIMULATION
     assert verdict.target == (3.0 if simulated else 18.0)
     assert verdict.env_id == ("simulation/pong" if simulated else "PongNoFrameskip-v4")
+
+
+def attempts_at(*scores: float | None) -> list[Verdict]:
+    """Verdicts of attempts that each used ten steps."""
+    decision, made = Decision(Mode.FULL, "auto", ()), []
+    for number, score in enumerate(scores, 1):
+        used = {"env_steps": 10 * number, "dream_steps": 0, "seconds": 1.0 * number}
+        judged = judge(TASK, decision, played(0.0 if score is None else score), used)
+        if score is None:
+            failed = not_run(TASK, replace(decision, reasons=("it diverged",)))
+            judged = replace(failed, **used)
+        made.append(replace(judged, attempt=number, round=None if score is None else number - 1))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("scores", "counts", "verdict"),
+    [
+        ((17.0,), 1, "missed"),
+        ((17.0, 18.0), 2, "passed"),
+        ((-5.0, -20.0, -7.0), 1, "missed"),
+        ((3.0, 9.0, 9.0, 4.0), 2, "missed"),
+        ((-3.0, None), 1, "missed"),
+        ((-3.0, None, -2.0), 3, "missed"),
+    ],
+)
+def test_the_attempt_that_passed_counts_else_the_best_and_all_are_paid_for(
+    scores: tuple[float | None, ...], counts: int, verdict: str
+) -> None:
+    found = counting(attempts_at(*scores))
+    assert (found.attempt, found.verdict, found.score) == (counts, verdict, scores[counts - 1])
+    assert (found.env_steps, found.seconds) == (10 * len(scores), float(len(scores)))
+    several = len(scores) > 1
+    assert [a.score for a in found.attempts] == (list(scores) if several else [])
+    assert [a.reason for a in found.attempts if a.score is None] == ["it diverged"] * scores.count(
+        None
+    )
 
 
 def test_what_did_not_run_has_no_score_and_keeps_its_reasons() -> None:

@@ -30,6 +30,17 @@ def test_streams_differ_by_place_and_by_nothing_else(tmp_path: Path) -> None:
     assert here.model_seed("vision") == here.at("vision", 5).model_seed("vision")
 
 
+def test_an_attempt_has_rounds_streams_and_models_of_its_own(tmp_path: Path) -> None:
+    first = place_in(tmp_path / "run", "pong", "FULL", "vision")
+    second = replace(first, round=2, first_round=2)
+    assert (first.fresh, first.at("vision", 1).fresh, second.fresh) == (True, False, True)
+    assert list(first.at("vision", 1).rounds) == [0, 1]
+    assert list(second.at("vision", 3).rounds) == [2, 3]
+    assert second.directory.parent.name == "round-02"
+    assert second.model_seed("vision") != first.model_seed("vision")
+    assert second.model_seed("vision") == second.at("controller", 3).model_seed("vision")
+
+
 def test_collected_data_belong_to_the_environment_and_the_rest_to_the_mode(tmp_path: Path) -> None:
     real = place_in(tmp_path / "run", "pong", "GYM_ONLY", "collect")
     simulated = replace(real, mode="SIMULATION", simulated=True)

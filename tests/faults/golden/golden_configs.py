@@ -113,6 +113,11 @@ SIMULATED_PIXELS = config("SIMULATION", "pong", dream=True, more="workers: 0")
 GYM_STATE = config("GYM_ONLY", "pole", rounds=2, more="workers: 0, device: cpu") + POLE
 FULL_STATE = config("FULL", "pole", rounds=2, dream=True, more="workers: 0, device: cpu") + POLE
 FULL_PIXELS = config("FULL", "dot", more="workers: 0, device: cpu, plugins: [dot_plugin]") + DOT
+DOTS = DOT + "  spot: {env_id: Dot-v0, observation: pixels, target: 500}\n"
+TRANSFER = "workers: 0, device: cpu, plugins: [dot_plugin], transfer: world"
+
+SIMULATED_ATTEMPTS = config("SIMULATION", "lunarlander", more="workers: 0, attempts: 2")
+FULL_TRANSFER = config("FULL", "dot, spot", more=TRANSFER) + DOTS
 FULL_PPO = config("FULL", "pole", rounds=2, solver="ppo", more="workers: 0, device: cpu") + POLE
 FULL_QRDQN = config("FULL", "pole", rounds=2, solver="qrdqn", more="workers: 0, device: cpu") + POLE
 FULL_SAC = config("FULL", "swing", rounds=2, solver="sac", more="workers: 0, device: cpu") + SWING

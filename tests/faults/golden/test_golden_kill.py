@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from curriculum.records.commit import CommitStore
+from curriculum.records.ledger import Ledger
 from tests.faults.golden import golden_configs as configs
 from tests.faults.golden.golden_fingerprint import differences, fingerprint, leftovers
 from tests.faults.golden.golden_lives import Lives
@@ -118,6 +120,77 @@ def test_a_run_that_learns_from_a_replay_killed_at_each_moment_ends_the_same(liv
         assert whole.points.count(label) > 4, label
         life = lives.live(*in_directory("killed"), only=label, skip=2)
         assert life.killed and life.label == label, life
+    lives.until_done("resume", "killed", "--quiet")
+    assert_same(lives, "killed")
+
+
+BETWEEN = (
+    "evaluate tell attempt_over before",
+    "evaluate tell attempt_over half",
+    "evaluate tell attempt_over after",
+    "collect append rows half",
+    "vision write commit half",
+    "controller replace commit after",
+    "evaluate write result before",
+)
+"""Points of a walk with attempts: between two of them, and in the middle of a second one."""
+
+
+@pytest.mark.faults(
+    "kill -9 between two attempts at a task, and in each kind of stage of the second",
+    expect="the same attempts, seeds, scores and verdict as in the run that was not killed",
+)
+@pytest.mark.parametrize("lives", ["SIMULATED_ATTEMPTS"], indirect=True)
+def test_a_walk_with_attempts_killed_between_and_in_them_ends_the_same(lives: Lives) -> None:
+    whole = lives.until_done(*in_directory("whole"))
+    for label in BETWEEN:
+        count = whole.points.count(label)
+        assert count, label
+        # The later half of a life's points of one kind is the second attempt's.
+        life = lives.live(*in_directory(f"killed-{label}"), only=label, skip=3 * count // 4)
+        assert life.killed and life.label == label, life
+        lives.until_done("resume", f"killed-{label}", "--quiet")
+        assert_same(lives, f"killed-{label}")
+
+
+INHERITING = (
+    "vision tell transferred before",
+    "vision tell transferred half",
+    "vision tell transferred after",
+    "memory tell transferred after",
+    "vision write commit half",
+    "memory replace commit after",
+)
+"""Points of a task whose V and M begin from those of the task before."""
+
+
+@pytest.mark.faults(
+    "kill -9 while a task takes over V and M from the one before, and while they learn on",
+    expect="the same weights to begin from, told once; all ends bit for bit as if never killed",
+)
+@pytest.mark.torch
+@pytest.mark.gym
+@pytest.mark.parametrize("lives", ["FULL_TRANSFER"], indirect=True)
+def test_a_walk_with_transfer_killed_as_it_takes_over_ends_the_same(lives: Lives) -> None:
+    whole = lives.until_done(*in_directory("whole"))
+    told = Ledger(lives.directory / "whole/events.jsonl").events("transferred")
+    assert [(e["task"], e["stage"], e["taken"]) for e in told] == [
+        ("dot", "vision", False),
+        ("dot", "memory", False),
+        ("spot", "vision", True),
+        ("spot", "memory", True),
+    ]
+    for label in INHERITING:
+        count = whole.points.count(label)
+        assert count > 1, label
+        life = lives.live(*in_directory("killed"), only=label, skip=0)
+        assert life.killed and life.label == label, life
+    for label in INHERITING:
+        life = lives.live(*in_directory("later"), only=label, skip=whole.points.count(label) // 2)
+        assert life.killed and life.label == label, life
+        lives.until_done("resume", "later", "--quiet")
+        assert_same(lives, "later")
+        shutil.rmtree(lives.directory / "later")
     lives.until_done("resume", "killed", "--quiet")
     assert_same(lives, "killed")
 
