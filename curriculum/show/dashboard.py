@@ -189,7 +189,7 @@ def _ending(v: Mapping[str, Any], wide: bool) -> list[Text | str]:
     score, within = number(v.get("score")), interval(v.get("interval"))
     task = line(plain(v.get("task")), "bold")
     if wide:
-        word = ", ".join(filter(None, (outcome(verdict, mode), tried(v))))
+        word = "\n".join(filter(None, (outcome(verdict, mode), tried(v))))
         named = line(mode or "none", mode_style(mode)), line(word, style)
         return [task, *named, score, within]
     both = f"{plain(verdict).replace('_', ' ')} ({mode or 'no mode'})"

@@ -179,3 +179,42 @@ def test_runs_stand_side_by_side(events: list[dict[str, Any]]) -> None:
     assert "SIMULATION: 5.0 [4.0, 6.0] of 18.0, degraded" in pong
     assert "not in this run" in pong
     assert r"runs/a\|b" in text and "| fallbacks | 2 | 0 |" in text
+
+
+def test_the_report_shows_every_attempt_and_which_one_counts(events: list[dict[str, Any]]) -> None:
+    assert "Attempts" not in report_text(events)
+    verdict = next(e for e in events if e["event"] == "verdict" and e["task"] == "lunarlander")
+    tried = [{"number": n, "round": n - 1, "verdict": "missed", "score": 99.0} for n in (1, 2)]
+    verdict |= {"attempt": 2, "attempts": tried}
+    for number, score in ((1, 99.0), (2, 244.0)):
+        word = "passed" if number == 2 else "missed"
+        over = {**verdict, "event": "attempt_over", "verdict": word, "attempts": []}
+        told = {"attempt": number, "round": number - 1, "score": score, "allowed": 3}
+        # A resumed run may tell it again.
+        events += [{**over, **told}] * 2
+    part = section(report_text(events), "Results")
+    attempts = rows(part.split("Attempts, each anew", 1)[1])
+    assert len(attempts) == 2
+    assert "| 1 | 0 | missed | 99.0 |" in attempts[0] and attempts[0].endswith("|  |")
+    assert "| 2 | 1 | passed | 244.0 |" in attempts[1] and attempts[1].endswith("| yes |")
+    assert "passed, attempt 2 of 2" in part
+    assert "attempt 2 of 2" in compare_runs({"one": events})
+
+
+def test_the_report_says_what_v_and_m_began_from(events: list[dict[str, Any]]) -> None:
+    assert "began from" not in report_text(events)
+    here = {"t": 1.79e9, "event": "transferred", "task": "breakout", "mode": "FULL", "round": 0}
+    events.append({**here, "stage": "vision", "source": "pong", "taken": True, "reason": ""})
+    why = {"source": "pong", "taken": False, "reason": "other sizes"}
+    events += [{**here, "stage": "memory", **why}] * 2
+    part = section(report_text(events), "Stages")
+    assert "- breakout FULL vision begins from the weights of pong" in part
+    assert part.count("breakout FULL memory begins anew and not from pong: other sizes") == 1
+
+
+def test_the_report_says_why_a_task_was_not_reached(events: list[dict[str, Any]]) -> None:
+    missed = next(e for e in events if e["event"] == "verdict")
+    why = "the walk ended at pong: missed (curriculum.advance is on_success)"
+    none = {"score": None, "interval": None, "mode": None, "verdict": "not_run"}
+    events.append({**missed, **none, "task": "breakout", "reasons": [why]})
+    assert f"- breakout: {markdown.escape(why)}" in section(report_text(events), "Results")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from curriculum.config.schema import Config
+from curriculum.config.schema import Config, CurriculumConfig
 from curriculum.progress import STAGES, Progress
+from curriculum.show.panels import render
 from curriculum.show.view import Estimate, Rung, RunView
 
 
@@ -145,3 +150,32 @@ def test_the_stages_are_those_of_the_runner() -> None:
     from curriculum.runs.runner import STAGE_NAMES
 
     assert STAGES == STAGE_NAMES
+
+
+def test_an_attempt_begins_without_the_score_of_the_one_before(config: Config) -> None:
+    view = RunView(replace(config, curriculum=CurriculumConfig(rounds=2, attempts=3)))
+    where = {"task": "pong", "mode": "FULL"}
+    view.on_event({"event": "stage_started", **where, "round": 1, "stage": "controller"})
+    check = {"event": "check", **where, "round": 1, "stage": "controller", "score": 12.0}
+    view.on_event({**check, "target": 18.0})
+    over = {"event": "attempt_over", **where, "attempt": 1, "allowed": 3, "verdict": "missed"}
+    assert view.rungs["pong"].score == 12.0
+    view.on_event({**over, "score": 12.0, "target": 18.0})
+    assert (view.rungs["pong"].score, view.current) == (None, None)
+    assert view.notices[-1][1] == "pong FULL: attempt 1 of at most 3 missed, 12.0 of 18.0"
+    view.on_event({**over, "attempt": 2, "verdict": "not_run", "score": None, "reasons": ["NaN"]})
+    assert "attempt 2 of at most 3 came to no score: NaN" in view.notices[-1][1]
+    view.on_event({"event": "stage_started", **where, "round": 2, "stage": "controller"})
+    console = Console(file=io.StringIO(), width=120, height=40, record=True)
+    console.print(render(view, 120, 40))
+    assert "attempt 2 · round 1 of 2" in console.export_text()
+
+
+def test_what_a_model_begins_from_is_noticed(config: Config) -> None:
+    view = RunView(config)
+    here = {"event": "transferred", "task": "pong", "mode": "FULL", "round": 0, "stage": "vision"}
+    view.on_event({**here, "source": "breakout", "taken": True, "reason": ""})
+    assert view.notices[-1][1] == "pong FULL vision begins from the weights of breakout"
+    view.on_event({**here, "source": "breakout", "taken": False, "reason": "it is larger"})
+    told = "pong FULL vision begins anew and not from breakout: it is larger"
+    assert view.notices[-1][1] == told
