@@ -13,7 +13,8 @@ from curriculum.pretrained.bundle import Bundle
 from curriculum.records.evaluation import Evaluation
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import RunSummary, StageRow, summarise
-from curriculum.show.words import count, duration, interval, number, plain
+from curriculum.show.view import transfer_line
+from curriculum.show.words import count, duration, interval, number, plain, tried
 
 NOT_STATED = "Nobody stated why."
 
@@ -141,6 +142,16 @@ def _limits(bundle: Bundle, summary: RunSummary) -> list[str]:
         "Another machine or other versions may round differently: a single episode can then end "
         "otherwise, the mean only within its interval.",
     ]
+    limits += [
+        f"In its run, {transfer_line(event)}: task.yaml trains this task alone, from the start."
+        for event in summary.transfers
+        if event.get("taken") and event.get("round") in bundle.rounds
+    ]
+    if tried(verdict):
+        limits.append(
+            f"It is of {tried(verdict)} with different seeds in one run: the best of several "
+            "flatters, and the steps and minutes above are those of all."
+        )
     if bundle.mode != LADDER[0].value:
         limits.append(f"It was learned in {bundle.mode}: its score counts for no FULL target.")
     if verdict and verdict.get("verdict") != "passed":

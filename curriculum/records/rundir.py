@@ -4,6 +4,9 @@ run.json  config.yaml  events.jsonl  lock
 pipeline_summary.csv  evaluation_results.json  report.md
 tasks/<task>/<mode>/round-00/<stage>/{commits/, data/, result.json}
 media/  tensorboard/
+
+Rounds are counted on through the attempts at a task: with two rounds each, the second attempt has
+round-02 and round-03.
 """
 
 from __future__ import annotations

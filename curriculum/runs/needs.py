@@ -153,8 +153,9 @@ def disk_needs(config: Config, modes: Mapping[str, str], seen: Seen = NOTHING_SE
     """Returns what a run will write at most, if every collected episode is as long as it may be,
     and no attempt at a task but the last one reaches its target."""
     rounds, attempts = config.curriculum.rounds, config.curriculum.attempts
+    each = "curriculum.attempts, " if attempts > 1 else ""
     return [
-        replace(need, bytes=attempts * need.bytes)
+        replace(need, bytes=attempts * need.bytes, keys=each + need.keys)
         for task in config.tasks
         if task.name in modes
         for need in _written(task, rounds, Sizes.of(task, modes[task.name], seen.get(task.name)))

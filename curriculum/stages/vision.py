@@ -105,7 +105,8 @@ def _vision_to_train(ctx: StageContext) -> Vision:
     round as it was made, or with the weights that it inherits."""
     vision, last = ctx.new_vision(), ctx.place.round - 1
     if not ctx.place.fresh:
-        joint = ctx.place.completed("controller", last).part("joint")
+        # What is learned in closed form does not go on learning with C.
+        joint = {} if vision.single_pass else ctx.place.completed("controller", last).part("joint")
         vision.load_state(joint or ctx.place.completed(NAME, last).arrays)
     elif ctx.inherited:
         vision.load_state({**vision.state(), **ctx.inherited})

@@ -249,6 +249,14 @@ def test_a_replay_takes_room_on_the_disk_for_each_step_of_each_round() -> None:
     assert "t: replays" not in {need.what for need in disk_needs(run, {"t": "GYM_ONLY"})}
 
 
+def test_every_attempt_takes_the_room_of_one() -> None:
+    once = Config(curriculum=CurriculumConfig(rounds=2), tasks=(LOADED,))
+    often = replace(once, curriculum=replace(once.curriculum, attempts=3))
+    one, many = (disk_needs(run, {"t": "FULL"}) for run in (once, often))
+    assert [n.bytes for n in many] == [3 * n.bytes for n in one]
+    assert all("curriculum.attempts" in need.keys for need in many)
+
+
 def test_the_hungriest_moment_is_the_one_that_counts() -> None:
     run, (moment,) = Config(tasks=(TORCH,)), ["vision"]
     wider = replace(TORCH, mdnrnn=replace(TORCH.mdnrnn, batch_size=10_000))

@@ -188,10 +188,10 @@ def test_a_walk_with_transfer_killed_as_it_takes_over_ends_the_same(lives: Lives
     for label in INHERITING:
         life = lives.live(*in_directory("later"), only=label, skip=whole.points.count(label) // 2)
         assert life.killed and life.label == label, life
-        lives.until_done("resume", "later", "--quiet")
+        lives.until_done(*in_directory("later"))
         assert_same(lives, "later")
         shutil.rmtree(lives.directory / "later")
-    lives.until_done("resume", "killed", "--quiet")
+    lives.until_done(*in_directory("killed"))
     assert_same(lives, "killed")
 
 
