@@ -21,6 +21,7 @@ from curriculum.errors import ConfigError
 from curriculum.insight.drawing import write_png
 from curriculum.insight.driving import look_at_driving, told_episodes
 from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
+from curriculum.insight.key_point_probe import probe_key_points
 from curriculum.insight.laps import tells_of_laps
 from curriculum.insight.memory_horizon import open_loop
 from curriculum.insight.pictures import DREAM_STEPS, memory_picture, vision_picture
@@ -77,8 +78,9 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
 
     Returns:
         `probe`: name to R^2 and error in pixels, held-out episodes; missing where no truth is to
-        be had. `contrast`: how much of the ball is in the frames that V is shown, see
-        `ball_contrast`. Nothing for state observations.
+         be had. `key_points`, where V has some: how many frames they are within 2 pixels in
+         (`insight.key_point_probe`). `contrast`: how much of the ball is in the frames that V is
+         shown, see `ball_contrast`. Nothing for state observations.
     """
     if ctx.spec.observation != "pixels":
         return {}
@@ -95,7 +97,11 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
     if truth is None:
         return {}
     latents = vision.encode(truth.frames)
-    found = {"probe": probe(latents, truth.positions, truth.visible, truth.episodes)}
+    known = (truth.positions, truth.visible, truth.episodes)
+    found = {"probe": probe(latents, *known)}
+    count = ctx.task.vae.model.key_points if ctx.backend.key_points else 0
+    if count:
+        found["key_points"] = probe_key_points(latents[:, : 2 * count], *known)
     contrast = ball_contrast(truth)
     return {**found, "contrast": contrast} if contrast else found
 

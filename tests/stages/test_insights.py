@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -79,7 +80,7 @@ def context(path: Path, vision: Any, shape: tuple[int, ...], env_id: str = "any"
     return SimpleNamespace(
         task=TaskConfig(name="any"),
         spec=EnvSpec(env_id, kind, shape, BUTTONS, frames_per_step=4),
-        backend=SimpleNamespace(environment="real"),
+        backend=SimpleNamespace(environment="real", key_points=True),
         vision=lambda: vision,
         place=place,
         events=events,
@@ -146,6 +147,12 @@ def test_where_the_emulator_knows_the_truth_vision_is_probed(
         assert {"r2", "mae_pixels", "rows"} <= set(scores)
         assert np.isfinite(list(scores.values())).all()
     assert found == vision_insights(ctx, cast(Vision, Quarters()), data)
+    assert "key_points" not in found
+    model = replace(ctx.task.vae.model, key_points=1)
+    ctx.task = replace(ctx.task, vae=replace(ctx.task.vae, model=model))
+    placed = vision_insights(ctx, cast(Vision, Quarters()), data)
+    assert placed["probe"] == found["probe"]
+    assert all(0.0 <= scores["near"] <= 1.0 for scores in placed["key_points"].values())
 
 
 def test_truth_is_asked_for_only_where_it_is_of_the_same_frames(tmp_path: Path) -> None:
