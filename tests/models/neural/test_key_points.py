@@ -64,7 +64,11 @@ class World:
 
 def learn(vae: ConvVAE, world: World, updates: int, seed: int = 0) -> list[dict[str, float]]:
     rng = np.random.default_rng(seed)
-    return [vae.update(*world.pair(rng, 32)[:2], rng) for _ in range(updates)]
+    history = []
+    for _ in range(updates):
+        frames, before, _, _ = world.pair(rng, 32)
+        history.append(vae.update(frames, before, rng))
+    return history
 
 
 def places(vae: ConvVAE, frames: np.ndarray, count: int = 2) -> np.ndarray:
