@@ -78,9 +78,9 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
 
     Returns:
         `probe`: name to R^2 and error in pixels, held-out episodes; missing where no truth is to
-         be had. `key_points`, where V has some: how many frames they are within 2 pixels in
-         (`insight.key_point_probe`). `contrast`: how much of the ball is in the frames that V is
-         shown, see `ball_contrast`. Nothing for state observations.
+        be had. `key_points`, where V has some: how many frames they are within 2 pixels in
+        (`insight.key_point_probe`). `contrast`: how much of the ball is in the frames that V is
+        shown, see `ball_contrast`. Nothing for state observations.
     """
     if ctx.spec.observation != "pixels":
         return {}

@@ -6,8 +6,10 @@ reconstructing pictures; here the places of changed pixels are the data, and key
 of a mixture that has to explain them. A log-likelihood pulls the harder the further a centre is
 off, so that no luck is needed at the start, and a thing of four pixels counts as much as a large
 one. Nothing pulls a key point whose thing stands still, so that moving costs a little: else it
-would go to the next thing that moves, and the place of a paddle at rest be lost. What looks the
-same in its surroundings is not told apart: a key point lies between two such.
+would go to the next thing that moves, and the place of a paddle at rest be lost. Two limits: what
+looks the same in its surroundings is not told apart, a key point then lies between; and beside a
+thing that moves all the time, one that seldom moves may be left to the mixture's outliers, which
+`key_point_outliers` tells.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_weights_without_motion_are_equal() -> None:
 def test_weights_are_those_of_the_loss(channels: int) -> None:
     import torch
 
-    from models import vae
+    from models.networks.pixels import moving
 
     rng = np.random.default_rng(channels)
     frames = rng.integers(0, 256, (6, 16, 16, channels), np.uint8)
@@ -128,6 +128,6 @@ def test_weights_are_those_of_the_loss(channels: int) -> None:
     def images(pixels: np.ndarray) -> Any:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().mul(1.0 / 255.0)
 
-    moved = vae._moved(images(frames), images(previous)).numpy()[:, 0]
+    moved = moving(images(frames), images(previous)).numpy()[:, 0]
     assert 0 < moved.mean() < 1
     np.testing.assert_allclose(motion_weights(frames, previous), 0.01 + moved, rtol=1e-6)
