@@ -26,6 +26,7 @@ QUICK: Budgets = {
         "check_every": 0,
         "check_episodes": 4,
     },
+    "replay": {"learning_starts": 1024, "epsilon_steps": 2048},
     "training": {"num_envs": 16, "num_steps": 32, "total_steps": 8192},
     "dream": {"max_steps": 100, "num_envs": 32},
     "evaluate": {"episodes": 4},
@@ -63,6 +64,20 @@ FULL: Budgets = {
                 "check_episodes": 24,
             },
             "training": {"num_envs": 16, "num_steps": 128, "total_steps": 190_000},
+        },
+        "breakout": {
+            "collect": {"max_steps_per_rollout": 300},
+            "vae": {"epochs": 50, "max_steps": 1000, "batch_size": 64},
+            "mdnrnn": {"max_steps": 300},
+            "controller": {"check_episodes": 20},
+            "replay": {"learning_starts": 10_000, "epsilon_steps": 60_000},
+            "training": {"num_envs": 32, "num_steps": 32, "total_steps": 2_400_000},
+        },
+        "carracing": {
+            "collect": {"max_steps_per_rollout": 334},
+            "mdnrnn": {"max_steps": 300},
+            "replay": {"learning_starts": 6000, "epsilon_steps": 40_000},
+            "training": {"num_envs": 16, "num_steps": 32, "total_steps": 600_000},
         },
     },
 }
