@@ -61,7 +61,7 @@ def test_a_limit_of_open_files(place: Sandbox, whole: Sandbox) -> None:
     "RLIMIT_FSIZE: files may grow to {size} bytes only",
     expect="exit 7, every line of the ledger is whole, resume = uninterrupted",
 )
-@pytest.mark.parametrize("size", [3000, 6000])
+@pytest.mark.parametrize("size", [4500, 6000])
 def test_a_limit_of_file_sizes(place: Sandbox, whole: Sandbox, size: int) -> None:
     done = place.begin(mischief=f"small_files={size}")
     assert done.code == 7, done.err

@@ -64,7 +64,7 @@ def scores(name: str, player: Callable[[np.ndarray], np.ndarray] | None) -> np.n
             actions = np.stack([env.spec.action.sample(rng) for _ in range(EPISODES)])
         else:
             actions = player(observations)
-        observations, rewards, terminated, truncated, _ = env.step(actions)
+        observations, rewards, terminated, truncated, *_ = env.step(actions)
         total += rewards
         live &= ~(terminated | truncated)
     return total
