@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.controller_cpu import PolicyShape
 from models.interfaces import Float, Metrics, Rollout, State
 from models.networks.actor_critic import actor_critic
+from models.neural.counted import Counted
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory, part_slices
 from models.numeric.returns import rollout_targets, steps_taken
@@ -41,18 +42,6 @@ class _Steps(NamedTuple):
 
     def rows(self, which: Tensor | slice) -> _Steps:
         return _Steps(*(tensor[which] for tensor in self))
-
-
-class _Counted(nn.Module):
-    """How many updates there were, and whether a policy was given to start from."""
-
-    updates: Tensor
-    given: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("updates", torch.tensor(0, dtype=torch.int64))
-        self.register_buffer("given", torch.tensor(False))
 
 
 class PPO:
@@ -101,7 +90,7 @@ class PPO:
         self._shape, self._settings = shape, settings
         self.num_features, self.num_parameters = shape.num_features, shape.num_parameters
         self._network = actor_critic(shape, settings.value_widths(shape.widths), encoder, seed)
-        self._counted = _Counted()
+        self._counted = Counted()
         self._descent = Descent(
             "PPO",
             self._network,
@@ -125,8 +114,7 @@ class PPO:
         Raises:
             ValueError: wrong shapes, or no finite mean and spread.
         """
-        learned = bool(self._counted.updates > 0)
-        kept = {"policy": learned or bool(self._counted.given), "value": learned}
+        kept = {"policy": self._counted.begun, "value": self._counted.learned}
         self._network.set_feature_scale(mean, std, keep=[name for name in kept if kept[name]])
 
     def update(self, rollouts: Sequence[Rollout], rng: np.random.Generator) -> Metrics:

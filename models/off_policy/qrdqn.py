@@ -14,11 +14,11 @@ from models.controller_cpu import CPUController, PolicyShape
 from models.interfaces import Float, Metrics, State, Transitions
 from models.networks.initialise import build
 from models.networks.tanh_mlp import folded, rescale, unfolded, usable_scale
+from models.neural.counted import Counted
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory
 from models.numeric.threads import one_torch_thread
 from models.off_policy.batches import Batch, FeatureScale, tensors_of
-from models.off_policy.counted import Counted
 from models.off_policy.following import follow
 from models.off_policy.quantiles import Quantiles, quantile_huber
 from models.settings.qrdqn import QRDQNSettings

@@ -22,12 +22,12 @@ from models.networks.tanh_mlp import (
     unfolded,
     usable_scale,
 )
+from models.neural.counted import Counted
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory
 from models.numeric.threads import one_torch_thread
 from models.off_policy.actor import Actor
 from models.off_policy.batches import Batch, FeatureScale, network_actions, tensors_of
-from models.off_policy.counted import Counted
 from models.off_policy.critics import Critics, frozen
 from models.off_policy.following import follow
 from models.settings.sac import SACSettings

@@ -1,4 +1,4 @@
-"""What a learner from a replay counts beside its weights."""
+"""What learners of C count beside their weights."""
 
 from __future__ import annotations
 
