@@ -10,10 +10,12 @@ from torch import Tensor
 
 from models.controller_cpu import LOG_STD_RANGE, CPUController, PolicyShape, SamplingController
 from models.interfaces import Float
+from models.networks.units import activated
+from models.units import USUAL, Units
 
 
 class TorchController(SamplingController):
-    """A linear map or a tanh MLP from features to actions (Ha & Schmidhuber 2018, section 2.3).
+    """A linear map or an MLP from features to actions (Ha & Schmidhuber 2018, section 2.3).
 
     Parameters live in one flat tensor of the layout that every controller shares
     (`PolicyShape`); the layers are views of it. Equal arguments give equal parameters to those of
@@ -29,6 +31,7 @@ class TorchController(SamplingController):
         action_high: upper bounds `[A]`, 1 if None; continuous only.
         rng: draws the initial weights; they are zero without.
         device: where it computes.
+        units: what the hidden layers do with their linear parts.
 
     Raises:
         ValueError: sizes or bounds do not fit.
@@ -44,9 +47,10 @@ class TorchController(SamplingController):
         action_high: Sequence[float] | np.ndarray | None = None,
         rng: np.random.Generator | None = None,
         device: str = "cpu",
+        units: Units = USUAL,
     ) -> None:
         shape = (num_features, action_kind, action_size, hidden_sizes, action_low, action_high)
-        self._shape = PolicyShape(*shape)
+        self._shape = PolicyShape(*shape, units)
         self.num_features = num_features
         self.num_parameters = self._shape.num_parameters
         self._device = torch.device(device)
@@ -100,7 +104,7 @@ class TorchController(SamplingController):
         """Returns the first columns of the last layer, `[N, columns]`: means come before stds."""
         x = self._to_device(self._shape.features(features, 2))
         for weights, bias in self._layers[:-1]:
-            x = torch.tanh(torch.addmm(bias, x, weights))
+            x = activated(torch.addmm(bias, x, weights), self._shape.units)
         weights, bias = self._layers[-1]
         return torch.addmm(bias[:columns], x, weights[:, :columns])
 

@@ -191,6 +191,7 @@ def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
         action_low=action.low,
         action_high=action.high,
         parameters=unit.parameters,
+        units=bench.spec.task.controller.units,
     )
     policy = PopulationPolicy(perception, population, candidates, rollouts, agent.num_features)
     played = run_episodes(env, policy, unit.seeds * candidates, max_steps=unit.max_steps)

@@ -67,9 +67,16 @@ def _controller(
 ) -> Controller:
     if task.controller.type == "cpu":
         return parts.numpy_controller(task, action, num_features, rng)
-    hidden, bounds = task.controller.hidden_sizes, (action.low, action.high)
     return TorchController(
-        num_features, action.kind, action.size, hidden, *bounds, rng=rng, device=device
+        num_features,
+        action.kind,
+        action.size,
+        task.controller.hidden_sizes,
+        action.low,
+        action.high,
+        rng=rng,
+        device=device,
+        units=task.controller.units,
     )
 
 

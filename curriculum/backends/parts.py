@@ -67,8 +67,10 @@ def numpy_memory(task: TaskConfig, latent_size: int, action_size: int, seed: int
 
 def policy_shape(task: TaskConfig, action: ActionSpec, num_features: int) -> PolicyShape:
     """Returns the sizes and bounds of a task's C."""
-    hidden = task.controller.hidden_sizes
-    return PolicyShape(num_features, action.kind, action.size, hidden, action.low, action.high)
+    hidden, units = task.controller.hidden_sizes, task.controller.units
+    return PolicyShape(
+        num_features, action.kind, action.size, hidden, action.low, action.high, units
+    )
 
 
 def numpy_controller(
@@ -86,6 +88,7 @@ def numpy_controller(
         action_low=action.low,
         action_high=action.high,
         rng=rng,
+        units=task.controller.units,
     )
 
 

@@ -17,6 +17,7 @@ from models.settings.qrdqn import QRDQNSettings
 from models.settings.replay import ReplaySettings
 from models.settings.sac import SACSettings
 from models.settings.vae import VAESettings
+from models.units import Units
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 
@@ -197,6 +198,7 @@ class ControllerConfig:
     hidden_sizes: tuple[int, ...] = key(
         (), "hidden layers; none makes it linear as in the paper", low=1, high=4096, max_items=8
     )
+    units: Units = field(default_factory=Units, metadata=INLINE)
     features: tuple[str, ...] = key(
         ("z", "h"),
         "what C sees: z, its change dz since the step before, the same of V's key points alone "

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from models.controller_cpu import LOG_STD_RANGE, PolicyShape
 from models.interfaces import Float
 from models.networks.initialise import build
-from models.networks.tanh_mlp import (
+from models.networks.mlp import (
     Scale,
     array,
     folded,
     forward,
     linear_layers,
+    mlp,
     rescale,
-    tanh_mlp,
     unfolded,
     usable_scale,
 )
@@ -31,7 +31,7 @@ _LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 class ActorCritic(nn.Module):
-    """Two tanh MLPs that read standardised features: one acts, one tells what states are worth.
+    """Two MLPs that read standardised features: one acts, one tells what states are worth.
 
     Features may come from an encoder that is learned with them. The scale of the features is no
     weight: it is set once, and folded into the first layer where the policy leaves as parameters of
@@ -48,8 +48,8 @@ class ActorCritic(nn.Module):
     def __init__(self, shape: PolicyShape, value_widths: Sequence[int]) -> None:
         super().__init__()
         self.shape = shape
-        self.policy = tanh_mlp(shape.widths)
-        self.value = tanh_mlp(value_widths)
+        self.policy = mlp(shape.widths)
+        self.value = mlp(value_widths)
         self.encoder: nn.Module | None = None
         self.register_buffer("feature_mean", torch.zeros(shape.num_features))
         self.register_buffer("feature_std", torch.ones(shape.num_features))
@@ -84,11 +84,11 @@ class ActorCritic(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """Returns the policy's outputs of standardised features `[B, F]`, as in `PolicyShape`."""
-        return forward(self.policy, x)
+        return forward(self.policy, x, self.shape.units)
 
     def values(self, x: Tensor) -> Tensor:
         """Returns the values `[B]` of standardised features `[B, F]`."""
-        return forward(self.value, x).squeeze(-1)
+        return forward(self.value, x, self.shape.units).squeeze(-1)
 
     def weigh(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log-probabilities of actions and the entropy, `[B]` each, in nats.

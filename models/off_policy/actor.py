@@ -10,29 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.actor_critic import clipped_log_std
-from models.networks.tanh_mlp import linear_layers, tanh_mlp
+from models.networks.mlp import linear_layers, mlp
+from models.networks.units import activated
 from models.off_policy.tanh import fast_tanh
+from models.units import Units
 
 _HIDDEN_GAIN, _HEAD_GAIN = math.sqrt(2.0), 0.01
 _LOG_TWO, _LOG_TWO_PI = math.log(2.0), math.log(2.0 * math.pi)
 
 
 class Actor(nn.Module):
-    """A tanh MLP from standardised features to means and log standard deviations.
+    """An MLP from standardised features to means and log standard deviations.
 
     Args:
         widths: of the controller's layers.
+        units: what the hidden ones do with their linear parts.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], units: Units) -> None:
         super().__init__()
-        self.layers = tanh_mlp(widths)
+        self._units = units
+        self.layers = mlp(widths)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Returns means, then log standard deviations unclipped, `[B, 2A]`."""
         *hidden, head = self.layers
         for layer in hidden:
-            x = fast_tanh(layer(x))
+            x = activated(layer(x), self._units, fast_tanh)
         return head(x)
 
     def draw(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

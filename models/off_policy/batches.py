@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.controller_cpu import PolicyShape
 from models.interfaces import Float, NonFiniteLoss, Transitions
-from models.networks.tanh_mlp import Scale, array
+from models.networks.mlp import Scale, array
 
 
 class FeatureScale(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.controller_cpu import CPUController, PolicyShape
 from models.interfaces import Float, Metrics, State, Transitions
 from models.networks.initialise import build
-from models.networks.tanh_mlp import folded, rescale, unfolded, usable_scale
+from models.networks.mlp import folded, rescale, unfolded, usable_scale
 from models.neural.counted import Counted
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory
@@ -33,10 +33,16 @@ class _Networks(nn.Module):
 
     def __init__(self, shape: PolicyShape, settings: QRDQNSettings) -> None:
         super().__init__()
-        count, dueling = settings.num_quantiles, settings.dueling
+        make = partial(
+            Quantiles,
+            shape.widths,
+            shape.units,
+            settings.num_quantiles,
+            dueling=settings.dueling,
+        )
         self.scale = FeatureScale(shape.num_features)
-        self.online = Quantiles(shape.widths, count, dueling=dueling)
-        self.target = Quantiles(shape.widths, count, dueling=dueling).requires_grad_(False)
+        self.online = make()
+        self.target = make().requires_grad_(False)
 
 
 class QRDQN:

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.networks.tanh_mlp import array, linear_layers, tanh_mlp
+from models.networks.mlp import array, linear_layers, mlp
+from models.networks.units import activated
 from models.off_policy.tanh import fast_tanh
+from models.units import Units
 
 _HIDDEN_GAIN, _HEAD_GAIN = math.sqrt(2.0), 0.01
 
 
 class Quantiles(nn.Module):
-    """A tanh MLP from standardised features to N quantiles of each action's return.
+    """An MLP from standardised features to N quantiles of each action's return.
 
     The last layer is linear, and so are the mean over quantiles and the sum of a value and an
     advantage: the mean returns of all actions are one linear layer of the hidden units, which a
@@ -25,15 +27,18 @@ class Quantiles(nn.Module):
 
     Args:
         widths: of the controller's layers, from features to actions.
+        units: what the hidden layers do with their linear parts.
         num_quantiles: N.
         dueling: Q_a = V + A_a - mean A (Wang et al. 2016, equation 9), for each quantile.
     """
 
-    def __init__(self, widths: Sequence[int], num_quantiles: int, *, dueling: bool) -> None:
+    def __init__(
+        self, widths: Sequence[int], units: Units, num_quantiles: int, *, dueling: bool
+    ) -> None:
         super().__init__()
         *body, actions = widths
-        self._shape = (actions, num_quantiles)
-        self.body = tanh_mlp(body)
+        self._shape, self._units = (actions, num_quantiles), units
+        self.body = mlp(body)
         self.advantage = nn.Linear(body[-1], actions * num_quantiles)
         self.value = nn.Linear(body[-1], num_quantiles) if dueling else None
 
@@ -45,7 +50,7 @@ class Quantiles(nn.Module):
     def hidden(self, x: Tensor) -> Tensor:
         """Returns the last hidden units `[B, H]` of standardised features `[B, F]`."""
         for layer in self.body:
-            x = fast_tanh(layer(x))
+            x = activated(layer(x), self._units, fast_tanh)
         return x
 
     def heads(self) -> tuple[Tensor, Tensor]:

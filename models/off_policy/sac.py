@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.controller_cpu import CPUController, PolicyShape
 from models.interfaces import Float, Metrics, State, Transitions
 from models.networks.initialise import build
-from models.networks.tanh_mlp import (
+from models.networks.mlp import (
     array,
     folded,
     linear_layers,
@@ -43,7 +43,7 @@ class _Networks(nn.Module):
         super().__init__()
         widths, count = settings.critic_widths(shape.widths), settings.num_critics
         self.scale = FeatureScale(shape.num_features)
-        self.actor = Actor(shape.widths)
+        self.actor = Actor(shape.widths, shape.units)
         self.critics = Critics(count, widths, shape.num_features)
         self.targets = Critics(count, widths, shape.num_features).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.zeros(()))

@@ -18,21 +18,29 @@ from models.controller_cpu import (
     CPUController,
     PopulationController,
 )
+from models.units import ACTIVATIONS, USUAL, Units
 from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
+UNITS = [Units(name, norm) for name in ACTIVATIONS for norm in (False, True)]
 BOUNDS = {"action_low": (-1.0, 0.0, -0.1), "action_high": (1.0, 1.0, 0.3)}
 
 
 def controller(
-    hidden: tuple[int, ...], kind: str = "continuous", seed: int = 0, features: int = 20
+    hidden: tuple[int, ...],
+    kind: str = "continuous",
+    seed: int = 0,
+    features: int = 20,
+    units: Units = USUAL,
 ) -> CPUController:
     bounds = BOUNDS if kind == "continuous" else {}
     rng = np.random.default_rng(seed)
-    return CPUController(features, kind, 3, hidden, **bounds, rng=rng)
+    return CPUController(features, kind, 3, hidden, **bounds, rng=rng, units=units)
 
 
-def by_the_formula(one: CPUController, hidden: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+def by_the_formula(
+    one: CPUController, hidden: tuple[int, ...], x: np.ndarray, units: Units
+) -> np.ndarray:
     """Outputs of the last layer in float64, straight from the flat vector."""
     flat = one.get_parameters().astype(np.float64)
     widths = (one.num_features, *hidden)
@@ -40,7 +48,9 @@ def by_the_formula(one: CPUController, hidden: tuple[int, ...], x: np.ndarray) -
     for number, (weights, bias) in enumerate(one.layer_slices()):
         y = y @ flat[weights].reshape(widths[number], -1) + flat[bias]
         if number < len(hidden):
-            y = np.tanh(y)
+            if units.layer_norm:
+                y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+            y = np.tanh(y) if units.activation == "tanh" else y.clip(0.0)
     return y
 
 
@@ -62,24 +72,27 @@ def test_number_of_parameters(hidden: tuple[int, ...], expected: int) -> None:
     rows=st.sampled_from([0, 1, 3, ROWS_PER_BLOCK, ROWS_PER_BLOCK + 1, MIN_ROWS_TO_THREAD + 77]),
     features=st.integers(1, 12),
     seed=st.integers(0, 2**32),
+    units=st.sampled_from(UNITS),
 )
 def test_actions_follow_the_formula_for_every_size_of_batch(
-    hidden: tuple[int, ...], rows: int, features: int, seed: int
+    hidden: tuple[int, ...], rows: int, features: int, seed: int, units: Units
 ) -> None:
-    one = controller(hidden, seed=seed, features=features)
+    one = controller(hidden, seed=seed, features=features, units=units)
     x = np.random.default_rng(seed).normal(size=(rows, features)).astype(np.float32)
     low, high = np.array(BOUNDS["action_low"]), np.array(BOUNDS["action_high"])
-    mean = by_the_formula(one, hidden, x)[:, :3]
+    mean = by_the_formula(one, hidden, x, units)[:, :3]
     expected = low + (np.tanh(mean) + 1.0) / 2.0 * (high - low)
-    np.testing.assert_allclose(one.act(x), expected, atol=1e-5)
+    # Where a layer's units are all but equal, their differences are divided by 3e-3.
+    np.testing.assert_allclose(one.act(x), expected, atol=1e-3 if units.layer_norm else 1e-5)
 
 
+@pytest.mark.parametrize("units", [Units(), Units("tanh", True), Units("relu", True)], ids=repr)
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0, 1e4])
-def test_hidden_units_are_right_from_tiny_to_saturated(scale: float) -> None:
+def test_hidden_units_are_right_from_tiny_to_saturated(scale: float, units: Units) -> None:
     """A block that is large enough takes the way through exp, which overflows in saturation."""
-    one = controller((128,))
+    one = controller((128,), units=units)
     x = (scale * np.random.default_rng(1).normal(size=(ROWS_PER_BLOCK, 20))).astype(np.float32)
-    mean = by_the_formula(one, (128,), x)[:, :3]
+    mean = by_the_formula(one, (128,), x, units)[:, :3]
     low, high = np.array(BOUNDS["action_low"]), np.array(BOUNDS["action_high"])
     # Where units switch, rounding of the sums in front of tanh shows.
     atol = 1e-5 if scale <= 1.0 else 1e-3
@@ -109,13 +122,17 @@ def test_actions_never_leave_the_bounds(
 
 
 @pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize("units", UNITS, ids=repr)
 @pytest.mark.parametrize("hidden", [(), (7,), (6, 5)])
-def test_a_population_acts_as_its_members(kind: str, hidden: tuple[int, ...]) -> None:
-    members = [controller(hidden, kind, seed) for seed in range(4)]
+def test_a_population_acts_as_its_members(kind: str, hidden: tuple[int, ...], units: Units) -> None:
+    members = [controller(hidden, kind, seed, units=units) for seed in range(4)]
     x = np.random.default_rng(5).normal(size=(4, 9, 20)).astype(np.float32)
     parameters = np.stack([one.get_parameters() for one in members])
     bounds = BOUNDS if kind == "continuous" else {}
-    together = PopulationController(20, kind, 3, hidden, **bounds, parameters=parameters).act(x)
+    population = PopulationController(
+        20, kind, 3, hidden, **bounds, parameters=parameters, units=units
+    )
+    together = population.act(x)
     alone = np.stack([one.act(rows) for one, rows in zip(members, x, strict=True)])
     assert together.dtype == alone.dtype
     np.testing.assert_allclose(together, alone, atol=1e-6)
@@ -131,6 +148,23 @@ def test_a_population_refuses_what_does_not_fit() -> None:
     parameters[1, 4] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         PopulationController(20, "discrete", 3, parameters=parameters)
+
+
+def test_normalised_units_do_not_feel_how_large_their_inputs_are() -> None:
+    one = controller((8,), "discrete", units=Units("relu", True))
+    louder = one.get_parameters()
+    for part in one.layer_slices()[0]:
+        louder[part] *= 50.0
+    x = np.random.default_rng(3).normal(size=(500, 20)).astype(np.float32)
+    before = one.act(x)
+    one.set_parameters(louder)
+    np.testing.assert_array_equal(one.act(x), before)
+    assert len(set(before)) > 1
+
+
+def test_there_is_no_other_activation() -> None:
+    with pytest.raises(ValueError, match="'gelu', expected one of tanh, relu"):
+        Units("gelu")
 
 
 def test_discrete_samples_have_the_softmax_s_frequencies() -> None:

@@ -13,6 +13,7 @@ from models.off_policy.qrdqn import QRDQN
 from models.off_policy.sac import SAC
 from models.settings.qrdqn import QRDQNSettings
 from models.settings.sac import SACSettings
+from models.units import USUAL, Units
 
 F, A = 5, 3
 LOW, HIGH = (-1.0, 0.0, 2.0), (1.0, 1.0, 6.0)
@@ -20,19 +21,23 @@ MEAN = np.array([0.0, 100.0, -3.0, 0.01, 7.0], np.float32)
 STD = np.array([1.0, 20.0, 0.1, 0.005, 0.0], np.float32)
 
 
-def shape_of(kind: str, hidden: tuple[int, ...] = (16, 8)) -> PolicyShape:
+def shape_of(kind: str, hidden: tuple[int, ...] = (16, 8), units: Units = USUAL) -> PolicyShape:
     bounds = (None, None) if kind == "discrete" else (LOW, HIGH)
-    return PolicyShape(F, kind, A, hidden, *bounds)
+    return PolicyShape(F, kind, A, hidden, *bounds, units)
 
 
-def qrdqn(seed: int = 0, hidden: tuple[int, ...] = (16, 8), **changes: Any) -> QRDQN:
+def qrdqn(
+    seed: int = 0, hidden: tuple[int, ...] = (16, 8), units: Units = USUAL, **changes: Any
+) -> QRDQN:
     settings = QRDQNSettings(**{"num_quantiles": 6, **changes})
-    return QRDQN(shape_of("discrete", hidden), settings, seed=seed)
+    return QRDQN(shape_of("discrete", hidden, units), settings, seed=seed)
 
 
-def sac(seed: int = 0, hidden: tuple[int, ...] = (16, 8), **changes: Any) -> SAC:
+def sac(
+    seed: int = 0, hidden: tuple[int, ...] = (16, 8), units: Units = USUAL, **changes: Any
+) -> SAC:
     settings = SACSettings(**{"critic_sizes": (24, 12), **changes})
-    return SAC(shape_of("continuous", hidden), settings, seed=seed)
+    return SAC(shape_of("continuous", hidden, units), settings, seed=seed)
 
 
 def features_of(rng: np.random.Generator, *shape: int) -> np.ndarray:

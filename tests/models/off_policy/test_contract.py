@@ -22,6 +22,7 @@ from models.interfaces import (  # noqa: E402
 )
 from models.off_policy.qrdqn import QRDQN  # noqa: E402
 from models.off_policy.sac import SAC  # noqa: E402
+from models.units import Units  # noqa: E402
 from tests.models.off_policy.replayed import (  # noqa: E402
     HIGH,
     LOW,
@@ -51,13 +52,21 @@ def crowd(**changes: Any) -> SAC:
     return sac(**{"num_critics": 4, "actor_period": 2, **changes})
 
 
-LEARNERS = pytest.mark.parametrize("make", [qrdqn, soft, sac, crowd])
+def normalised(**changes: Any) -> QRDQN:
+    return qrdqn(**{"units": Units("relu", True), **changes})
+
+
+def normalised_actor(**changes: Any) -> SAC:
+    return sac(**{"units": Units("tanh", True), **changes})
+
+
+LEARNERS = pytest.mark.parametrize("make", [qrdqn, soft, normalised, sac, crowd, normalised_actor])
 
 
 def controller(learner: QRDQN | SAC, kind: type[Any], hidden: tuple[int, ...]) -> Any:
     bounds = (None, None) if isinstance(learner, QRDQN) else (LOW, HIGH)
     name = "discrete" if isinstance(learner, QRDQN) else "continuous"
-    acting = kind(F, name, A, hidden, *bounds)
+    acting = kind(F, name, A, hidden, *bounds, units=learner._shape.units)
     acting.set_parameters(learner.get_parameters())
     return acting
 

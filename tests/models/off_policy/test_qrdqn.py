@@ -15,6 +15,7 @@ from models.off_policy.qrdqn import QRDQN  # noqa: E402
 from models.off_policy.quantiles import Quantiles, quantile_huber  # noqa: E402
 from models.off_policy.tanh import fast_tanh  # noqa: E402
 from models.settings.qrdqn import QRDQNSettings  # noqa: E402
+from models.units import USUAL  # noqa: E402
 from tests.models.off_policy.replayed import batch_of, qrdqn, taught  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -55,7 +56,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(kappa: float) -> None:
 def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
     dueling: bool, hidden: tuple[int, ...]
 ) -> None:
-    network = Quantiles((3, *hidden, 5), 4, dueling=dueling).double()
+    network = Quantiles((3, *hidden, 5), USUAL, 4, dueling=dueling).double()
     x, actions = torch.randn(20, 3).double(), torch.tensor([0, 3, 3, 1, 0] * 4)
     seen = network.hidden(x)
     everything = network.all(seen)
@@ -70,7 +71,7 @@ def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
 
 
 def test_dueling_shares_a_value_among_the_actions() -> None:
-    network = Quantiles((2, 2), 1, dueling=True)
+    network = Quantiles((2, 2), USUAL, 1, dueling=True)
     assert network.value is not None
     with torch.no_grad():
         for layer in (network.advantage, network.value):

@@ -15,13 +15,14 @@ from models.off_policy.actor import Actor  # noqa: E402
 from models.off_policy.critics import Critics, frozen  # noqa: E402
 from models.off_policy.sac import SAC  # noqa: E402
 from models.settings.sac import SACSettings  # noqa: E402
+from models.units import USUAL, Units  # noqa: E402
 from tests.models.off_policy.replayed import batch_of, sac, taught  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 
 def test_a_sample_s_density_is_that_of_a_squashed_gaussian() -> None:
-    actor, x, noise = Actor((3, 4, 4)), torch.randn(50, 3), torch.randn(50, 2)
+    actor, x, noise = Actor((3, 4, 4), USUAL), torch.randn(50, 3), torch.randn(50, 2)
     actions, log_probs = actor.draw(x, noise)
     mean, log_std = actor.outputs(x).chunk(2, dim=1)
     normal = torch.distributions.Normal(mean, log_std.exp())
@@ -32,7 +33,7 @@ def test_a_sample_s_density_is_that_of_a_squashed_gaussian() -> None:
 
 
 def test_a_saturated_action_has_a_finite_density() -> None:
-    actor = Actor((1, 2))
+    actor = Actor((1, 2), USUAL)
     with torch.no_grad():
         actor.layers[0].bias.copy_(torch.tensor([40.0, -9.0]))  # type: ignore[union-attr]
     _, log_probs = actor.draw(torch.zeros(1, 1), torch.zeros(1, 1))
@@ -121,11 +122,12 @@ def test_the_best_action_of_a_bandit_is_found_and_the_entropy_held() -> None:
     assert learner.values(features, actions).mean() == pytest.approx(0.0, abs=0.4)  # worst: -11
 
 
-def test_the_numpy_twin_draws_the_actions_that_sac_draws() -> None:
-    learner = sac()
+@pytest.mark.parametrize("units", [USUAL, Units("relu", True)], ids=repr)
+def test_the_numpy_twin_draws_the_actions_that_sac_draws(units: Units) -> None:
+    learner = sac(units=units)
     taught(learner, 3)
     shape = learner._shape
-    acting = CPUController(5, "continuous", 3, (16, 8), shape.low, shape.high)
+    acting = CPUController(5, "continuous", 3, (16, 8), shape.low, shape.high, units=units)
     acting.set_parameters(learner.get_parameters())
     rng = np.random.default_rng(0)
     features = batch_of(rng, learner).features

@@ -15,6 +15,7 @@ from models.interfaces import Rollout  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
 from models.settings.ppo import PPOSettings  # noqa: E402
+from models.units import USUAL, Units  # noqa: E402
 
 F, A = 5, 3
 DISCRETE = {"num_features": F, "action_kind": "discrete", "action_size": A}
@@ -60,9 +61,11 @@ def ended(rollout: Rollout) -> Rollout:
     return replace(rollout, terminated=ends, truncated=~ends)
 
 
-def shape_of(kind: dict[str, Any], hidden: tuple[int, ...] = (16,)) -> PolicyShape:
+def shape_of(
+    kind: dict[str, Any], hidden: tuple[int, ...] = (16,), units: Units = USUAL
+) -> PolicyShape:
     bounds = kind.get("action_low"), kind.get("action_high")
-    return PolicyShape(F, kind["action_kind"], A, hidden, *bounds)
+    return PolicyShape(F, kind["action_kind"], A, hidden, *bounds, units)
 
 
 def learner(kind: dict[str, Any], seed: int = 0, **changes: Any) -> PPO:

@@ -18,6 +18,7 @@ from models.networks.initialise import build  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
 from models.settings.ppo import PPOSettings  # noqa: E402
+from models.units import USUAL, Units  # noqa: E402
 from tests.models.ppo.policy_learning import (  # noqa: E402
     CONTINUOUS,
     DISCRETE,
@@ -48,17 +49,18 @@ def test_it_is_a_policy_learner() -> None:
 @KINDS
 @pytest.mark.parametrize("hidden", [(), (16, 8)])
 @pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("units", [USUAL, Units("relu", True)], ids=repr)
 def test_controllers_act_as_the_policy_does(
-    kind: dict[str, Any], hidden: tuple[int, ...], scaled: bool
+    kind: dict[str, Any], hidden: tuple[int, ...], scaled: bool, units: Units
 ) -> None:
-    ppo = PPO(shape_of(kind, hidden))
+    ppo = PPO(shape_of(kind, hidden, units))
     if scaled:
         ppo.set_feature_scale(MEAN, STD)
     spread_out(ppo, 0.3)
     features = features_of(np.random.default_rng(0), 64)
     outputs = ppo.outputs(features)
     for controller in (CPUController, TorchController):
-        acting = controller(**kind, hidden_sizes=hidden)
+        acting = controller(**kind, hidden_sizes=hidden, units=units)
         acting.set_parameters(ppo.get_parameters())
         actions = acting.act(features)
         if kind is DISCRETE:

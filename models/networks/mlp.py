@@ -1,4 +1,4 @@
-"""A tanh MLP in the layout of every controller, that reads features by a scale of their own."""
+"""An MLP in the layout of every controller, that reads features by a scale of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from models.controller_cpu import PolicyShape
 from models.interfaces import Float
+from models.networks.units import activated
+from models.units import Units
 
 Scale = tuple[np.ndarray, np.ndarray]
 """Mean and spread of each feature, `[F]` float64."""
@@ -20,7 +22,7 @@ _SMALLEST_RELATIVE_STD = 1e-4
 _ROUNDING = 1e-6
 
 
-def tanh_mlp(widths: Iterable[int]) -> nn.ModuleList:
+def mlp(widths: Iterable[int]) -> nn.ModuleList:
     """Builds the layers; the last one is linear."""
     return nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths))
 
@@ -30,11 +32,11 @@ def linear_layers(layers: nn.ModuleList) -> list[nn.Linear]:
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
-def forward(layers: nn.ModuleList, x: Tensor) -> Tensor:
+def forward(layers: nn.ModuleList, x: Tensor, units: Units) -> Tensor:
     """Returns the last layer's outputs `[B, out]` of standardised features `[B, F]`."""
     *hidden, head = layers
     for layer in hidden:
-        x = torch.tanh(layer(x))
+        x = activated(layer(x), units)
     return head(x)
 
 
