@@ -10,8 +10,8 @@ from torch import Tensor
 
 from models.controller_cpu import LOG_STD_RANGE, CPUController, PolicyShape, SamplingController
 from models.interfaces import Float
-from models.networks.units import activated
-from models.units import USUAL, Units
+from models.networks.mlp import activated
+from models.settings.units import USUAL, Units
 
 
 class TorchController(SamplingController):

@@ -16,8 +16,9 @@ import numpy as np
 
 from models.interfaces import Float
 from models.numeric.threads import for_each, single_threaded, thread_budget
+from models.numeric.units import activate
+from models.settings.units import USUAL, Units
 from models.shapes import Float32, Shaped
-from models.units import USUAL, Units
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
@@ -195,7 +196,7 @@ def _forward(layers: Layers, x: Float, units: Units) -> Float:
     for weights, bias in layers[:-1]:
         x = np.matmul(x, weights)
         x += bias
-        units.apply(x)
+        activate(x, units)
     weights, bias = layers[-1]
     x = np.matmul(x, weights)
     x += bias

@@ -16,8 +16,8 @@ from models.settings.ppo import PPOSettings
 from models.settings.qrdqn import QRDQNSettings
 from models.settings.replay import ReplaySettings
 from models.settings.sac import SACSettings
+from models.settings.units import Units
 from models.settings.vae import VAESettings
-from models.units import Units
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.controller_cpu import PolicyShape
 from models.interfaces import Float
-from models.networks.units import activated
-from models.units import Units
+from models.settings.units import NORM_EPS, Units
 
 Scale = tuple[np.ndarray, np.ndarray]
 """Mean and spread of each feature, `[F]` float64."""
@@ -30,6 +30,19 @@ def mlp(widths: Iterable[int]) -> nn.ModuleList:
 def linear_layers(layers: nn.ModuleList) -> list[nn.Linear]:
     """Returns the same layers, typed."""
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def activated(x: Tensor, units: Units, tanh: Callable[[Tensor], Tensor] = torch.tanh) -> Tensor:
+    """Returns a layer's units `[..., H]` of its linear parts `[..., H]`.
+
+    Args:
+        x: not changed.
+        units: what they do.
+        tanh: computes it.
+    """
+    if units.layer_norm:
+        x = functional.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
+    return torch.relu(x) if units.activation == "relu" else tanh(x)
 
 
 def forward(layers: nn.ModuleList, x: Tensor, units: Units) -> Tensor:

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.actor_critic import clipped_log_std
-from models.networks.mlp import linear_layers, mlp
-from models.networks.units import activated
+from models.networks.mlp import activated, linear_layers, mlp
 from models.off_policy.tanh import fast_tanh
-from models.units import Units
+from models.settings.units import Units
 
 _HIDDEN_GAIN, _HEAD_GAIN = math.sqrt(2.0), 0.01
 _LOG_TWO, _LOG_TWO_PI = math.log(2.0), math.log(2.0 * math.pi)

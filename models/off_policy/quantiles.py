@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.networks.mlp import array, linear_layers, mlp
-from models.networks.units import activated
+from models.networks.mlp import activated, array, linear_layers, mlp
 from models.off_policy.tanh import fast_tanh
-from models.units import Units
+from models.settings.units import Units
 
 _HIDDEN_GAIN, _HEAD_GAIN = math.sqrt(2.0), 0.01
 

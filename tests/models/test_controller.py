@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from models.controller import TorchController  # noqa: E402
 from models.controller_cpu import CPUController  # noqa: E402
-from models.units import ACTIVATIONS, Units  # noqa: E402
+from models.settings.units import ACTIVATIONS, Units  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

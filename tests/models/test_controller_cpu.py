@@ -18,7 +18,7 @@ from models.controller_cpu import (
     CPUController,
     PopulationController,
 )
-from models.units import ACTIVATIONS, USUAL, Units
+from models.settings.units import ACTIVATIONS, USUAL, Units
 from tests.patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from models.off_policy.qrdqn import QRDQN
 from models.off_policy.sac import SAC
 from models.settings.qrdqn import QRDQNSettings
 from models.settings.sac import SACSettings
-from models.units import USUAL, Units
+from models.settings.units import USUAL, Units
 
 F, A = 5, 3
 LOW, HIGH = (-1.0, 0.0, 2.0), (1.0, 1.0, 6.0)

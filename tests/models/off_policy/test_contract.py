@@ -22,7 +22,7 @@ from models.interfaces import (  # noqa: E402
 )
 from models.off_policy.qrdqn import QRDQN  # noqa: E402
 from models.off_policy.sac import SAC  # noqa: E402
-from models.units import Units  # noqa: E402
+from models.settings.units import Units  # noqa: E402
 from tests.models.off_policy.replayed import (  # noqa: E402
     HIGH,
     LOW,

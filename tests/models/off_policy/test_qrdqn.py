@@ -15,7 +15,7 @@ from models.off_policy.qrdqn import QRDQN  # noqa: E402
 from models.off_policy.quantiles import Quantiles, quantile_huber  # noqa: E402
 from models.off_policy.tanh import fast_tanh  # noqa: E402
 from models.settings.qrdqn import QRDQNSettings  # noqa: E402
-from models.units import USUAL  # noqa: E402
+from models.settings.units import USUAL  # noqa: E402
 from tests.models.off_policy.replayed import batch_of, qrdqn, taught  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -15,7 +15,7 @@ from models.off_policy.actor import Actor  # noqa: E402
 from models.off_policy.critics import Critics, frozen  # noqa: E402
 from models.off_policy.sac import SAC  # noqa: E402
 from models.settings.sac import SACSettings  # noqa: E402
-from models.units import USUAL, Units  # noqa: E402
+from models.settings.units import USUAL, Units  # noqa: E402
 from tests.models.off_policy.replayed import batch_of, sac, taught  # noqa: E402
 
 pytestmark = pytest.mark.torch

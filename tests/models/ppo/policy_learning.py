@@ -15,7 +15,7 @@ from models.interfaces import Rollout  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
 from models.settings.ppo import PPOSettings  # noqa: E402
-from models.units import USUAL, Units  # noqa: E402
+from models.settings.units import USUAL, Units  # noqa: E402
 
 F, A = 5, 3
 DISCRETE = {"num_features": F, "action_kind": "discrete", "action_size": A}

@@ -18,7 +18,7 @@ from models.networks.initialise import build  # noqa: E402
 from models.numeric.returns import rollout_targets  # noqa: E402
 from models.ppo import PPO  # noqa: E402
 from models.settings.ppo import PPOSettings  # noqa: E402
-from models.units import USUAL, Units  # noqa: E402
+from models.settings.units import USUAL, Units  # noqa: E402
 from tests.models.ppo.policy_learning import (  # noqa: E402
     CONTINUOUS,
     DISCRETE,
