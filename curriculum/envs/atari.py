@@ -130,7 +130,7 @@ class AtariGames:
         return self._restarted(rows, native_seeds)
 
     def go_on(
-        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int | None]
     ) -> np.ndarray:
         """Shows episodes that have begun natively, and begins the others; see `WorksAhead.go_on`.
 

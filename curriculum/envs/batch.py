@@ -90,7 +90,7 @@ class WorksAhead(Core, Protocol):
         ...
 
     def go_on(
-        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int | None]
     ) -> np.ndarray:
         """Starts episodes as `begin` does, where the caller gave no seeds.
 
@@ -98,7 +98,8 @@ class WorksAhead(Core, Protocol):
 
         Args:
             rows, seeds, slots: as for `begin`.
-            following: gives the seed that a row will go on with after this.
+            following: gives the seed that a row will go on with after this; None for one that
+                was never given a seed.
         """
         ...
 

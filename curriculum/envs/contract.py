@@ -86,21 +86,25 @@ class SeedBook:
             for row, seed in zip(rows.tolist(), seeds, strict=True):
                 self._seeds[row], self._turns[row] = int(seed), 0
             return [int(seed) for seed in seeds]
-        following = [self.following(row) for row in rows.tolist()]
+        following = []
+        for row in rows.tolist():
+            seed = self.following(row)
+            if seed is None:
+                raise ValueError(
+                    f"environment {row} was never given a seed: reset it with one first"
+                )
+            following.append(seed)
         for row in rows.tolist():
             self._turns[row] += 1
         return following
 
-    def following(self, row: int) -> int:
+    def following(self, row: int) -> int | None:
         """Returns the seed that an environment goes on with, if it is asked to.
 
-        Raises:
-            ValueError: it was never given a seed.
+        It is None for one that was never given a seed.
         """
         seed = self._seeds[row]
-        if seed is None:
-            raise ValueError(f"environment {row} was never given a seed: reset it with one first")
-        return following_seed(seed, self._turns[row] + 1)
+        return None if seed is None else following_seed(seed, self._turns[row] + 1)
 
 
 @dataclass(frozen=True)
@@ -250,12 +254,25 @@ def _check_going_on(trial: _Trial) -> Iterator[str]:
     sequences = [_episodes_in_a_row(env, actions) for _ in range(2)]
     if sequences[0] != sequences[1]:
         yield "equal seeds and actions give other episodes where reset goes on without seeds"
+    yield from _one_alone(trial, actions)
     env.reset([4, 5])
     for batch in actions:
         as_given = np.array_equal(env.send(batch), checked_actions(env.spec, 2, batch))
         if not as_given and not env.spec.replaces_actions:
             yield "send takes other actions than it is given, and its spec does not say so"
         env.recv()
+    env.close()
+
+
+def _one_alone(trial: _Trial, actions: list[np.ndarray]) -> Iterator[str]:
+    """One environment goes on while the other has never been given a seed, as in a replay."""
+    env = trial.make_env(2)
+    env.reset([4], [1])
+    try:
+        env.reset(None, [1])
+        env.step(actions[0])
+    except ValueError as e:
+        yield f"an environment cannot go on while another was never given a seed: {e}"
     env.close()
 
 

@@ -51,7 +51,7 @@ class Walking:
         return self._seen()[rows]
 
     def go_on(
-        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int | None]
     ) -> np.ndarray:
         return self.begin(rows, seeds, slots)
 

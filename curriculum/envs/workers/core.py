@@ -116,7 +116,7 @@ class Workers:
         return self._board.observations[rows]
 
     def go_on(
-        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int]
+        self, rows: Rows, seeds: list[int], slots: Slots, following: Callable[[int], int | None]
     ) -> np.ndarray:
         """Shows what workers have begun by themselves, begins the rest; see `WorksAhead.go_on`.
 
@@ -131,7 +131,8 @@ class Workers:
             self._begin(rows[~begun], taken[~begun])
             # Workers are told the seeds that follow as long as the caller keeps going on.
             for row in rows.tolist() if self._ahead else range(self.num_envs):
-                self._board.shared.following[row] = following(row)
+                seed = following(row)
+                self._board.shared.following[row] = _UNKNOWN if seed is None else seed
             self._ahead = True
         return self._board.observations[rows]
 
