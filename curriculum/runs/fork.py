@@ -36,6 +36,13 @@ FIRST_USE = {
 }
 """The first stage that reads each section of a task; what is not named here changes nothing."""
 
+LATER_USE = {
+    "vae.joint_updates": "controller",
+    "vae.joint_envs": "controller",
+    "vae.joint_steps": "controller",
+}
+"""Keys that only a later stage reads than the first one that reads their section."""
+
 FIRST_USE_OF_ALL = {
     "seed": "collect",
     "curriculum.plugins": "collect",
@@ -103,7 +110,10 @@ def unchanged(task: str, keys: Collection[str]) -> Sequence[str]:
     first = len(STAGES)
     for key in keys:
         own = key.removeprefix(f"tasks.{task}.")
-        known = FIRST_USE_OF_ALL.get(key) if own == key else FIRST_USE.get(own.partition(".")[0])
+        if own == key:
+            known = FIRST_USE_OF_ALL.get(key)
+        else:
+            known = LATER_USE.get(own) or FIRST_USE.get(own.partition(".")[0])
         if known is not None:
             first = min(first, STAGES.index(known))
     return STAGES[:first]

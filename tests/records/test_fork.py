@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from curriculum.config.loading import dump, load_config
-from curriculum.config.schema import Config, TaskConfig
+from curriculum.config.schema import Config, TaskConfig, VAEConfig
 from curriculum.errors import ConfigError
 from curriculum.progress import STAGES
 from curriculum.records.commit import CommitStore
 from curriculum.records.files import write_json
 from curriculum.records.rundir import RunDir
-from curriculum.runs.fork import FIRST_USE, fork, unchanged
+from curriculum.runs.fork import FIRST_USE, LATER_USE, fork, unchanged
 from curriculum.tasks import BUILTIN
 from models.settings.mdnrnn import MDNRNNSettings
 from models.settings.vae import VAESettings
@@ -120,6 +120,8 @@ def test_runs_without_a_common_task_have_nothing_to_share(
         (["tasks.pong.mdnrnn.rnn_size", "tasks.pong.vae.beta"], 1),
         (["tasks.breakout.vae.beta"], 6),
         (["tasks.pong.target"], 4),
+        (["tasks.pong.vae.joint_updates", "tasks.pong.vae.joint_steps"], 4),
+        (["tasks.pong.vae.joint_envs", "tasks.pong.vae.beta"], 1),
         (["tasks.pong.env.kwargs.mode"], 0),
     ],
 )
@@ -129,3 +131,6 @@ def test_keys_reach_as_far_as_the_first_stage_that_reads_them(keys: list[str], s
 
 def test_every_section_of_a_task_is_known() -> None:
     assert {field.name for field in fields(TaskConfig)} == {"name", *FIRST_USE}
+    kept = {"joint_updates", "joint_envs", "joint_steps"}
+    assert set(LATER_USE) == {f"vae.{name}" for name in kept}
+    assert kept <= {field.name for field in fields(VAEConfig)}
