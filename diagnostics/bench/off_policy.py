@@ -22,9 +22,11 @@ from models.off_policy.sac import SAC
 from models.settings.qrdqn import QRDQNSettings
 from models.settings.replay import ReplaySettings
 from models.settings.sac import SACSettings
+from models.settings.units import Units
 
 EPISODES, EVERY = 20, 1_000
 _EVALUATION_SEED, _HIDDEN = 10_000, (64, 64)
+_UNITS = Units("relu", layer_norm=True)
 
 Act = Callable[[np.ndarray], np.ndarray]
 
@@ -225,7 +227,13 @@ def ours(race: Race, seed: int, steps: int) -> Reached:
     )
     kind = "discrete" if shape.discrete else "continuous"
     acting = CPUController(
-        shape.num_features, kind, shape.action_size, _HIDDEN, shape.low, shape.high
+        shape.num_features,
+        kind,
+        shape.action_size,
+        _HIDDEN,
+        shape.low,
+        shape.high,
+        units=_UNITS,
     )
 
     def act(observation: np.ndarray) -> np.ndarray:
@@ -305,7 +313,8 @@ def _shape(env: gymnasium.Env[Any, Any]) -> PolicyShape:
     features, action = env.observation_space.shape, env.action_space
     assert features is not None
     if isinstance(action, gymnasium.spaces.Discrete):
-        return PolicyShape(features[0], "discrete", int(action.n), _HIDDEN, None, None)
+        return PolicyShape(features[0], "discrete", int(action.n), _HIDDEN, None, None, _UNITS)
     assert isinstance(action, gymnasium.spaces.Box)
     size = action.shape[0]
-    return PolicyShape(features[0], "continuous", size, _HIDDEN, action.low, action.high)
+    bounds = action.low, action.high
+    return PolicyShape(features[0], "continuous", size, _HIDDEN, *bounds, _UNITS)
