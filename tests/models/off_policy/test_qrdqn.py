@@ -53,16 +53,17 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(kappa: float) -> None:
 
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("hidden", [(), (7,)])
+@pytest.mark.parametrize("counted", [1, 3, 4])
 def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
-    dueling: bool, hidden: tuple[int, ...]
+    dueling: bool, hidden: tuple[int, ...], counted: int
 ) -> None:
-    network = Quantiles((3, *hidden, 5), USUAL, 4, dueling=dueling).double()
+    network = Quantiles((3, *hidden, 5), USUAL, 4, counted=counted, dueling=dueling).double()
     x, actions = torch.randn(20, 3).double(), torch.tensor([0, 3, 3, 1, 0] * 4)
     seen = network.hidden(x)
     everything = network.all(seen)
     one = network.of_actions(seen, actions)
     torch.testing.assert_close(one, everything[torch.arange(20), actions])
-    torch.testing.assert_close(network.means(seen), everything.mean(2))
+    torch.testing.assert_close(network.worth(seen), everything[:, :, :counted].mean(2))
     weights = [p for p in network.parameters() if p.requires_grad]
     got = torch.autograd.grad(one.square().sum(), weights, retain_graph=True)
     picked = everything[torch.arange(20), actions].square().sum()
@@ -71,7 +72,7 @@ def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
 
 
 def test_dueling_shares_a_value_among_the_actions() -> None:
-    network = Quantiles((2, 2), USUAL, 1, dueling=True)
+    network = Quantiles((2, 2), USUAL, 1, counted=1, dueling=True)
     assert network.value is not None
     with torch.no_grad():
         for layer in (network.advantage, network.value):
@@ -79,7 +80,7 @@ def test_dueling_shares_a_value_among_the_actions() -> None:
         network.advantage.bias.copy_(torch.tensor([1.0, 5.0]))
         network.value.bias.fill_(10.0)
         # Q = V + A - mean A = 10 + [1, 5] - 3
-        assert network.means(torch.zeros(1, 2)).tolist() == [[8.0, 12.0]]
+        assert network.worth(torch.zeros(1, 2)).tolist() == [[8.0, 12.0]]
 
 
 def step_of(learner: Any, action: int, reward: float, discount: float) -> float:
@@ -131,6 +132,26 @@ def test_soft_targets_are_those_of_munchausen_learning(munchausen: float, action
 def test_a_log_probability_is_clipped_before_it_is_added_to_a_reward() -> None:
     learner = linear((0.0, 50.0), temperature=1.0, munchausen=1.0)
     assert step_of(learner, 0, 3.0, 0.0) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("cvar", "chosen"), [(1.0, 1), (0.25, 0)])
+def test_caution_leaves_what_pays_more_but_seldom_goes_badly_wrong(
+    cvar: float, chosen: int
+) -> None:
+    """Action 0 returns 1; action 1 returns 3, and at one time in five -4: 1.6 on average."""
+    settings = QRDQNSettings(learning_rate=3e-2, num_quantiles=20, cvar=cvar, target_period=10)
+    learner = QRDQN(PolicyShape(2, "discrete", 2, (), None, None), settings)
+    rng, seen = np.random.default_rng(0), np.ones((200, 2), np.float32)
+    for _ in range(400):
+        actions = rng.integers(0, 2, 200)
+        risky = np.where(rng.random(200) < 0.2, -4.0, 3.0)
+        returns = np.where(actions == 1, risky, 1.0).astype(np.float32)
+        learner.update(Transitions(seen, actions, returns, np.zeros(200, np.float32), seen), rng)
+    acting = CPUController(2, "discrete", 2)
+    acting.set_parameters(learner.get_parameters())
+    assert acting.act(seen[:1]).tolist() == [chosen]
+    worth = [1.0, 1.6 if cvar == 1.0 else -2.6]
+    assert learner.values(seen[:1])[0] == pytest.approx(worth, abs=0.5)
 
 
 def test_sampled_play_is_that_of_the_soft_policy() -> None:
