@@ -163,18 +163,24 @@ def test_problems_are_collected() -> None:
     ],
 )
 def test_deep_nesting_is_refused_at_once(text: str) -> None:
-    started = time.process_time()
-    with pytest.raises(ConfigError, match="nested deeper"):
-        read(text)
-    assert time.process_time() - started < 1.0
+    seconds = []
+    for _ in range(3):  # something else in this process, such as its garbage, may take one of them
+        started = time.process_time()
+        with pytest.raises(ConfigError, match="nested deeper"):
+            read(text)
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 1.0
 
 
 def test_an_alias_bomb_does_not_go_off() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    started = time.process_time()
-    _, problems = read("\n".join(lines))
-    assert time.process_time() - started < 1.0
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        _, problems = read("\n".join(lines))
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 1.0
     assert sum("alias" in p for p in problems) == 9 * 11
 
 
