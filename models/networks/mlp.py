@@ -45,11 +45,13 @@ def activated(x: Tensor, units: Units, tanh: Callable[[Tensor], Tensor] = torch.
     return torch.relu(x) if units.activation == "relu" else tanh(x)
 
 
-def forward(layers: nn.ModuleList, x: Tensor, units: Units) -> Tensor:
+def forward(
+    layers: nn.ModuleList, x: Tensor, units: Units, tanh: Callable[[Tensor], Tensor] = torch.tanh
+) -> Tensor:
     """Returns the last layer's outputs `[B, out]` of standardised features `[B, F]`."""
     *hidden, head = layers
     for layer in hidden:
-        x = activated(layer(x), units)
+        x = activated(layer(x), units, tanh)
     return head(x)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.actor_critic import clipped_log_std
-from models.networks.mlp import activated, linear_layers, mlp
+from models.networks.mlp import forward, linear_layers, mlp
 from models.off_policy.tanh import fast_tanh
 from models.settings.units import Units
 
@@ -33,10 +33,7 @@ class Actor(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """Returns means, then log standard deviations unclipped, `[B, 2A]`."""
-        *hidden, head = self.layers
-        for layer in hidden:
-            x = activated(layer(x), self._units, fast_tanh)
-        return head(x)
+        return forward(self.layers, x, self._units, fast_tanh)
 
     def draw(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draws actions, and their log-densities (Haarnoja et al. 2018, appendix C).

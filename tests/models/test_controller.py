@@ -24,7 +24,8 @@ shapes = st.fixed_dictionaries(
         "hidden_sizes": st.lists(st.integers(1, 17), max_size=2).map(tuple),
         "units": st.builds(Units, st.sampled_from(ACTIVATIONS), st.booleans()),
     }
-)
+    # Two or three units are now and then all but equal, and rounding is what is left of them.
+).filter(lambda shape: not shape["units"].layer_norm or min(shape["hidden_sizes"], default=9) > 5)
 
 
 def pair(shape: dict, seed: int) -> tuple[TorchController, CPUController]:
@@ -38,16 +39,6 @@ def pair(shape: dict, seed: int) -> tuple[TorchController, CPUController]:
     return torch_controller, cpu_controller
 
 
-def assert_near(shape: dict, ours: np.ndarray, theirs: np.ndarray, atol: float) -> None:
-    if not shape["units"].layer_norm:
-        np.testing.assert_allclose(ours, theirs, atol=atol)
-        return
-    # Differences of units that are all but equal are divided by 3e-3 at least: now and then
-    # rounding decides between two discrete actions.
-    close = np.isclose(ours, theirs, atol=100 * atol)
-    assert close.mean() > 0.9 if len(ours) > 10 else close.sum() >= close.size - 1
-
-
 @settings(max_examples=60, deadline=None)
 @given(shapes, st.integers(0, 2**32), st.integers(1, 33))
 def test_greedy_actions_equal_those_of_numpy(shape: dict, seed: int, n: int) -> None:
@@ -56,7 +47,7 @@ def test_greedy_actions_equal_those_of_numpy(shape: dict, seed: int, n: int) -> 
     features = features.astype(np.float32)
     ours, theirs = torch_controller.act(features), cpu_controller.act(features)
     assert ours.dtype == theirs.dtype
-    assert_near(shape, ours, theirs, 1e-5)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,7 +60,7 @@ def test_equal_generators_give_equal_samples_as_in_numpy(shape: dict, seed: int,
     theirs = cpu_controller.sample(features, np.random.default_rng([seed, 1]))
     assert ours.dtype == theirs.dtype
     # The deviation reaches e^2, which magnifies what two orders of summation differ by.
-    assert_near(shape, ours, theirs, 1e-4)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @settings(max_examples=60, deadline=None)
