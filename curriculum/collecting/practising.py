@@ -15,9 +15,11 @@ from curriculum.collecting.exploration import (
     RandomShare,
 )
 from curriculum.collecting.lessons import LessonRules
+from curriculum.collecting.levels import Levels
 from curriculum.collecting.shaping import Shaping
 from curriculum.collecting.tape import Snapshot, Tape
-from curriculum.config.schema import OFF_POLICY, Config, TaskConfig, TrainingConfig
+from curriculum.config.practice import TrainingConfig
+from curriculum.config.schema import OFF_POLICY, Config, TaskConfig
 from curriculum.envs.interface import ActionSpec
 from curriculum.place import Place
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
@@ -42,9 +44,12 @@ def real_collector(
         workers=config.curriculum.env_workers,
         on_event=lambda event: place.record(**event),
     )
+    levels = Levels(_seeds(place), settings.num_envs, settings.level_replay)
+    # Only what is given a seed of its own can be chosen.
+    reseed_steps = 1 if settings.level_replay else settings.reseed_steps
     return Collector(
         env,
-        Tape(env, _seeds(place), settings.reseed_steps),
+        Tape(env, levels.seed, reseed_steps),
         agent.perceive(settings.num_envs),
         agent.controller,
         _rules(settings),
@@ -57,6 +62,7 @@ def real_collector(
             idle_penalty=settings.idle_penalty,
         ),
         disturbance=Disturbance(env.spec.action, settings.num_envs, settings.disturbance),
+        levels=levels,
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curriculum.config.schema import ShapingConfig, TrainingConfig
+from curriculum.config.practice import ShapingConfig, TrainingConfig
 from curriculum.envs.interface import EnvSpec, Step
 from curriculum.envs.lap import COMPLETE, LAP_REWARD, LEFT_BEHIND, TILES
 from curriculum.errors import ConfigError

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.config.schema import TrainingConfig
+from curriculum.config.practice import TrainingConfig
 
 RECENT = 64
 """Finished training episodes whose mean score says where learning stands."""

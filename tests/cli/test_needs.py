@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from curriculum.config.practice import TrainingConfig
 from curriculum.config.schema import (
     CollectConfig,
     Config,
@@ -19,7 +20,6 @@ from curriculum.config.schema import (
     EnvConfig,
     MDNRNNConfig,
     TaskConfig,
-    TrainingConfig,
     VAEConfig,
 )
 from curriculum.errors import ConfigError

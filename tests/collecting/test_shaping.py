@@ -9,7 +9,7 @@ import pytest
 
 from curriculum.collecting.lessons import EpisodeStatistics, LessonRules, lesson_of
 from curriculum.collecting.shaping import Shaping, learned_from
-from curriculum.config.schema import ShapingConfig, TrainingConfig
+from curriculum.config.practice import ShapingConfig, TrainingConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, Step
 from curriculum.envs.lap import COMPLETE, LAP_FACTS, LEFT_BEHIND, TILES
 from curriculum.errors import ConfigError

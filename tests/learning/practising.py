@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.config.practice import TrainingConfig
 from curriculum.config.schema import (
     ControllerConfig,
     DreamConfig,
     EnvConfig,
     MDNRNNConfig,
     TaskConfig,
-    TrainingConfig,
 )
 from curriculum.datasets.episodes import EpisodeWriter
 from curriculum.datasets.sequences import LatentWriter
