@@ -61,7 +61,7 @@ class Transition:
         following: `[N, F]` float32, what C reads next: where an episode ended, of the next one.
         cut: `[M]` int64, the truncated rows.
         cut_features: `[M, F]` float32, of the last observations of the episodes that were cut.
-        scores: true scores of the episodes that ended with this step.
+        scores: true scores of the episodes that ended with this step, on new levels only.
         seen: `[N, ...]`, the observations that `following` was made of; None if not told.
         begun: `[N]` bool, whether these are the first of the environment's own episodes; likewise.
     """
@@ -92,7 +92,7 @@ class Collector:
         dreamed: whether the environments are dreams, whose rewards are expected ones.
         shaping: what a learner is told beyond the score; nothing if None.
         disturbance: takes actions in C's place now and then; never if None.
-        levels: is told what episodes came to; nobody if None.
+        levels: is told what episodes came to; all are on new levels if None.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class Collector:
             acted = partial(self._acted, guard, meanwhile)
             played = guard.breaking_off(partial(self._course.step, actions, acted))
         step, added, ended = self._shaping(played)
-        over = self._statistics.add(step)
-        if self._levels:
-            for episode in over:
-                self._levels.ended(episode.row, episode.score)
-        scores = tuple(episode.score for episode in over)
+        scores = tuple(
+            episode.score
+            for episode in self._statistics.add(step)
+            if self._levels is None or self._levels.ended(episode.row, episode.score)
+        )
         told = {"added": added, "ended": ended}
         lesson = lesson_of(step, self._rules, dreamed=self.dreamed, **told)
         cut = np.flatnonzero(lesson.truncated)

@@ -32,37 +32,49 @@ class Levels:
     def __init__(self, seed_of: Callable[[int, int], int], num_envs: int, share: float) -> None:
         self._seed_of, self._share = seed_of, share
         self._playing = np.zeros(num_envs, np.int64)
+        self._replayed = np.zeros(num_envs, np.bool_)
         self._seeds = np.zeros(0, np.int64)
         self._scores = np.zeros(0)
 
     def seed(self, row: int, number: int) -> int:
         """Returns the seed of an environment's `number`-th episode."""
-        seed = self._seed_of(row, number)
-        if self._share:
-            seed = self._again(seed)
-            self._playing[row] = seed
+        fresh = self._seed_of(row, number)
+        if not self._share:
+            return fresh
+        seed = self._again(fresh)
+        self._playing[row], self._replayed[row] = seed, seed != fresh
         return seed
 
-    def ended(self, row: int, score: float) -> None:
-        """Is told the score of an environment's episode, before the seed of the next is asked."""
+    def ended(self, row: int, score: float) -> bool:
+        """Is told the score of an environment's episode, before the seed of the next is asked.
+
+        Returns:
+            Whether its level was new, so that the score tells how well C plays.
+        """
         if not self._share:
-            return
+            return True
         others = self._seeds != self._playing[row]
         seeds = np.append(self._seeds[others], self._playing[row])
         scores = np.append(self._scores[others], score)
         kept = np.argsort(scores, kind="stable")[:KEPT]
         self._seeds, self._scores = seeds[kept], scores[kept]
+        return not self._replayed[row]
 
     def state(self) -> State:
         """Returns what is kept, if anything is to be."""
         if not self._share:
             return {}
-        return {"playing": self._playing.copy(), "seeds": self._seeds, "scores": self._scores}
+        return {
+            "playing": self._playing.copy(),
+            "replayed": self._replayed.copy(),
+            "seeds": self._seeds,
+            "scores": self._scores,
+        }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Goes on from what `state` gave."""
         if "playing" in state:
-            self._playing[:] = state["playing"]
+            self._playing[:], self._replayed[:] = state["playing"], state["replayed"]
             self._seeds = np.array(state["seeds"], np.int64)
             self._scores = np.array(state["scores"], np.float64)
 

@@ -83,6 +83,13 @@ def test_new_levels_are_not_a_choice_among_levels() -> None:
     assert np.mean(draws) == pytest.approx(0.5, abs=0.04)
 
 
+def test_only_scores_of_new_levels_are_told() -> None:
+    levels = Levels(fresh, 1, 0.5)
+    for number in range(300):
+        seed = levels.seed(0, number)
+        assert levels.ended(0, 0.0) == (seed == fresh(0, number))
+
+
 def test_what_is_kept_goes_on_from_its_state() -> None:
     whole, first, second = (Levels(fresh, ENVS, 0.5) for _ in range(3))
     expected = played(whole, 60, BADLY)
