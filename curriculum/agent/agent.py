@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from curriculum.agent.action_trace import trace_size
 from curriculum.agent.perception import (
     Dreaming,
     DreamPerception,
@@ -122,7 +123,8 @@ class Agent:
         features = task.controller.features
         placed = backend.key_points and spec.observation == "pixels"
         key_points = task.vae.model.key_points if placed else 0
-        size = num_features(features, vision.latent_size, memory.hidden_size, key_points)
+        sizes = (vision.latent_size, memory.hidden_size, key_points, trace_size(spec.action))
+        size = num_features(features, *sizes)
         agent = cls(
             WorldModel(vision, memory),
             backend.make_controller(task, spec.action, size, rng),

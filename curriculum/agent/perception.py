@@ -1,7 +1,7 @@
 """What an agent perceives: observations become the features that its controller reads.
 
-Two ways lead to the same features `[z, dz, k, dk, h]`, dz being the change of z since the step
-before, k and dk the first of both where V has key points: through V and M in a real or simulated
+Two ways lead to the same features `[z, dz, k, dk, a, h]`, dz being the change of z since the
+step before, k and dk the first of both where V has key points, a what was done lately: through V and M in a real or simulated
 environment, and directly inside a dream, whose observations are latents and whose hidden state is
 M's own.
 """
@@ -13,18 +13,23 @@ from typing import Protocol
 
 import numpy as np
 
-from curriculum.envs.interface import ActionSpec
+from curriculum.agent.action_trace import ActionTrace
+from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.tasks import without_key_points
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Float, State
 from models.shapes import Float32
 
-FEATURES = ("z", "dz", "k", "dk", "h")
+FEATURES = ("z", "dz", "k", "dk", "a", "h")
 """The features there are, in the order in which they lie in the feature vector."""
 
 
 def feature_slices(
-    names: Sequence[str], latent_size: int, hidden_size: int, key_points: int = 0
+    names: Sequence[str],
+    latent_size: int,
+    hidden_size: int,
+    key_points: int = 0,
+    trace_size: int = 0,
 ) -> dict[str, slice]:
     """Returns where each named feature lies in the feature vector, in the order of `FEATURES`.
 
@@ -36,7 +41,7 @@ def feature_slices(
             f"C was to read {', '.join(names)} of a V without key points, expected "
             "neither k nor dk: set vae.key_points, or read z and dz"
         )
-    sizes = {"z": latent_size, "k": 2 * key_points, "h": hidden_size}
+    sizes = {"z": latent_size, "k": 2 * key_points, "a": trace_size, "h": hidden_size}
     sizes = {**sizes, "dz": sizes["z"], "dk": sizes["k"]}
     slices: dict[str, slice] = {}
     start = 0
@@ -48,10 +53,14 @@ def feature_slices(
 
 
 def num_features(
-    names: Sequence[str], latent_size: int, hidden_size: int, key_points: int = 0
+    names: Sequence[str],
+    latent_size: int,
+    hidden_size: int,
+    key_points: int = 0,
+    trace_size: int = 0,
 ) -> int:
     """Returns the length F of the feature vector; raises as `feature_slices` does."""
-    slices = feature_slices(names, latent_size, hidden_size, key_points)
+    slices = feature_slices(names, latent_size, hidden_size, key_points, trace_size)
     return max(s.stop for s in slices.values())
 
 
@@ -61,6 +70,7 @@ def join_features(
     before: Float32[np.ndarray, "N Z"],
     hidden: Float32[np.ndarray, "N R"],
     key_points: int = 0,
+    trace: Float32[np.ndarray, "N A"] | None = None,
 ) -> Float32[np.ndarray, "N F"]:
     """Returns the feature vectors `[N, F]`.
 
@@ -70,6 +80,7 @@ def join_features(
         before: `[N, Z]`, z_{t-1}; z_t again at the first step of an episode.
         hidden: `[N, R]`, M's h of what came before z_t; not read if `h` is not wanted.
         key_points: K; the first 2 K latents are their places.
+        trace: `[N, A]`, what was done before z_t; needed if `a` is wanted.
     """
     parts = []
     placed = slice(2 * key_points)
@@ -81,6 +92,9 @@ def join_features(
         parts.append(latents[:, placed])
     if "dk" in names:
         parts.append(latents[:, placed] - before[:, placed])
+    if "a" in names:
+        assert trace is not None, "no trace of actions was kept"
+        parts.append(trace)
     if "h" in names:
         parts.append(hidden)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -103,7 +117,7 @@ class Perception(Protocol):
 
 
 class WorldModelPerception:
-    """[z, dz, k, dk, h] through V and M.
+    """[z, dz, k, dk, a, h] through V and M.
 
     Args:
         world: V and M; M is stepped only if `h` is among the features.
@@ -129,8 +143,11 @@ class WorldModelPerception:
         self._latents = np.zeros((num_slots, world.latent_size), np.float32)
         self._before = self._latents.copy()
         self._begun = np.zeros(num_slots, np.bool_)
+        self._trace = ActionTrace(action, num_slots) if "a" in names else None
 
     def begin(self, slots: np.ndarray) -> None:
+        if self._trace:
+            self._trace.begin(slots)
         self._state[slots] = self._world.begin(len(slots))
         self._begun[slots] = False
 
@@ -141,9 +158,12 @@ class WorldModelPerception:
         self._latents[slots] = latents
         self._begun[slots] = True
         hidden = self._world.hidden(self._state[slots]) if "h" in self._names else latents
-        return join_features(self._names, latents, before, hidden, self._key_points)
+        trace = self._trace.means[slots] if self._trace else None
+        return join_features(self._names, latents, before, hidden, self._key_points, trace)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
+        if self._trace:
+            self._trace.acted(actions, slots)
         if "h" in self._names:
             encoded = self._action.encode(actions)
             self._state[slots] = self._world.remember(
@@ -153,6 +173,8 @@ class WorldModelPerception:
     def state(self) -> State:
         """Returns what each slot remembers, as copies."""
         kept = {"memory": self._state, "latents": self._latents, "before": self._before}
+        if self._trace:
+            kept["trace"] = self._trace.means
         return {name: part.copy() for name, part in {**kept, "begun": self._begun}.items()}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -161,10 +183,15 @@ class WorldModelPerception:
         self._latents[:] = state["latents"]
         self._before[:] = state["before"]
         self._begun[:] = state["begun"]
+        if self._trace:
+            self._trace.means[:] = state["trace"]
 
 
 class Dreaming(Protocol):
     """The part of a dream that its perception reads."""
+
+    spec: EnvSpec
+    num_envs: int
 
     def latents(self) -> Float: ...
 
@@ -174,7 +201,9 @@ class Dreaming(Protocol):
 
 
 class DreamPerception:
-    """[z, dz, k, dk, h] inside a dream: observations are z already, the rest is the dream's own.
+    """[z, dz, k, dk, a, h] inside a dream: observations are z already, z and h the dream's own.
+
+    A dream may begin in the middle of an episode, whose actions it does not know: a is 0 there.
 
     Args:
         dream: the environment being dreamed.
@@ -187,21 +216,29 @@ class DreamPerception:
         self._names = tuple(names)
         self._key_points = key_points
         self._changes = "dz" in names or "dk" in names
+        self._trace = ActionTrace(dream.spec.action, dream.num_envs) if "a" in names else None
 
     def begin(self, slots: np.ndarray) -> None:
-        """The dream resets its own memory."""
+        """Forgets what was done; the dream resets its own memory."""
+        if self._trace:
+            self._trace.begin(slots)
 
     def features(self, observations: np.ndarray, slots: np.ndarray) -> Float:
         before = self._dream.before()[slots] if self._changes else observations
         hidden = self._dream.hidden()[slots] if "h" in self._names else observations
-        return join_features(self._names, observations, before, hidden, self._key_points)
+        trace = self._trace.means[slots] if self._trace else None
+        return join_features(self._names, observations, before, hidden, self._key_points, trace)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
-        """The dream advances its own memory."""
+        """Notes what was done; the dream advances its own memory."""
+        if self._trace:
+            self._trace.acted(actions, slots)
 
     def state(self) -> State:
-        """Returns nothing: the dream remembers."""
-        return {}
+        """Returns what was done lately if C reads it; the rest the dream remembers."""
+        return {"trace": self._trace.means.copy()} if self._trace else {}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Has nothing to remember."""
+        """Remembers what `state` gave."""
+        if self._trace:
+            self._trace.means[:] = state["trace"]

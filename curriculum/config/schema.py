@@ -203,8 +203,8 @@ class ControllerConfig:
     features: tuple[str, ...] = key(
         ("z", "h"),
         "what C sees: z, its change dz since the step before, the same of V's key points alone "
-        "(k, dk), and h",
-        choices=("z", "dz", "k", "dk", "h"),
+        "(k, dk), a what was done lately (means of actions over 4, 16 and 64 steps), and h",
+        choices=("z", "dz", "k", "dk", "a", "h"),
         min_items=1,
         unique=True,
     )

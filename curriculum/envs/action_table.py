@@ -65,6 +65,12 @@ def table_for(spec: EnvSpec, actions: Table) -> Float:
     return np.clip(table, *space.bounds)
 
 
+def choice_of(table: Float) -> ActionSpec:
+    """Returns the action space of choices from a table `[n, A]`."""
+    meanings = tuple(tuple(vector) for vector in table.tolist())
+    return ActionSpec("discrete", len(table), meanings=meanings)
+
+
 class TabledCore:
     """A core whose actions are places in a table (`curriculum.envs.batch.Core`).
 
@@ -74,7 +80,7 @@ class TabledCore:
     """
 
     def __init__(self, core: Core, table: Float) -> None:
-        self.spec = replace(core.spec, action=ActionSpec("discrete", len(table)))
+        self.spec = replace(core.spec, action=choice_of(table))
         self.num_envs = core.num_envs
         self.core = core
         self._table = table

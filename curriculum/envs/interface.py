@@ -21,12 +21,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Discrete(size), or a Box of `size` dimensions with finite bounds."""
+    """Discrete(size), or a Box of `size` dimensions with finite bounds.
+
+    Attributes:
+        meanings: the vectors that discrete actions stand for, if they do, one for each.
+    """
 
     kind: Literal["discrete", "continuous"]
     size: int
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    meanings: tuple[tuple[float, ...], ...] = ()
 
     def encode(self, actions: np.ndarray) -> NDArray[np.float32]:
         """Turns environment actions into M's input: one-hot, or scaled to [-1, 1]; `[N, size]`."""
@@ -36,6 +41,17 @@ class ActionSpec:
         return (2.0 * (np.asarray(actions, np.float32) - low) / (high - low) - 1.0).astype(
             np.float32
         )
+
+    def vectors(self, actions: np.ndarray) -> NDArray[np.float32]:
+        """Turns actions into what they do: what they stand for, else as M reads them; `[N, V]`."""
+        if not self.meanings:
+            return self.encode(actions)
+        return np.asarray(self.meanings, np.float32)[np.asarray(actions, np.int64)]
+
+    @property
+    def vector_size(self) -> int:
+        """V, the length of what `vectors` makes of an action."""
+        return len(self.meanings[0]) if self.meanings else self.size
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Inverts `encode`: `[N]` int64, or `[N, size]` float32 in environment units."""

@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from math import prod
 from types import MappingProxyType
 
+from curriculum.agent.action_trace import SPANS
 from curriculum.config.schema import BY_GRADIENTS, OFF_POLICY, Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.mode import LADDER, Mode
@@ -293,7 +294,9 @@ def _widths(
     """
     chosen, places = task.controller, 2 * task.vae.model.key_points
     hidden, placed = task.mdnrnn.model.rnn_size, places if torch else latents
-    sizes = {"z": latents, "dz": latents, "k": placed, "dk": placed, "h": hidden}
+    vector = len(task.env.actions[0]) if task.env.actions else actions
+    sizes = {"z": latents, "dz": latents, "k": placed, "dk": placed}
+    sizes |= {"a": len(SPANS) * vector, "h": hidden}
     names = chosen.features if torch else without_key_points(chosen.features)
     features = sum(sizes[name] for name in names)
     linear = chosen.solver in BY_GRADIENTS and not by_gradients
