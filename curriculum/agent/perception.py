@@ -1,9 +1,9 @@
 """What an agent perceives: observations become the features that its controller reads.
 
-Two ways lead to the same features `[z, dz, k, dk, a, h]`, dz being the change of z since the
-step before, k and dk the first of both where V has key points, a what was done lately: through V and M in a real or simulated
-environment, and directly inside a dream, whose observations are latents and whose hidden state is
-M's own.
+Two ways lead to the same features `[z, dz, k, dk, a, h]`, dz being the change of z since the step
+before, k and dk the first of both where V has key points, and a what was done lately: through V and
+M in a real or simulated environment, and directly inside a dream, whose observations are latents
+and whose hidden state is M's own.
 """
 
 from __future__ import annotations
