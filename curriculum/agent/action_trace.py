@@ -37,7 +37,7 @@ class ActionTrace:
     def __init__(self, action: ActionSpec, num_slots: int) -> None:
         self._action = action
         self.means: Float = np.zeros((num_slots, trace_size(action)), np.float32)
-        self._shares = np.repeat(np.float32(1.0) / np.float32(SPANS), action.vector_size)
+        self._shares = np.repeat(1.0 / np.array(SPANS, np.float32), action.vector_size)
 
     def begin(self, slots: np.ndarray) -> None:
         """Forgets the actions of slots in which a new episode starts."""

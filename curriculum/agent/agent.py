@@ -24,7 +24,7 @@ from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.records.agent_state import PARAMETERS, as_part, part_of, with_moments_of
 from curriculum.world.world_model import WorldModel
-from models.interfaces import Controller, State
+from models.interfaces import Controller, Float, State
 
 NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -36,6 +36,9 @@ class Player:
         perception: what makes features of what is seen.
         controller: C.
         rng: where sampled actions are drawn from; None acts greedily.
+
+    Attributes:
+        read: `[L, F]`, what C read when it was last asked.
     """
 
     def __init__(
@@ -47,15 +50,16 @@ class Player:
         self._perception = perception
         self._controller = controller
         self._rng = rng
+        self.read: Float = np.zeros((0, 0), np.float32)
 
     def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
         self._perception.begin(slots)
 
     def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        features = self._perception.features(observations, slots)
+        self.read = self._perception.features(observations, slots)
         if self._rng is None:
-            return self._controller.act(features)
-        return self._controller.sample(features, self._rng)
+            return self._controller.act(self.read)
+        return self._controller.sample(self.read, self._rng)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         self._perception.acted(actions, slots)

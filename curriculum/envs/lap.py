@@ -31,7 +31,10 @@ WHEELS_OFF = "wheels_off"
 X, Y = "x", "y"
 """Where it is, in the units of its track."""
 
-LAP_FACTS = (TILES, VISITED, LEFT_BEHIND, FRONT, COMPLETE, WHEELS_OFF, X, Y)
+SPEED = "speed"
+"""How fast it is, in these units per second."""
+
+LAP_FACTS = (TILES, VISITED, LEFT_BEHIND, FRONT, COMPLETE, WHEELS_OFF, X, Y, SPEED)
 
 MARGIN = 5
 """Tiles: a car whose wheels slide may touch one a little after those ahead of it."""

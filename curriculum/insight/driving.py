@@ -10,10 +10,11 @@ import numpy as np
 from curriculum.agent.told import ToldEpisode, tell_episodes
 from curriculum.agent.work import EpisodesUnit
 from curriculum.envs.interface import EnvSpec, VectorEnv
-from curriculum.envs.lap import FRONT, WHEELS_OFF, Road, X, Y
+from curriculum.envs.lap import FRONT, SPEED, WHEELS_OFF, Road, X, Y
 from curriculum.insight.drawing import Picture
 from curriculum.insight.lap_picture import lap_panel, side_by_side
 from curriculum.insight.laps import WHEELS, Lap, lap_of, summary_of, worst_and_median
+from curriculum.insight.vision_probe import probe
 from curriculum.pool import Executor
 from models.interfaces import State
 
@@ -53,8 +54,8 @@ def look_at_driving(
         make_env: builds a batch of them in this process.
 
     Returns:
-        What `curriculum.insight.laps.summary_of` says, and a picture of the worst and the median
-        lap; None where the track cannot be looked at.
+        What `curriculum.insight.laps.summary_of` says, with `speed` as `speed_read` tells it, and a
+        picture of the worst and the median lap; None where the track cannot be looked at.
     """
     laps = [lap_of(one, spec) for one in told]
     panels = []
@@ -66,7 +67,32 @@ def look_at_driving(
                 panels.append(_panel(name, told[place], laps[place], spec, road))
     finally:
         env.close()
-    return summary_of(laps), side_by_side(panels) if panels else None
+    found = {**summary_of(laps), "speed": speed_read(told, spec)}
+    return found, side_by_side(panels) if panels else None
+
+
+def speed_read(told: Sequence[ToldEpisode], spec: EnvSpec) -> dict[str, float] | None:
+    """Tells how well the car's speed can be read from what C reads.
+
+    No frame shows it: a driver that does not know it brakes too late or never drives fast.
+
+    Returns:
+        `r2` of a linear readout and `kernel_r2` of a better one, on episodes of their own, and
+        `rows`, how many were scored (`curriculum.insight.vision_probe.probe`); None where there is
+        too little to tell.
+    """
+    column = spec.facts.index(SPEED)
+    # What was read before a step goes with the speed after the step before.
+    speeds = [one.facts[:-1, column] for one in told]
+    features = np.concatenate([one.features[1:] for one in told])
+    episodes = np.repeat(np.arange(len(told)), [len(speed) for speed in speeds])
+    speed = np.concatenate(speeds)
+    try:
+        found = probe(features, {SPEED: speed}, {SPEED: np.ones(len(speed), np.bool_)}, episodes)
+    except ValueError:  # too few steps
+        return None
+    scores = found.get(SPEED)
+    return scores and {name: scores[name] for name in ("r2", "kernel_r2", "rows")}
 
 
 def _driven_again(env: VectorEnv, told: ToldEpisode) -> Road | None:

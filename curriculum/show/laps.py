@@ -22,6 +22,7 @@ DRIVING = (
     "by frame",
     "left the road",
     "not found back",
+    "reads its speed (R²)",
 )
 """Columns of `driving_row`."""
 
@@ -54,7 +55,13 @@ def driving_row(facts: Mapping[str, Any]) -> list[str]:
         short(facts.get("came_round_frame_median")),
         count(facts.get("left_the_road")),
         count(facts.get("not_found_back")),
+        _speed(facts.get("speed")),
     ]
+
+
+def _speed(read: Any) -> str:
+    known = read.get("kernel_r2") if isinstance(read, dict) else None
+    return f"{known:.2f}" if finite(known) else ""
 
 
 def laps_text(task: str, facts: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.envs.lap import LAP_FACTS, Road
 from curriculum.envs.registry import make_env
 from curriculum.insight.drawing import BACKGROUND
-from curriculum.insight.driving import look_at_driving
+from curriculum.insight.driving import look_at_driving, speed_read
 from curriculum.insight.lap_picture import (
     AHEAD,
     GRASS,
@@ -49,7 +49,8 @@ def told(score: float, **columns: list[float]) -> ToldEpisode:
     values = {"else": [7.0] * steps, "tiles": [10.0] * steps, **columns}
     facts = np.stack([values.get(name, [0.0] * steps) for name in SPEC.facts], axis=1)
     episode = Episode(int(score), score, steps, terminated=False)
-    return ToldEpisode(episode, np.zeros(steps, np.int64), facts.astype(np.float32))
+    actions, features = np.zeros(steps, np.int64), np.zeros((steps, 1), np.float32)
+    return ToldEpisode(episode, actions, facts.astype(np.float32), features)
 
 
 ROUND = told(
@@ -153,7 +154,8 @@ def test_the_track_of_an_episode_is_found_again(table: bool) -> None:
     if not table:
         under = np.hypot(*(road.tiles.mean(axis=1) - (x, y)).T).argmin()
         assert road.visited[under], "corners are those of the tiles, in their order"
-    one = ToldEpisode(Episode(6, 1.0, 40, False), np.stack(taken), np.stack(facts))
+    features = np.zeros((40, 1), np.float32)
+    one = ToldEpisode(Episode(6, 1.0, 40, False), np.stack(taken), np.stack(facts), features)
     found, picture = look_at_driving([one], env.spec, make)
     env.close()
     assert found["laps"][0]["visited"] == road.visited.sum()
@@ -213,3 +215,32 @@ def test_a_run_publishes_it_and_a_command_has_it_for_any_driver(
     assert len(json.loads(capsys.readouterr().out)["laps"]) == 2
     assert main(["laps", str(run), "--task", "swing", "--quiet"]) == 2
     assert "tells nothing of laps" in capsys.readouterr().err
+
+
+def driven(seed: int, steps: int, *, reads: bool, late: int = 0) -> ToldEpisode:
+    """An episode whose speed wanders, and stands among what C reads before the next step."""
+    rng = np.random.default_rng(seed)
+    speed = np.cumsum(rng.standard_normal(steps)).astype(np.float32)
+    told_of = {name: [0.0] * steps for name in SPEC.facts} | {"speed": speed.tolist()}
+    facts = np.stack([told_of[name] for name in SPEC.facts], axis=1).astype(np.float32)
+    features = rng.standard_normal((steps, 3)).astype(np.float32)
+    if reads:
+        features[1 + late :, 1] = 2.0 * speed[: steps - 1 - late] - 1.0
+    episode = Episode(seed, 0.0, steps, terminated=False)
+    return ToldEpisode(episode, np.zeros(steps, np.int64), facts, features)
+
+
+def test_a_speed_among_what_is_read_is_found_there_and_one_that_is_not_is_not() -> None:
+    known = speed_read([driven(seed, 80, reads=True) for seed in range(8)], SPEC)
+    assert known is not None and known["r2"] > 0.999 and known["rows"] >= 79
+    unknown = speed_read([driven(seed, 80, reads=False) for seed in range(8)], SPEC)
+    assert unknown is not None and unknown["r2"] < 0.1
+
+
+def test_what_is_read_before_a_step_is_compared_with_the_speed_then() -> None:
+    late = speed_read([driven(seed, 80, reads=True, late=1) for seed in range(8)], SPEC)
+    assert late is not None and 0.5 < late["r2"] < 0.999
+
+
+def test_too_few_steps_tell_nothing_of_speed() -> None:
+    assert speed_read([WHOLE], SPEC) is None

@@ -31,7 +31,7 @@ class Road:
     def __init__(self, tiles: int) -> None:
         self.road = [SimpleNamespace(idx=i, road_visited=False) for i in range(tiles)]
         self.new_lap = False
-        hull = SimpleNamespace(position=(1.0, 2.0))
+        hull = SimpleNamespace(position=(1.0, 2.0), linearVelocity=(3.0, -4.0))
         self.car = SimpleNamespace(hull=hull, wheels=[SimpleNamespace() for _ in range(4)])
         self.drive(0)
 
@@ -65,6 +65,7 @@ def test_tiles_that_are_skipped_are_left_behind_five_further_on() -> None:
         "wheels_off": 0,
         "x": 1.0,
         "y": 2.0,
+        "speed": 5.0,
     }
     lefts = []
     for tile in (1, 2, 5, 6, 7, 8, 9):  # 3 and 4 are not touched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ class LapFollower:
         complete = racing.tile_visited_count == len(road) or racing.new_lap
         off = sum(not wheel.tiles for wheel in car.wheels)
         x, y = car.hull.position
-        return (len(road), racing.tile_visited_count, left, self._front, complete, off, x, y)
+        speed = hypot(*car.hull.linearVelocity)
+        stands = (len(road), racing.tile_visited_count, left, self._front, complete, off)
+        return (*stands, x, y, speed)
 
     def road(self) -> Road:
         """Returns the track as it is now."""
