@@ -158,10 +158,10 @@ def test_a_task_of_one_s_own_says_what_it_is(load: Load, key: str) -> None:
         ),
         ("curriculum: {tasks: [pong, pong]}", "expected no item twice"),
         ("curriculum: {tasks: [1]}", 'curriculum.tasks[0]: given 1, expected a text; write "1"'),
-        ("controller: {features: []}", "expected at least one: one of z, dz, k, dk, h"),
+        ("controller: {features: []}", "expected at least one: one of z, dz, k, dk, a, h"),
         (
             "controller: {features: [z, q]}",
-            "controller.features[1]: given 'q', expected one of z, dz, k, dk, h",
+            "controller.features[1]: given 'q', expected one of z, dz, k, dk, a, h",
         ),
         ("controller: {hidden_sizes: [32, 0]}", "controller.hidden_sizes[1]: given 0, expected"),
         ("controller: {hidden_sizes: 32}", "expected a list"),
