@@ -70,7 +70,9 @@ def test_environments_of_buttons_take_no_table(env_id: str) -> None:
 def alike(places: VectorEnv, vectors: VectorEnv, table: Table, steps: int = 25) -> None:
     """Requires that places in a table do what its vectors do, and closes both."""
     array, rng = np.asarray(table, np.float32), np.random.default_rng(3)
-    assert places.spec.action == ActionSpec("discrete", len(table))
+    action = places.spec.action
+    assert (action.kind, action.size) == ("discrete", len(table))
+    np.testing.assert_array_equal(np.asarray(action.meanings, np.float32), array)
     seeds = list(range(places.num_envs))
     np.testing.assert_array_equal(places.reset(seeds), vectors.reset(seeds))
     for _ in range(steps):
