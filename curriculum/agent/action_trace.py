@@ -1,9 +1,9 @@
 """What C did lately: running means of its actions, over a few steps and over many.
 
 A frame does not show speed, nor what else goes on from actions of before: how long there was gas
-tells how fast a car is. M's h knows it too, among hundreds of numbers of which a replay learner has
-to find out that most do not matter; these are a dozen. They are eligibility traces of actions
-(Sutton & Barto 2018, section 12.1) with a decay of 1 - 1 / span each.
+tells how fast a car is (`python -m curriculum laps` says how well). M's h remembers actions as
+well, in as many numbers as M has units; these are three for each number of an action. They decay
+by 1 - 1 / span a step, as eligibility traces do (Sutton & Barto 2018, section 12.1).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A level is what a seed makes of an environment: a track, a terrain. What C fails
 levels are drawn evenly, the more so the better it plays; here the levels of the lowest scores are
 kept, and an episode plays one of them again with some probability. Each play renews a level's
 score, so that what has been learned makes room for what has not. A level is drawn with a
-probability in proportion to 1 / rank, rank 1 being the lowest score (their equation 2 with
+probability in proportion to 1 / rank, rank 1 being the lowest score (their rank prioritization at
 temperature 1); their priority by staleness is left out, as every kept level comes again anyhow.
 """
 

@@ -46,7 +46,7 @@ class ActionSpec:
         """Turns actions into what they do: what they stand for, else as M reads them; `[N, V]`."""
         if not self.meanings:
             return self.encode(actions)
-        return np.asarray(self.meanings, np.float32)[np.asarray(actions, np.int64)]
+        return self._table[np.asarray(actions, np.int64)]
 
     @property
     def vector_size(self) -> int:
@@ -68,6 +68,10 @@ class ActionSpec:
             return np.asarray(rng.integers(self.size), dtype=np.int64)
         low, high = self.bounds
         return rng.uniform(low, high).astype(np.float32)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        return np.asarray(self.meanings, np.float32)
 
     @cached_property
     def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
