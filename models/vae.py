@@ -89,6 +89,8 @@ class ConvVAE:
         settings: see there; after `mean_frame_updates` the means over the data stay.
         device: where it computes.
         seed: of the initial weights.
+        frames: how many lie in the C channels, the oldest first; key points are of the newest, and
+            found by what changed since the others too.
         precision: format of the convolutions while learning and encoding, see
             `resolve_precision`; pictures are decoded in float32.
 
@@ -108,12 +110,13 @@ class ConvVAE:
         *,
         device: str = "cpu",
         seed: int = 0,
+        frames: int = 1,
         precision: Precision = "auto",
     ) -> None:
         self.frame_shape = _checked_shape(frame_shape, settings)
         self.latent_size = settings.z_dim
-        self._settings = settings
-        network = build(lambda: AutoEncoder(self.frame_shape, settings), seed)
+        self._settings, self._frames = settings, frames
+        network = build(lambda: AutoEncoder(self.frame_shape, settings, frames), seed)
         network.start()
         # The layout that convolutions are fastest in.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -271,7 +274,8 @@ class ConvVAE:
         key_points = self._network.key_points
         if key_points is None:
             return None
-        changed = changed_pixels(part.images, part.before)
+        newest = slice(-(part.images.shape[1] // self._frames), None)
+        changed = changed_pixels(part.images[:, newest], part.before[:, newest])
         return key_points.explain(part.images - mean_frame, part.before - mean_frame, changed)
 
     def _key_point_metrics(self, seen: _Seen) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def _vision(device: str, task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:
         return parts.numpy_vision(task, spec, seed)
     from models.vae import ConvVAE  # a task of states can do without
 
-    return ConvVAE(spec.shape, task.vae.model, device=device, seed=seed)
+    return ConvVAE(spec.shape, task.vae.model, device=device, seed=seed, frames=spec.frames)
 
 
 def _memory(device: str, task: TaskConfig, latents: int, actions: int, seed: int) -> Memory:

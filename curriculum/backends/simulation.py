@@ -33,6 +33,7 @@ def simulated_env(
         max_episode_steps=env.max_episode_steps,
         continuous=env.continuous,
         actions=env.actions,
+        frame_stack=env.frame_stack,
     )
 
 

@@ -133,6 +133,12 @@ class EnvConfig:
         "brightest, which keeps a ball of two pixels as bright as it is",
         choices=("area", "max"),
     )
+    frame_stack: int = key(
+        1,
+        "frames in one observation (pixels): two show what moves among what looks like it",
+        low=1,
+        high=8,
+    )
     simulation: str = key(
         "", "name of the numpy re-creation that stands in for it, if there is one"
     )

@@ -99,6 +99,7 @@ class EnvSpec:
         replaces_actions: whether `send` may take other actions than it is given, beyond keeping
             them inside their bounds.
         facts: names of what is told of each step beside its reward; see `Step.facts`.
+        frames: how many frames lie in the channels of an observation, the oldest first (pixels).
     """
 
     env_id: str
@@ -109,6 +110,7 @@ class EnvSpec:
     max_episode_steps: int | None = None
     replaces_actions: bool = False
     facts: tuple[str, ...] = ()
+    frames: int = 1
 
 
 class Step(NamedTuple):

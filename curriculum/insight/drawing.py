@@ -27,9 +27,10 @@ LANDER_SIZE = 8
 
 
 def drawer(spec: EnvSpec) -> Draw:
-    """Returns what draws an environment's observations: its frames, a lander, or bars."""
+    """Returns what draws an environment's observations: its newest frame, a lander, or bars."""
     if spec.observation == "pixels":
-        return enlarge
+        newest = slice(-(spec.shape[-1] // spec.frames), None)
+        return lambda frame: enlarge(frame[..., newest])
     if "lander" in spec.env_id.lower() and spec.shape == (LANDER_SIZE,):
         return draw_lander
     return draw_bars

@@ -105,6 +105,13 @@ class Truth:
     visible: dict[str, NDArray[np.bool_]]
     rams: NDArray[np.uint8]
 
+    def stacked(self, frames: int) -> Frames:
+        """Returns what environments show that stack frames, `[n, 64, 64, frames]` uint8."""
+        rows = np.arange(len(self.episodes))
+        first = np.searchsorted(self.episodes, self.episodes)
+        seen = [self.frames[np.maximum(rows - back, first)] for back in reversed(range(frames))]
+        return np.concatenate(seen, axis=-1)
+
 
 def play_with_truth(
     env_id: str,

@@ -71,8 +71,9 @@ def vision_picture(
     brightest = max(float(weights.max()), 1e-12)
     looked_at = np.rint(255.0 * weights / brightest).astype(np.uint8)[..., None]
     rebuilt = vision.decode(vision.encode(frames))
-    rows = (("real", frames), ("V", rebuilt), ("loss looks", looked_at))
-    return strip([(name, [draw(frame) for frame in seen]) for name, seen in rows])
+    rows = (("real", frames), ("V", rebuilt))
+    pictures = [(name, [draw(frame) for frame in seen]) for name, seen in rows]
+    return strip([*pictures, ("loss looks", [enlarge(one) for one in looked_at])])
 
 
 def memory_picture(

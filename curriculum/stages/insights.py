@@ -18,7 +18,7 @@ from curriculum.datasets.sequences import Latents, sample_sequences
 from curriculum.envs.aliases import atari_game
 from curriculum.envs.framing import Framing
 from curriculum.errors import ConfigError
-from curriculum.insight.drawing import write_png
+from curriculum.insight.drawing import drawer, write_png
 from curriculum.insight.driving import look_at_driving, told_episodes
 from curriculum.insight.ground_truth import COORDINATES, Truth, play_with_truth
 from curriculum.insight.key_point_probe import probe_key_points
@@ -91,12 +91,13 @@ def _look_at_vision(ctx: StageContext, vision: Vision, data: Dataset) -> dict[st
         data.observations(data.previous_rows(rows)),
         motion_weight=ctx.task.vae.model.motion_weight,
         background_weight=ctx.task.vae.model.background_weight,
+        draw=drawer(ctx.spec),
     )
     write_png(ctx.place.directory / "vision.png", picture)
     truth = _truth(ctx, int(np.clip(data.num_rows, FEWEST_PROBE_ROWS, PROBE_ROWS)))
     if truth is None:
         return {}
-    latents = vision.encode(truth.frames)
+    latents = vision.encode(truth.stacked(ctx.spec.frames))
     known = (truth.positions, truth.visible, truth.episodes)
     found = {"probe": probe(latents, *known)}
     count = ctx.task.vae.model.key_points if ctx.backend.key_points else 0
@@ -172,6 +173,7 @@ def _draw_memory(ctx: StageContext, memory: Memory, data: Dataset, first: int) -
         data.actions(rows[:-1]),
         starts,
         ctx.place.rng("picture"),
+        draw=drawer(ctx.spec),
     )
     write_png(ctx.place.directory / "memory.png", picture)
 
@@ -184,7 +186,7 @@ def _rows_that_move(data: Dataset) -> np.ndarray:
 
 def _truth(ctx: StageContext, rows: int) -> Truth | None:
     game = atari_game(ctx.spec.env_id) if ctx.backend.environment == "real" else None
-    if game is None or game.rom not in COORDINATES or ctx.spec.shape[-1] != 1:
+    if game is None or game.rom not in COORDINATES or ctx.spec.shape[-1] != ctx.spec.frames:
         return None
     if ctx.spec.frames_per_step < 2:
         return None

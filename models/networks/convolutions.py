@@ -21,9 +21,12 @@ class AutoEncoder(nn.Module):
     Args:
         frame_shape: `(H, W, C)`; H and W divisible by `settings.shrink`.
         settings: its latents and channels.
+        frames: how many lie in the C channels.
     """
 
-    def __init__(self, frame_shape: tuple[int, int, int], settings: VAESettings) -> None:
+    def __init__(
+        self, frame_shape: tuple[int, int, int], settings: VAESettings, frames: int = 1
+    ) -> None:
         super().__init__()
         height, width, image_channels = frame_shape
         channels, latent_size, shrink = settings.channels, settings.z_dim, settings.shrink
@@ -44,7 +47,7 @@ class AutoEncoder(nn.Module):
             ]
             + [nn.Conv2d(channels[0], blocks, 1)]
         )
-        self.key_points = KeyPoints(frame_shape, settings) if settings.key_points else None
+        self.key_points = KeyPoints(frame_shape, settings, frames) if settings.key_points else None
 
     def start(self) -> None:
         """Moves fresh weights to where pictures are close to the mean frame, not noise around."""

@@ -63,11 +63,17 @@ class KeyPoints(nn.Module):
     Args:
         frame_shape: `(H, W, C)`; H and W divisible by 4.
         settings: its key points and their channels.
+        frames: how many lie in the C channels, the oldest first. Key points are of the newest, and
+            are looked for in what changed between them as well: a ball over a hole in a wall is
+            hardly to be told from the wall, but the hole stands still.
     """
 
-    def __init__(self, frame_shape: tuple[int, int, int], settings: VAESettings) -> None:
+    def __init__(
+        self, frame_shape: tuple[int, int, int], settings: VAESettings, frames: int = 1
+    ) -> None:
         super().__init__()
         height, width, image_channels = frame_shape
+        self._channels = image_channels // frames
         self._count, self._size = settings.key_points, (width, height)
         channels, block = settings.key_point_channels, FOLD**2
         self.first = nn.Conv2d(block * image_channels, channels, 3, padding=1)
@@ -184,10 +190,15 @@ class KeyPoints(nn.Module):
 
     def _logits(self, images: Tensor) -> Tensor:
         """Returns the logs of heat maps, up to a constant, `[B, K, H W]` in the order of _grid."""
-        maps = functional.relu(self.first(folded(images * _CONTRAST)))
+        maps = functional.relu(self.first(folded(self._looked_at(images) * _CONTRAST)))
         maps = functional.relu(self.second(maps))
         with _exact(images):
             return self.heat(maps.float()).reshape(len(images), self._count, -1)
+
+    def _looked_at(self, images: Tensor) -> Tensor:
+        """Returns the changes that led to the newest frame, and that, `[B, C, H, W]`."""
+        later, earlier = images[:, self._channels :], images[:, : -self._channels]
+        return torch.cat([later - earlier, images[:, -self._channels :]], dim=1)
 
     def _mean_places(self, heat: Tensor) -> Tensor:
         return heat @ _grid(self._size, heat.device)

@@ -15,6 +15,7 @@ from curriculum.envs.car_racing.lap import LapFollower
 from curriculum.envs.gym.singles import Singles, hold
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.lap import Road
+from curriculum.envs.stacking import Stacked
 
 if TYPE_CHECKING:
     from curriculum.envs.car_racing.drawing import Drawing
@@ -117,7 +118,7 @@ class CarRacer:
 def racers_of(env: VectorEnv) -> tuple[CarRacer, ...]:
     """Returns what plays CarRacing in this process; nothing where that is played otherwise."""
     core = env.core if isinstance(env, Batch) else None
-    if isinstance(core, TabledCore):
+    while isinstance(core, TabledCore | Stacked):
         core = core.core
     singles = core.singles if isinstance(core, Singles) else ()
     return tuple(single for single in singles if isinstance(single, CarRacer))

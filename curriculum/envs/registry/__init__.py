@@ -27,11 +27,12 @@ import numpy as np
 from curriculum.envs import lunar_lander
 from curriculum.envs.action_table import tabled
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
-from curriculum.envs.batch import Batch
+from curriculum.envs.batch import Batch, Core
 from curriculum.envs.gym.faults import fault_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.lap import LAP_FACTS
 from curriculum.envs.registry.order import Order
+from curriculum.envs.stacking import stacked
 from curriculum.errors import ComponentMissing, ConfigError
 from diagnostics.cores import available_cores
 
@@ -214,7 +215,7 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         "framing": order.framing,
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
-    return Batch(tabled(AtariGames(env_id, game.rom, num_envs, **options), order.actions))
+    return Batch(_shaped(AtariGames(env_id, game.rom, num_envs, **options), order))
 
 
 def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
@@ -260,7 +261,7 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
     if kind == f"{lunar_lander.NAME} state":
         landers = lunar_lander.fast_landers(view.spec, envs, order.max_episode_steps, notice)
         if landers is not None:
-            return Batch(tabled(landers, order.actions))
+            return Batch(_shaped(landers, order))
     singles: list[SingleEnv] = [GymSingle(env, view) for env in envs]
     spec = view.spec
     if kind == f"{car_racing.NAME} pixels":
@@ -270,7 +271,12 @@ def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice |
             car_racing.CarRacer(env, frames, **look, notice=notice if env is envs[0] else None)
             for env in envs
         ]
-    return Batch(tabled(Singles(spec, singles, notice), order.actions), view.limit)
+    return Batch(_shaped(Singles(spec, singles, notice), order), view.limit)
+
+
+def _shaped(core: Core, order: Order) -> Core:
+    """Returns a core with the actions and the frames that were asked for."""
+    return stacked(tabled(core, order.actions), order.frame_stack)
 
 
 def _native_kwargs(order: Order) -> dict[str, Any]:

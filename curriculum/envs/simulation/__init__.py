@@ -14,6 +14,7 @@ from curriculum.envs.simulation.game import Game, Games, Streams
 from curriculum.envs.simulation.lander import Lander
 from curriculum.envs.simulation.pong import Pong
 from curriculum.envs.simulation.racing import Racing
+from curriculum.envs.stacking import stacked
 
 Observation = Literal["pixels", "state"]
 
@@ -79,6 +80,7 @@ def make_simulation(
     continuous: bool = False,
     frame_skip: int = 0,
     actions: Table = (),
+    frame_stack: int = 1,
 ) -> Batch:
     """Builds a batch of simulated environments; `env_id` is `simulation/<name>`.
 
@@ -92,10 +94,12 @@ def make_simulation(
         continuous: the continuous variant of lunarlander.
         frame_skip: frames one step advances; 0 is the game's own (4, lunarlander 1).
         actions: vectors that are chosen among, in place of continuous actions.
+        frame_stack: frames in one observation (pixels).
 
     Raises:
         ValueError: an argument is not one of these.
-        ConfigError: the table of actions does not fit the game's.
+        ConfigError: the table of actions does not fit the game's, or frames of a state are asked
+            for.
     """
     if name not in SIMULATIONS:
         raise ValueError(f"no simulation is called {name!r}; choose from {', '.join(SIMULATIONS)}")
@@ -111,4 +115,5 @@ def make_simulation(
     limit = max_episode_steps or simulation.max_episode_steps
     streams = Streams(num_envs)
     options = Options(num_envs, observation, grayscale, continuous, frames, limit)
-    return Batch(tabled(Games(simulation.make(streams, options), streams), actions), limit)
+    games = tabled(Games(simulation.make(streams, options), streams), actions)
+    return Batch(stacked(games, frame_stack), limit)
