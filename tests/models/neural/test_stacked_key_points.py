@@ -46,7 +46,7 @@ def found(frames: int) -> float:
     )
     vae = ConvVAE((SIZE, SIZE, frames), settings, precision="float32", frames=frames)
     rng = np.random.default_rng(0)
-    for _ in range(400):
+    for _ in range(300):
         seen, before, _ = stacks(rng, 32)
         vae.update(seen[..., -frames:], before[..., -frames:], rng)
     seen, _, corners = stacks(np.random.default_rng(9), 200)
