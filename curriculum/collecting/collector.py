@@ -19,7 +19,6 @@ from curriculum.agent.perception import Perception
 from curriculum.collecting.disturbance import Disturbance
 from curriculum.collecting.exploration import Exploration
 from curriculum.collecting.lessons import EpisodeStatistics, LessonRules, lesson_of
-from curriculum.collecting.levels import Levels
 from curriculum.collecting.shaping import Shaping
 from curriculum.collecting.tape import Unrepeatable
 from curriculum.envs.interface import Step, VectorEnv
@@ -61,7 +60,7 @@ class Transition:
         following: `[N, F]` float32, what C reads next: where an episode ended, of the next one.
         cut: `[M]` int64, the truncated rows.
         cut_features: `[M, F]` float32, of the last observations of the episodes that were cut.
-        scores: true scores of the episodes that ended with this step, on new levels only.
+        scores: true scores of the episodes that ended with this step.
         seen: `[N, ...]`, the observations that `following` was made of; None if not told.
         begun: `[N]` bool, whether these are the first of the environment's own episodes; likewise.
     """
@@ -92,7 +91,6 @@ class Collector:
         dreamed: whether the environments are dreams, whose rewards are expected ones.
         shaping: what a learner is told beyond the score; nothing if None.
         disturbance: takes actions in C's place now and then; never if None.
-        levels: is told what episodes came to; all are on new levels if None.
     """
 
     def __init__(
@@ -107,13 +105,11 @@ class Collector:
         dreamed: bool = False,
         shaping: Shaping | None = None,
         disturbance: Disturbance | None = None,
-        levels: Levels | None = None,
     ) -> None:
         self._env, self._course, self._perception = env, course, perception
         self._controller, self._rules, self._exploration = controller, rules, exploration
         self._shaping = shaping or Shaping(env.spec, env.num_envs)
         self._disturbance = disturbance or Disturbance(env.spec.action, env.num_envs, 0.0)
-        self._levels = levels
         self._slots = np.arange(env.num_envs)
         self._statistics = EpisodeStatistics(env.num_envs)
         self._features = np.zeros((0, 0), np.float32)
@@ -151,11 +147,7 @@ class Collector:
             acted = partial(self._acted, guard, meanwhile)
             played = guard.breaking_off(partial(self._course.step, actions, acted))
         step, added, ended = self._shaping(played)
-        scores = tuple(
-            episode.score
-            for episode in self._statistics.add(step)
-            if self._levels is None or self._levels.ended(episode.row, episode.score)
-        )
+        scores = tuple(episode.score for episode in self._statistics.add(step))
         told = {"added": added, "ended": ended}
         lesson = lesson_of(step, self._rules, dreamed=self.dreamed, **told)
         cut = np.flatnonzero(lesson.truncated)
@@ -176,7 +168,6 @@ class Collector:
             "noise": self._exploration.state(),
             "shaping": self._shaping.state(),
             "disturbance": self._disturbance.state(),
-            "levels": self._levels.state() if self._levels else {},
             "tape": self._course.state(),
         }
         arrays = {f"{part}/{k}": a for part, state in parts.items() for k, a in state.items()}
@@ -199,8 +190,6 @@ class Collector:
         self._exploration.load_state(part("noise"))
         self._shaping.load_state(part("shaping"))
         self._disturbance.load_state(part("disturbance"))
-        if self._levels:
-            self._levels.load_state(part("levels"))
         try:
             self._course.restore(part("tape"))
         except Unrepeatable as e:

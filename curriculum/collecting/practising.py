@@ -15,7 +15,6 @@ from curriculum.collecting.exploration import (
     RandomShare,
 )
 from curriculum.collecting.lessons import LessonRules
-from curriculum.collecting.levels import Levels
 from curriculum.collecting.shaping import Shaping
 from curriculum.collecting.tape import Snapshot, Tape
 from curriculum.config.practice import TrainingConfig
@@ -44,12 +43,9 @@ def real_collector(
         workers=config.curriculum.env_workers,
         on_event=lambda event: place.record(**event),
     )
-    levels = Levels(_seeds(place), settings.num_envs, settings.level_replay)
-    # Only what is given a seed of its own can be chosen.
-    reseed_steps = 1 if settings.level_replay else settings.reseed_steps
     return Collector(
         env,
-        Tape(env, levels.seed, reseed_steps),
+        Tape(env, _seeds(place), settings.reseed_steps),
         agent.perceive(settings.num_envs),
         agent.controller,
         _rules(settings),
@@ -62,7 +58,6 @@ def real_collector(
             idle_penalty=settings.idle_penalty,
         ),
         disturbance=Disturbance(env.spec.action, settings.num_envs, settings.disturbance),
-        levels=levels,
     )
 
 

@@ -127,8 +127,6 @@ def learned_from(training: TrainingConfig, shaping: ShapingConfig) -> str:
         parts.append(f"episodes end after {training.idle_steps} steps without a reward{price}")
     if training.disturbance:
         parts.append(f"bursts of random actions begin in {training.disturbance:.2%} of steps")
-    if training.level_replay:
-        parts.append(f"{training.level_replay:.0%} of episodes are on levels that went worst")
     return "; ".join(parts) if parts != ["score"] else ""
 
 

@@ -90,7 +90,7 @@ class Tape:
             Unrepeatable: what they show then is not what they showed; `start` begins new episodes.
         """
         self._seedings = np.array(state["seedings"], np.int64)
-        # Commits of before levels were played again do not name the seeds.
+        # Older commits do not name the seeds.
         derived = (self._seed_of(row, int(n) - 1) for row, n in enumerate(self._seedings))
         seeds = state["seeds"].tolist() if "seeds" in state else list(derived)
         actions = np.asarray(state["actions"])

@@ -52,13 +52,6 @@ class TrainingConfig:
         low=0,
         high=0.5,
     )
-    level_replay: float = key(
-        0.0,
-        "probability that a training episode plays one of the levels, such as tracks, again that "
-        "went worst; each episode then gets a seed of its own",
-        low=0,
-        high=0.95,
-    )
     reseed_steps: int = key(
         4096, "steps of an environment after which its next episode gets a seed of its own", low=1
     )

@@ -38,7 +38,6 @@ class _Networks(nn.Module):
             shape.widths,
             shape.units,
             settings.num_quantiles,
-            counted=settings.counted,
             dueling=settings.dueling,
         )
         self.scale = FeatureScale(shape.num_features)
@@ -50,9 +49,7 @@ class QRDQN:
     """Learns a controller of discrete actions from a replay (`OffPolicyLearner`).
 
     Targets are r + gamma^n Z'(s', a*), Z' the target network's quantiles and a* the action that
-    the network itself values most (van Hasselt, Guez & Silver 2016) if `double`; with `cvar` below
-    1 by the mean of that share of its lowest quantiles, so that what seldom goes wrong badly is
-    not done. With a
+    the network itself values most (van Hasselt, Guez & Silver 2016) if `double`. With a
     `temperature` they are those of Vieillard et al. 2020, "Munchausen Reinforcement Learning",
     equation 2: the mean over the soft policy's actions, its entropy, and a share of the
     log-probability of the action that was taken.
@@ -159,10 +156,10 @@ class QRDQN:
             return self._network.online.all(self._network.online.hidden(x)).cpu().numpy()
 
     def values(self, features: Float) -> Float:
-        """Returns what each action is worth, `[N, A]` of `[N, F]`: its mean return, or CVaR."""
+        """Returns each action's mean return, `[N, A]` of features `[N, F]`."""
         with device_memory(), torch.inference_mode():
             x = self._network.scale.standardised(features)
-            return self._network.online.worth(self._network.online.hidden(x)).cpu().numpy()
+            return self._network.online.means(self._network.online.hidden(x)).cpu().numpy()
 
     def get_parameters(self) -> Float:
         """Returns a controller of raw features, `[P]`: its logits are Q over the temperature."""
@@ -214,25 +211,25 @@ class QRDQN:
         """Returns the target's quantiles of the best action, `[B, N]`."""
         online, target = self._network.online, self._network.target
         hidden = target.hidden(following)
-        worth = (
-            online.worth(online.hidden(following))
+        means = (
+            online.means(online.hidden(following))
             if self._settings.double
-            else target.worth(hidden)
+            else target.means(hidden)
         )
-        return target.of_actions(hidden, worth.argmax(1))
+        return target.of_actions(hidden, means.argmax(1))
 
     def _soft_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns rewards `[B]` and what follows `[B, N]` under the target's soft policy."""
         target, temperature = self._network.target, self._settings.temperature
         hidden = target.hidden(batch.following)
-        log_policy = torch.log_softmax(target.worth(hidden) / temperature, 1)
+        log_policy = torch.log_softmax(target.means(hidden) / temperature, 1)
         policy = log_policy.exp()
         soft = torch.bmm(policy.unsqueeze(1), target.all(hidden)).squeeze(1)
         entropy = -(policy * log_policy).sum(1, keepdim=True)
         following = soft + temperature * entropy
         if not self._settings.munchausen:
             return batch.returns, following
-        before = torch.log_softmax(target.worth(target.hidden(batch.features)) / temperature, 1)
+        before = torch.log_softmax(target.means(target.hidden(batch.features)) / temperature, 1)
         taken = before.gather(1, batch.actions.unsqueeze(1)).squeeze(1) * temperature
         bonus = self._settings.munchausen * taken.clamp(_LOWEST_LOG_POLICY, 0.0)
         return batch.returns + bonus, following

@@ -20,32 +20,23 @@ _HIDDEN_GAIN, _HEAD_GAIN = math.sqrt(2.0), 0.01
 class Quantiles(nn.Module):
     """An MLP from standardised features to N quantiles of each action's return.
 
-    The last layer is linear, and so are means over quantiles and the sum of a value and an
-    advantage: what all actions are worth is one linear layer of the hidden units, which a
-    controller's outputs can be. An action is worth the mean of its lowest quantiles, its
-    conditional value at risk (Dabney et al. 2018, "Implicit Quantile Networks", section 3.1); of
-    all of them that is its mean return.
+    The last layer is linear, and so are the mean over quantiles and the sum of a value and an
+    advantage: the mean returns of all actions are one linear layer of the hidden units, which a
+    controller's outputs can be.
 
     Args:
         widths: of the controller's layers, from features to actions.
         units: what the hidden layers do with their linear parts.
         num_quantiles: N.
-        counted: of these, the lowest ones that tell what an action is worth.
         dueling: Q_a = V + A_a - mean A (Wang et al. 2016, equation 9), for each quantile.
     """
 
     def __init__(
-        self,
-        widths: Sequence[int],
-        units: Units,
-        num_quantiles: int,
-        *,
-        counted: int,
-        dueling: bool,
+        self, widths: Sequence[int], units: Units, num_quantiles: int, *, dueling: bool
     ) -> None:
         super().__init__()
         *body, actions = widths
-        self._shape, self._units, self._counted = (actions, num_quantiles), units, counted
+        self._shape, self._units = (actions, num_quantiles), units
         self.body = mlp(body)
         self.advantage = nn.Linear(body[-1], actions * num_quantiles)
         self.value = nn.Linear(body[-1], num_quantiles) if dueling else None
@@ -72,21 +63,20 @@ class Quantiles(nn.Module):
             biases + (self.value.bias - biases.mean(0)),
         )
 
-    def worth_heads(self) -> tuple[Tensor, Tensor]:
-        """Returns what maps hidden units to what actions are worth: `[A, H]`, biases `[A]`."""
-        lowest = slice(self._counted)
-        weights = self.advantage.weight.view(*self._shape, -1)[:, lowest].mean(1)
-        biases = self.advantage.bias.view(self._shape)[:, lowest].mean(1)
+    def mean_heads(self) -> tuple[Tensor, Tensor]:
+        """Returns what maps hidden units to mean returns: weights `[A, H]`, biases `[A]`."""
+        weights = self.advantage.weight.view(*self._shape, -1).mean(1)
+        biases = self.advantage.bias.view(self._shape).mean(1)
         if self.value is None:
             return weights, biases
         return (
-            weights + (self.value.weight[lowest].mean(0) - weights.mean(0)),
-            biases + (self.value.bias[lowest].mean() - biases.mean()),
+            weights + (self.value.weight.mean(0) - weights.mean(0)),
+            biases + (self.value.bias.mean() - biases.mean()),
         )
 
-    def worth(self, hidden: Tensor) -> Tensor:
-        """Returns what each action is worth, `[B, A]`."""
-        weights, biases = self.worth_heads()
+    def means(self, hidden: Tensor) -> Tensor:
+        """Returns each action's mean return `[B, A]`."""
+        weights, biases = self.mean_heads()
         return torch.addmm(biases, hidden, weights.t())
 
     def all(self, hidden: Tensor) -> Tensor:
@@ -108,14 +98,14 @@ class Quantiles(nn.Module):
         return found.flatten(0, 1).index_select(0, places)
 
     def layers(self, temperature: float) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Returns weights `[in, out]` and biases of what is worth what, over a temperature."""
+        """Returns weights `[in, out]` and biases of the mean returns over a temperature."""
         body = [(array(layer.weight).T, array(layer.bias)) for layer in linear_layers(self.body)]
         with torch.no_grad():
-            weights, biases = self.worth_heads()
+            weights, biases = self.mean_heads()
         return [*body, (array(weights).T / temperature, array(biases) / temperature)]
 
     def take_layers(self, layers: Sequence[tuple[Tensor, Tensor]], temperature: float) -> None:
-        """Takes what `layers` returns, weights `[out, in]`; all quantiles become equal."""
+        """Takes what `layers` returns, weights `[out, in]`; all quantiles become their mean."""
         *body, (weights, biases) = layers
         with torch.no_grad():
             for layer, (given, bias) in zip(linear_layers(self.body), body, strict=True):

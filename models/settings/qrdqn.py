@@ -21,13 +21,6 @@ class QRDQNSettings:
         10.0, "global norm that gradients are clipped to", low=0, open_low=True
     )
     num_quantiles: int = key(32, "quantiles of each action's return", low=1, high=512)
-    cvar: float = key(
-        1.0,
-        "share of an action's lowest quantiles whose mean it is valued by; below 1 is cautious",
-        low=0,
-        high=1,
-        open_low=True,
-    )
     huber_kappa: float = key(
         1.0, "error up to which the quantiles' loss is quadratic", low=0, open_low=True
     )
@@ -51,11 +44,6 @@ class QRDQNSettings:
         low=0,
         high=1,
     )
-
-    @property
-    def counted(self) -> int:
-        """How many of the lowest quantiles tell what an action is worth, at least one."""
-        return max(1, round(self.cvar * self.num_quantiles))
 
     def num_parameters(self, policy_widths: Sequence[int]) -> int:
         """Returns how many weights network and target have, given the policy's layer widths."""

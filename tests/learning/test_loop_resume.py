@@ -55,7 +55,6 @@ PUSHED = replace(
     env_id="MountainCar-v0",
     shaping=ShapingConfig(frame_cost=0.1),
 )
-CHOSEN = pole(level_replay=0.6, updates=5)
 DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
 
 
@@ -70,8 +69,6 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         (LASTING, 40, True),
         (PUSHED, 17, False),
         (PUSHED, 40, True),
-        (CHOSEN, 17, False),
-        (CHOSEN, 40, True),
         (POLISH, 17, False),
         (POLISH, 36, True),
         (DREAMED, 13, False),
@@ -86,8 +83,6 @@ DREAMED = pole(dream_steps=6, patience=2, noise_persistence=0.7)
         "lasting noise killed",
         "pushed and cut",
         "pushed and cut, killed",
-        "levels played again",
-        "levels played again, killed",
         "polish",
         "polish killed",
         "dreamed",
@@ -108,7 +103,6 @@ def test_stopped_or_killed_and_resumed_is_the_same_practice(
     for name, array in expected.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
     assert ("disturbance/held" in expected.arrays) == (task is PUSHED)
-    assert ("levels/seeds" in expected.arrays) == (task is CHOSEN)
     assert ("noise/last" in expected.arrays) == (task in (LASTING, DREAMED))
     assert told(parts) == told(whole)
     events = [event["event"] for event in told(whole)]

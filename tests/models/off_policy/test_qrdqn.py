@@ -134,26 +134,6 @@ def test_a_log_probability_is_clipped_before_it_is_added_to_a_reward() -> None:
     assert step_of(learner, 0, 3.0, 0.0) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("cvar", "chosen"), [(1.0, 1), (0.25, 0)])
-def test_caution_leaves_what_pays_more_but_seldom_goes_badly_wrong(
-    cvar: float, chosen: int
-) -> None:
-    """Action 0 returns 1; action 1 returns 3, and at one time in five -4: 1.6 on average."""
-    settings = QRDQNSettings(learning_rate=3e-2, num_quantiles=20, cvar=cvar, target_period=10)
-    learner = QRDQN(PolicyShape(2, "discrete", 2, (), None, None), settings)
-    rng, seen = np.random.default_rng(0), np.ones((200, 2), np.float32)
-    for _ in range(400):
-        actions = rng.integers(0, 2, 200)
-        risky = np.where(rng.random(200) < 0.2, -4.0, 3.0)
-        returns = np.where(actions == 1, risky, 1.0).astype(np.float32)
-        learner.update(Transitions(seen, actions, returns, np.zeros(200, np.float32), seen), rng)
-    acting = CPUController(2, "discrete", 2)
-    acting.set_parameters(learner.get_parameters())
-    assert acting.act(seen[:1]).tolist() == [chosen]
-    worth = [1.0, 1.6 if cvar == 1.0 else -2.6]
-    assert learner.values(seen[:1])[0] == pytest.approx(worth, abs=0.5)
-
-
 def test_sampled_play_is_that_of_the_soft_policy() -> None:
     learner = linear((2.0, 2.5), temperature=0.5)
     acting = CPUController(2, "discrete", 2)
