@@ -35,6 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.envs.action_table",
         "curriculum.envs.batch",
         "curriculum.envs.contract",
+        "curriculum.envs.stacking",
         "curriculum.envs.aliases",
         "diagnostics.cache",
     ),

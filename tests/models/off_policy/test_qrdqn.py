@@ -53,17 +53,16 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(kappa: float) -> None:
 
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("hidden", [(), (7,)])
-@pytest.mark.parametrize("counted", [1, 3, 4])
 def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
-    dueling: bool, hidden: tuple[int, ...], counted: int
+    dueling: bool, hidden: tuple[int, ...]
 ) -> None:
-    network = Quantiles((3, *hidden, 5), USUAL, 4, counted=counted, dueling=dueling).double()
+    network = Quantiles((3, *hidden, 5), USUAL, 4, dueling=dueling).double()
     x, actions = torch.randn(20, 3).double(), torch.tensor([0, 3, 3, 1, 0] * 4)
     seen = network.hidden(x)
     everything = network.all(seen)
     one = network.of_actions(seen, actions)
     torch.testing.assert_close(one, everything[torch.arange(20), actions])
-    torch.testing.assert_close(network.worth(seen), everything[:, :, :counted].mean(2))
+    torch.testing.assert_close(network.means(seen), everything.mean(2))
     weights = [p for p in network.parameters() if p.requires_grad]
     got = torch.autograd.grad(one.square().sum(), weights, retain_graph=True)
     picked = everything[torch.arange(20), actions].square().sum()
@@ -72,7 +71,7 @@ def test_what_is_asked_of_one_action_is_what_all_of_them_hold(
 
 
 def test_dueling_shares_a_value_among_the_actions() -> None:
-    network = Quantiles((2, 2), USUAL, 1, counted=1, dueling=True)
+    network = Quantiles((2, 2), USUAL, 1, dueling=True)
     assert network.value is not None
     with torch.no_grad():
         for layer in (network.advantage, network.value):
@@ -80,7 +79,7 @@ def test_dueling_shares_a_value_among_the_actions() -> None:
         network.advantage.bias.copy_(torch.tensor([1.0, 5.0]))
         network.value.bias.fill_(10.0)
         # Q = V + A - mean A = 10 + [1, 5] - 3
-        assert network.worth(torch.zeros(1, 2)).tolist() == [[8.0, 12.0]]
+        assert network.means(torch.zeros(1, 2)).tolist() == [[8.0, 12.0]]
 
 
 def step_of(learner: Any, action: int, reward: float, discount: float) -> float:
