@@ -120,6 +120,11 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             f"{vision.key_points} and observations that are {task.observation}, expected pixels "
             "and at least one key point where C reads k or dk: set vae.key_points, or read z, dz"
         )
+    if task.env.frame_stack > 1 and not pixels:
+        yield (
+            f"env.frame_stack was {task.env.frame_stack} with observations that are "
+            f"{task.observation}, expected 1: only frames are stacked"
+        )
     if mode == _FULL and pixels and vision.z_dim <= 2 * vision.key_points:
         yield (
             f"vae.z_dim was {vision.z_dim} with {vision.key_points} key points, which are two "

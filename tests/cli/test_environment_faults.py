@@ -291,6 +291,7 @@ def test_only_missing_packages_have_their_own_code(
         ("GYM_ONLY", "mdnrnn: {trained: false}", "mdnrnn.trained was false in mode GYM_ONLY"),
         ("SIMULATION", "mdnrnn: {trained: false}", "mdnrnn.trained was false in mode SIMULATION"),
         ("SIMULATION", "env: {simulation: ping}", "no simulation is called 'ping'"),
+        ("SIMULATION", "env: {frame_stack: 3}", "env.frame_stack was 3 with observations that are"),
     ],
 )
 def test_what_a_mode_does_not_have_is_refused(
