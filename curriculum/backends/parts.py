@@ -44,6 +44,7 @@ def real_env(
         actions=env.actions,
         crop=env.crop,
         pooling=env.pooling,
+        maxpool=env.maxpool,
         frame_stack=env.frame_stack,
         kwargs=env.kwargs,
         workers=workers,

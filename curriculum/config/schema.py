@@ -133,6 +133,11 @@ class EnvConfig:
         "brightest, which keeps a ball of two pixels as bright as it is",
         choices=("area", "max"),
     )
+    maxpool: bool = key(
+        True,
+        "an Atari picture is the brightest of the last two frames, for games that flicker; false "
+        "shows the last frame alone, where what moves is not drawn twice",
+    )
     frame_stack: int = key(
         1,
         "frames in one observation (pixels): two show what moves among what looks like it",

@@ -53,7 +53,7 @@ class AtariGames:
         env_id: the name it goes by, e.g. `PongNoFrameskip-v4`.
         rom: name of the ROM, snake_case.
         num_envs: N.
-        frame_skip: frames an action is held; the pixelwise maximum of the last two is observed.
+        frame_skip: frames an action is held.
         grayscale: observations `[64, 64, 1]` instead of `[64, 64, 3]`.
         repeat_action_probability: sticky actions, per frame (Machado et al. 2018, section 5.2).
         noop_max: up to so many frames pass before an episode's first observation.
@@ -61,6 +61,7 @@ class AtariGames:
         full_action_space: all 18 actions instead of those the game knows.
         framing: what of the picture is seen, and how it is made small. The native environment
             itself does the plain one.
+        maxpool: whether the brighter of the last two frames is observed, or the last alone.
         num_threads: native threads, at most one per environment; 0 is as many as
             `OMP_NUM_THREADS` says, else one per core.
 
@@ -81,6 +82,7 @@ class AtariGames:
         max_episode_steps: int = 0,
         full_action_space: bool = False,
         framing: Framing = PLAIN,
+        maxpool: bool = True,
         num_threads: int = 0,
     ) -> None:
         if rom not in roms.get_all_rom_ids():
@@ -97,6 +99,7 @@ class AtariGames:
             img_height=height,
             img_width=width,
             frameskip=frame_skip,
+            maxpool=maxpool,
             grayscale=grayscale,
             repeat_action_probability=repeat_action_probability,
             noop_max=noop_max,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,7 @@ def play_with_truth(
     noop_max: int = 30,
     max_episode_steps: int = 0,
     framing: Framing = PLAIN,
+    maxpool: bool = True,
 ) -> Truth:
     """Plays one game after another and notes where things are.
 
@@ -133,12 +134,12 @@ def play_with_truth(
         seed: of the emulator, idle frames and random actions.
         policy: asked for one slot, with frames `[1, 64, 64, 1]`; or `[n]` actions, one per row
             (those of rows where an episode ends are skipped); None is uniformly random.
-        frame_skip: frames an action is held, at least 2; the pixelwise maximum of the last two is
-            seen, positions are those of the last.
+        frame_skip: frames an action is held, at least 2; positions are those of the last.
         keep: probability that a random action is repeated.
         noop_max: up to so many idle frames pass before an episode.
         max_episode_steps: steps after which an episode is cut; 0 is 108,000 frames.
         framing: what of the screen is seen, and how it is made small.
+        maxpool: whether the pixelwise maximum of the last two frames is seen, or the last alone.
 
     Returns:
         n rows. FIRE is pressed at resets and after lost lives, as in the batch.
@@ -153,9 +154,8 @@ def play_with_truth(
         )
     rom, sticky = _known_game(env_id)
     rng = np.random.default_rng([seed, num_steps])
-    game = Game(
-        rom, seed, frame_skip=frame_skip, sticky=sticky, noop_max=noop_max, rng=rng, framing=framing
-    )
+    seen: dict[str, Any] = {"framing": framing, "maxpool": maxpool}
+    game = Game(rom, seed, frame_skip=frame_skip, sticky=sticky, noop_max=noop_max, rng=rng, **seen)
     if policy is None:
         policy = _random_actions(rng, game.num_actions, num_steps, keep)
     limit = max_episode_steps or HALF_AN_HOUR // frame_skip
@@ -281,6 +281,7 @@ class Game:
         noop_max: up to so many idle frames pass before an episode.
         rng: draws how many.
         framing: what of the screen is seen, and how it is made small.
+        maxpool: whether the pixelwise maximum of the last two frames is seen, or the last alone.
 
     Attributes:
         frame: `[64, 64, 1]` uint8, what is seen now.
@@ -299,6 +300,7 @@ class Game:
         noop_max: int,
         rng: np.random.Generator,
         framing: Framing = PLAIN,
+        maxpool: bool = True,
     ) -> None:
         self._ale = _emulator(rom, seed, sticky)
         self._actions = self._ale.getMinimalActionSet()
@@ -309,6 +311,7 @@ class Game:
         self._presses = 2 if sticky else 1
         self._press_fire, self.lives, self.reward = 0, 0, 0.0
         self._shrink = framing.shrinking(rom, *self._ale.getScreenDims())
+        self._seen = slice(0, 2) if maxpool else slice(1, 2)
         self._last_two = [self._ale.getScreenGrayscale()] * 2
         self.num_actions = len(names)
         self.frame = np.zeros((_SIZE, _SIZE, 1), np.uint8)
@@ -351,7 +354,7 @@ class Game:
         return action
 
     def _look(self, keep_ram: bool = False) -> None:
-        brightest = np.maximum(*self._last_two)[..., None]
+        brightest = np.max(self._last_two[self._seen], axis=0)[..., None]
         self.frame = self._shrink(brightest[None])[0]
         if not keep_ram:
             self.ram = self._ale.getRAM()

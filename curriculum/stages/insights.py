@@ -198,4 +198,5 @@ def _truth(ctx: StageContext, rows: int) -> Truth | None:
         keep=ctx.task.collect.repeat_action_probability,
         noop_max=ctx.task.env.noop_max,
         framing=Framing(ctx.task.env.crop, ctx.task.env.pooling),
+        maxpool=ctx.task.env.maxpool,
     )

@@ -31,11 +31,13 @@ class Waiting:
         self.taken += actions.tolist()
 
 
-@pytest.mark.parametrize("rom", ["Pong", "Breakout"])
-def test_frames_and_actions_are_those_of_the_batch(rom: str) -> None:
+@pytest.mark.parametrize(
+    ("rom", "maxpool"), [("Pong", True), ("Breakout", True), ("Breakout", False)]
+)
+def test_frames_and_actions_are_those_of_the_batch(rom: str, maxpool: bool) -> None:
     env_id, rows = f"{rom}NoFrameskip-v4", 1100
-    truth = play_with_truth(env_id, rows, seed=5, noop_max=0)
-    env = make_env(env_id, "pixels", 1, frame_skip=4, noop_max=0)
+    truth = play_with_truth(env_id, rows, seed=5, noop_max=0, maxpool=maxpool)
+    env = make_env(env_id, "pixels", 1, frame_skip=4, noop_max=0, maxpool=maxpool)
     seen, before, over = env.reset([5]), None, False
     for row in range(rows):
         np.testing.assert_array_equal(truth.frames[row], seen[0].reshape(64, 64, 1))

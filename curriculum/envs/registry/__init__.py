@@ -213,6 +213,7 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         "noop_max": order.noop_max,
         "max_episode_steps": order.max_episode_steps,
         "framing": order.framing,
+        "maxpool": order.maxpool,
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
     return Batch(_shaped(AtariGames(env_id, game.rom, num_envs, **options), order))

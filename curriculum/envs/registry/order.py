@@ -31,6 +31,7 @@ class Order:
         crop: first row, end row, first column and end column of the picture that are kept
             (pixels); empty is all of it.
         pooling: how the picture is made small: `area` or `max`; see `Framing`.
+        maxpool: whether an Atari picture is the pixelwise maximum of the last two frames.
         frame_stack: frames in one observation, see `curriculum.envs.stacking` (pixels).
         kwargs: further arguments of `gymnasium.make`; they win over the arguments above.
     """
@@ -46,6 +47,7 @@ class Order:
     actions: Table = ()
     crop: tuple[int, ...] = ()
     pooling: str = "area"
+    maxpool: bool = True
     frame_stack: int = 1
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 

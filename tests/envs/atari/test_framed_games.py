@@ -25,7 +25,7 @@ BREAKOUT = "BreakoutNoFrameskip-v4"
 FRAMED: dict[str, Any] = {"crop": PLAYFIELD, "pooling": "max"}
 
 
-def native_pictures(actions: np.ndarray) -> list[np.ndarray]:
+def native_pictures(actions: np.ndarray, maxpool: bool) -> list[np.ndarray]:
     """What Breakout's emulator shows at a reset and after each action, `[210, 160, 1]`."""
     import ale_py
     from ale_py import roms
@@ -43,7 +43,7 @@ def native_pictures(actions: np.ndarray) -> list[np.ndarray]:
         for _ in range(4):
             ale.act(meanings[action])
             last_two = [*last_two, ale.getScreenGrayscale()[..., None]][-2:]
-        seen.append(np.maximum(*last_two))
+        seen.append(np.maximum(*last_two) if maxpool else last_two[1])
     return seen
 
 
@@ -60,10 +60,11 @@ def played(env: VectorEnv, seeds: list[int], steps: int) -> np.ndarray:
     return np.stack(seen)
 
 
-def test_the_batch_shows_the_native_picture_cut_and_made_small() -> None:
+@pytest.mark.parametrize("maxpool", [True, False])
+def test_the_batch_shows_the_native_picture_cut_and_made_small(maxpool: bool) -> None:
     actions = np.array([2, 2, 3, 0, 1, 3, 3, 2] * 3)
-    pictures = native_pictures(actions)
-    env = make_env(BREAKOUT, "pixels", 1, frame_skip=4, noop_max=0, **FRAMED)
+    pictures = native_pictures(actions, maxpool)
+    env = make_env(BREAKOUT, "pixels", 1, frame_skip=4, noop_max=0, maxpool=maxpool, **FRAMED)
     seen = [env.reset([5])[0], *(env.step(np.array([a])).observations[0] for a in actions)]
     env.close()
     assert env.spec.shape == (64, 64, 1)
@@ -73,7 +74,7 @@ def test_the_batch_shows_the_native_picture_cut_and_made_small() -> None:
 
 def test_the_usual_view_is_what_it_was() -> None:
     plain = make_env(BREAKOUT, "pixels", 3, frame_skip=4)
-    named = make_env(BREAKOUT, "pixels", 3, frame_skip=4, crop=(), pooling="area")
+    named = make_env(BREAKOUT, "pixels", 3, frame_skip=4, crop=(), pooling="area", maxpool=True)
     np.testing.assert_array_equal(played(plain, [1, 2, 3], 60), played(named, [1, 2, 3], 60))
 
 
@@ -169,7 +170,8 @@ def test_a_task_is_played_and_exported_as_it_is_framed() -> None:
     exported = ExportedEnv(real_env(task, 1, lambda text: None))
     seen, _ = exported.reset(seed=5)
     exported.close()
-    np.testing.assert_array_equal(seen, brightest(native_pictures(np.zeros(0))[0][30:210, 8:152]))
+    first = native_pictures(np.zeros(0), maxpool=True)[0]
+    np.testing.assert_array_equal(seen, brightest(first[30:210, 8:152]))
 
 
 def test_the_car_is_drawn_as_it_is() -> None:
