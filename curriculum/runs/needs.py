@@ -353,7 +353,7 @@ def _frames(task: TaskConfig, frame: tuple[int, int, int]) -> int:
     if not vae.joint_updates or task.controller.train_in_dream:
         return 0
     steps = loop.total_steps // loop.num_envs
-    return steps * min(vae.joint_envs, loop.num_envs) * (prod(frame) + 1)
+    return steps * min(vae.joint_envs, loop.num_envs) * (prod(frame) // task.env.frame_stack + 1)
 
 
 def _vision(task: TaskConfig, frame: tuple[int, int, int], convolves: bool) -> int:

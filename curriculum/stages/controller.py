@@ -98,7 +98,8 @@ def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
         return learner
     vae, num_envs = task.vae, min(task.vae.joint_envs, task.training.num_envs)
     directory = ctx.place.directory / "frames"
-    frames = FrameReplay(directory, num_envs, ctx.spec.shape, vae.joint_steps)
+    spec = ctx.spec
+    frames = FrameReplay(directory, num_envs, spec.shape, vae.joint_steps, spec.frames)
     updates, batch_size = vae.joint_updates, vae.batch_size
     return JointVision(learner, ctx.vision(), frames, updates=updates, batch_size=batch_size)
 

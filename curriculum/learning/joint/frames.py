@@ -23,20 +23,33 @@ class Pairs(NamedTuple):
 class FrameReplay:
     """Frames of N environments, oldest first, of which the last `capacity` steps are drawn from.
 
+    Where an observation holds several frames only the newest one is kept: the others were kept
+    before it.
+
     Args:
         directory: of the columns; those that are there are continued, see `cut`.
         num_envs: N.
         frame_shape: `(H, W, C)`.
         capacity: steps that are drawn from; older ones stay on the disk.
+        stacked: how many frames lie in the C channels, the oldest first, as
+            `curriculum.envs.stacking` has it.
 
     Raises:
         RunIOError: the columns that are there have other shapes, or the disk refused.
     """
 
     def __init__(
-        self, directory: Path, num_envs: int, frame_shape: Sequence[int], capacity: int
+        self,
+        directory: Path,
+        num_envs: int,
+        frame_shape: Sequence[int],
+        capacity: int,
+        stacked: int = 1,
     ) -> None:
-        self._frames = MappedColumn(directory / "frames.bin", "uint8", (num_envs, *frame_shape))
+        *sides, channels = frame_shape
+        self._stacked, self._newest = stacked, slice(channels - channels // stacked, channels)
+        newest = (num_envs, *sides, channels // stacked)
+        self._frames = MappedColumn(directory / "frames.bin", "uint8", newest)
         self._begun = MappedColumn(directory / "begun.bin", "uint8", (num_envs,))
         self.num_envs = num_envs
         self._capacity = capacity
@@ -47,6 +60,11 @@ class FrameReplay:
         """Steps that were added."""
         return self._begun.writer.rows + len(self._waiting)
 
+    @property
+    def drawable(self) -> bool:
+        """Whether any step has all its frames, and those of the step before."""
+        return self.num_steps > self._stacked
+
     def add(self, frames: Frames, begun: np.ndarray) -> None:
         """Appends what is seen after a step of all environments.
 
@@ -54,29 +72,32 @@ class FrameReplay:
             frames: `[N, H, W, C]` uint8.
             begun: `[N]` bool, whether an episode began with it.
         """
-        self._waiting.append((frames.copy(), begun.astype(np.uint8)))
+        self._waiting.append((frames[..., self._newest].copy(), begun.astype(np.uint8)))
 
     def sample(self, count: int, rng: np.random.Generator) -> Pairs:
         """Draws frames that have one before them, each with equal probability.
 
-        Those that were drawn among the first of episodes are left out, so there may be fewer.
+        Those that were drawn among the first of episodes are left out, so there may be fewer; and
+        the first steps of all, whose older frames were not kept, are not drawn.
 
         Args:
             count: B at most.
             rng: the only source of chance.
 
         Raises:
-            ValueError: there are fewer than two steps.
+            ValueError: there are too few steps.
         """
-        if self.num_steps < 2:
-            raise ValueError(f"{self.num_steps} steps were drawn from, expected two at least")
+        if not self.drawable:
+            raise ValueError(
+                f"{self.num_steps} steps were drawn from, expected {self._stacked + 1} at least"
+            )
         self._write()
-        first = max(1, self.num_steps - self._capacity)
+        first = max(self._stacked, self.num_steps - self._capacity)
         t = rng.integers(first, self.num_steps, size=count)
         n = rng.integers(self.num_envs, size=count)
         follows = self._begun.rows()[t, n] == 0
-        t, n, seen = t[follows], n[follows], self._frames.rows()
-        return Pairs(seen[t, n], seen[t - 1, n])
+        t, n = t[follows], n[follows]
+        return Pairs(self._seen(t, n), self._seen(t - 1, n))
 
     def lengths(self) -> Mapping[str, int]:
         """Returns the lengths to commit, in bytes, by file name."""
@@ -94,6 +115,15 @@ class FrameReplay:
         self._waiting = []
         for column in self._columns:
             column.cut(lengths.get(column.writer.path.name, 0))
+
+    def _seen(self, t: np.ndarray, n: np.ndarray) -> Frames:
+        """Returns what environments n showed after steps t; an episode's first frame repeats."""
+        frames, begun = self._frames.rows(), self._begun.rows()
+        seen = [frames[t, n]]
+        for _ in range(self._stacked - 1):
+            t = np.where(begun[t, n] == 0, t - 1, t)
+            seen.insert(0, frames[t, n])
+        return np.concatenate(seen, axis=-1)
 
     @property
     def _columns(self) -> tuple[MappedColumn, ...]:

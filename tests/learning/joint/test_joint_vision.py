@@ -122,6 +122,30 @@ def test_a_pair_is_of_one_environment_and_never_of_two_episodes(tmp_path: Path) 
     np.testing.assert_array_equal(now - before, np.array([[0, 1]] * len(now)))
 
 
+@pytest.mark.parametrize("stacked", [2, 3])
+def test_stacked_frames_are_put_together_again_from_the_newest(
+    tmp_path: Path, stacked: int
+) -> None:
+    replay = FrameReplay(tmp_path, KEPT, (SIDE, SIDE, stacked), 100, stacked)
+    rng, shown, begins = np.random.default_rng(0), [], np.zeros(KEPT, np.bool_)
+    for number in range(40):
+        newest = pictures(number)[:KEPT]
+        begins = np.full(KEPT, number == 0) | (rng.random(KEPT) < 0.3)
+        older = shown[-1][..., 1:] if shown else np.tile(newest, stacked - 1)
+        whole = np.concatenate([older, newest], axis=-1)
+        whole = np.where(begins[:, None, None, None], np.tile(newest, stacked), whole)
+        shown.append(whole)
+        replay.add(whole, begins)
+    assert (tmp_path / "frames.bin").stat().st_size <= 40 * KEPT * SIDE**2
+    pairs = replay.sample(500, rng)
+    assert len(pairs.frames) > 200
+    for now, before in zip(pairs.frames, pairs.previous, strict=True):
+        env, number = now[0, :2, -1]
+        assert number >= stacked
+        np.testing.assert_array_equal(now, shown[number][env])
+        np.testing.assert_array_equal(before, shown[number - 1][env])
+
+
 def test_only_the_newest_steps_are_drawn(tmp_path: Path) -> None:
     frames = frames_in(tmp_path, capacity=3)
     for number in range(10):
@@ -133,8 +157,15 @@ def test_only_the_newest_steps_are_drawn(tmp_path: Path) -> None:
 def test_one_step_is_no_pair(tmp_path: Path) -> None:
     frames = frames_in(tmp_path)
     frames.add(pictures(0)[:KEPT], np.zeros(KEPT, np.bool_))
-    with pytest.raises(ValueError, match="two at least"):
+    with pytest.raises(ValueError, match="2 at least"):
         frames.sample(1, np.random.default_rng(0))
+
+
+def test_v_waits_until_there_is_a_pair(tmp_path: Path) -> None:
+    learner, inner = learner_in(tmp_path)
+    learner.observe(shown(0, begun=True))
+    assert learner.update(0, 1e-3, np.random.default_rng(0)).keys() == {"drawn"}
+    assert inner.updates == 1
 
 
 def test_v_is_part_of_what_is_learned_and_moves(tmp_path: Path) -> None:
