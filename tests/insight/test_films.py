@@ -66,7 +66,10 @@ def test_a_lander_is_where_its_state_says() -> None:
 
 def test_the_drawer_fits_the_environment() -> None:
     pixels = EnvSpec("Pong", "pixels", (64, 64, 1), ACTION)
-    assert drawer(pixels) is enlarge
+    seen = np.random.default_rng(0).integers(0, 256, (64, 64, 2), np.uint8)
+    np.testing.assert_array_equal(drawer(pixels)(seen[..., :1]), enlarge(seen[..., :1]))
+    stacked = replace(pixels, shape=(64, 64, 2), frames=2)
+    np.testing.assert_array_equal(drawer(stacked)(seen), enlarge(seen[..., 1:]))
     lander = EnvSpec("simulation/lunarlander", "state", (8,), ACTION)
     assert drawer(lander) is draw_lander
     assert drawer(replace(lander, env_id="CartPole-v1", shape=(4,))) is draw_bars
