@@ -57,7 +57,6 @@ class _Seen(NamedTuple):
     coarse: Tensor
     kl: Tensor
     surprise: Tensor
-    outliers: Tensor
     sharpness: Tensor
 
 
@@ -261,14 +260,13 @@ class ConvVAE:
         if background.mean_squares:
             coarse = share * coarse_error(decoded, part.images, *background).mean()
             loss = loss + settings.coarse_weight * coarse
-        surprise, outliers, sharpness = torch.zeros_like(kl), torch.zeros_like(kl), mean[:0]
+        surprise, sharpness = torch.zeros_like(kl), mean[:0]
         if motion is not None:
-            surprise, outliers = share * motion.surprise.mean(), share * motion.outliers.mean()
-            sharpness = motion.sharpness
+            surprise, sharpness = share * motion.surprise.mean(), motion.sharpness
             spread = settings.key_point_entropy * share * motion.entropy.mean()
             travel = settings.key_point_travel * share * motion.travel.mean()
             loss = loss + settings.key_point_weight * (surprise + spread + travel)
-        terms = (term[None] for term in (reconstruction, coarse, kl, surprise, outliers))
+        terms = (term[None] for term in (reconstruction, coarse, kl, surprise))
         seen = (decoded, mean, log_variance, *terms, sharpness)
         return loss, _Seen(*(tensor.detach() for tensor in seen))
 
@@ -284,10 +282,7 @@ class ConvVAE:
         key_points = self._network.key_points
         if key_points is None:
             return {}
-        return {
-            "key_point_nll": seen.surprise.sum(),
-            **key_points.measure(seen.sharpness, seen.outliers),
-        }
+        return {"key_point_nll": seen.surprise.sum(), **key_points.measure(seen.sharpness)}
 
     def _beta_at(self, updates: int) -> float:
         beta, steps = self._settings.beta, self._settings.beta_warmup_steps

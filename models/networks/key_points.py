@@ -7,9 +7,9 @@ of a mixture that has to explain them. A log-likelihood pulls the harder the fur
 off, so that no luck is needed at the start, and a thing of four pixels counts as much as a large
 one. Nothing pulls a key point whose thing stands still, so that moving costs a little: else it
 would go to the next thing that moves, and the place of a paddle at rest be lost. Two limits: what
-looks the same in its surroundings is not told apart, a key point then lies between; and what all
-key points leave out is lost on the mixture's outliers, whose share is small so that a ball of two
-pixels still pulls at a key point that lies on a paddle far away: `key_point_outliers` tells.
+looks the same in its surroundings is not told apart, a key point then lies between; and beside a
+thing that moves all the time, one that seldom moves may be left to the mixture's outliers, which
+`key_point_outliers` tells.
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ _CHANGED = 0.05
 _FEWEST = 4
 _SMALLEST_SIGMA = 0.7
 _START_SIGMA = 6.0 / 64.0
-# Of the mixture, for changes that no key point explains. Were it learned, it would take what is
-# small and far from every key point before any of them can get there.
-_OUTLIERS = 0.01
 # Adam moves every number at one rate: these have further to go than a weight.
 _RATE = 10.0
 _CONTRAST = 2.0
@@ -50,7 +47,6 @@ class Motion(NamedTuple):
         surprise: `[B]`, see `KeyPoints.surprise`.
         entropy: `[B]`, nats, of all heat maps of a frame; the mean of both frames.
         travel: `[B]`, pixels that all key points moved, along x and along y.
-        outliers: `[B]`, weight of the changed pixels that no key point explains.
         sharpness: `[2 B, K]`, the largest values of heat maps.
     """
 
@@ -58,7 +54,6 @@ class Motion(NamedTuple):
     surprise: Tensor
     entropy: Tensor
     travel: Tensor
-    outliers: Tensor
     sharpness: Tensor
 
 
@@ -85,7 +80,7 @@ class KeyPoints(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.heat = nn.Conv2d(channels, block * self._count, 1)
         self.spread = nn.Parameter(torch.empty(self._count, 2))
-        self.share = nn.Parameter(torch.empty(self._count))
+        self.share = nn.Parameter(torch.empty(self._count + 1))
         self.drawn = nn.Conv2d(block * self._count, channels, 3, padding=1)
         self.added = nn.Conv2d(channels, block * image_channels, 1)
 
@@ -110,13 +105,11 @@ class KeyPoints(nn.Module):
             heat = logits.softmax(dim=2)
             entropy = (logits.logsumexp(dim=2) - (heat * logits).sum(dim=2)).sum(dim=1)
             now, then = self._mean_places(heat).chunk(2)
-            surprise, outliers = self.surprise(now, then, changed)
             return Motion(
                 latents=self.to_latents(now).detach(),
-                surprise=surprise,
+                surprise=self.surprise(now, then, changed),
                 entropy=entropy.unflatten(0, (2, -1)).mean(dim=0),
                 travel=(now - then).abs().sum(dim=(1, 2)),
-                outliers=outliers,
                 sharpness=heat.amax(dim=2).detach(),
             )
 
@@ -147,16 +140,16 @@ class KeyPoints(nn.Module):
 
     @property
     def log_shares(self) -> Tensor:
-        """Log weights of the key points in the mixture, `[K]`; what is left is the outliers'."""
-        return math.log1p(-_OUTLIERS) + functional.log_softmax(_RATE * self.share, dim=0)
+        """Log weights of the mixture, `[K + 1]`, the last of what no key point explains."""
+        return functional.log_softmax(_RATE * self.share, dim=0)
 
-    def surprise(self, places: Tensor, before: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns how unlikely the places of changed pixels are, and their outliers, `[B]` each.
+    def surprise(self, places: Tensor, before: Tensor, changed: Tensor) -> Tensor:
+        """Returns how unlikely the places of changed pixels are, `[B]`.
 
         `-sum_p w_p log(sum_k pi_k (N(p; a_k, s_k^2) + N(p; b_k, s_k^2)) / 2 + pi_0 / (H W))`, a and
         b the key points now and before: a thing that moves changes pixels where it is and where it
         was. The w of a frame's changed pixels are equal and sum to one, or less if there are fewer
-        than four. Outliers are the weight that falls to pi_0; no gradient flows through them.
+        than four.
 
         Args:
             places, before: `[B, K, 2]` pixels.
@@ -166,21 +159,20 @@ class KeyPoints(nn.Module):
         centres = torch.cat([places, before], dim=1)[:, None]
         sigmas = self.sigmas.repeat(2, 1)
         squares = ((pixels[:, :, None] - centres) / sigmas).square().sum(dim=3)
-        constant = self.log_shares.repeat(2) - sigmas.log().sum(dim=1) - math.log(4.0 * math.pi)
+        shares = self.log_shares
+        constant = shares[:-1].repeat(2) - sigmas.log().sum(dim=1) - math.log(4.0 * math.pi)
         explained = torch.logsumexp(constant - 0.5 * squares, dim=2)
-        uniform = explained.new_tensor(math.log(_OUTLIERS / math.prod(self._size)))
-        likelihood = torch.logaddexp(explained, uniform)
-        outliers = (weights * (uniform - likelihood.detach()).exp()).sum(dim=1)
-        return -(weights * likelihood).sum(dim=1), outliers
+        outliers = shares[-1] - math.log(math.prod(self._size))
+        return -(weights * torch.logaddexp(explained, outliers)).sum(dim=1)
 
-    def measure(self, sharpness: Tensor, outliers: Tensor) -> dict[str, Tensor]:
-        """Returns metrics of how sure key points are, of `Motion`'s fields of these names."""
+    def measure(self, sharpness: Tensor) -> dict[str, Tensor]:
+        """Returns metrics of how sure key points are; `sharpness` is that of `Motion`."""
         sigmas = self.sigmas.detach()
         return {
             "key_point_sharpness": sharpness.mean(),
             "key_point_sigma": sigmas.mean(),
             "key_point_smallest_sigma": sigmas.min(),
-            "key_point_outliers": outliers.sum(),
+            "key_point_outliers": self.log_shares.detach()[-1].exp(),
         }
 
     def draw(self, latents: Tensor) -> Tensor:

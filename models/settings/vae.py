@@ -94,7 +94,7 @@ class VAESettings:
         channels, heat = self.key_point_channels, FOLD**2 * self.key_points
         found = (9 * folded + 1 + 9 * channels + 1) * channels + (channels + 1) * heat
         drawn = (9 * heat + 1) * channels + (channels + 1) * folded
-        return found + drawn + 3 * self.key_points
+        return found + drawn + 3 * self.key_points + 1
 
     def update_numbers(self, frame_shape: Sequence[int], batch_size: int) -> int:
         """Returns about how many numbers an update holds beyond the weights.
