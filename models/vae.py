@@ -115,7 +115,7 @@ class ConvVAE:
     ) -> None:
         self.frame_shape = _checked_shape(frame_shape, settings)
         self.latent_size = settings.z_dim
-        self._settings, self._frames = settings, frames
+        self._settings, self._newest = settings, slice(-(self.frame_shape[-1] // frames), None)
         network = build(lambda: AutoEncoder(self.frame_shape, settings, frames), seed)
         network.start()
         # The layout that convolutions are fastest in.
@@ -274,8 +274,7 @@ class ConvVAE:
         key_points = self._network.key_points
         if key_points is None:
             return None
-        newest = slice(-(part.images.shape[1] // self._frames), None)
-        changed = changed_pixels(part.images[:, newest], part.before[:, newest])
+        changed = changed_pixels(part.images[:, self._newest], part.before[:, self._newest])
         return key_points.explain(part.images - mean_frame, part.before - mean_frame, changed)
 
     def _key_point_metrics(self, seen: _Seen) -> dict[str, Tensor]:

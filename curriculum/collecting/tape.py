@@ -77,7 +77,6 @@ class Tape:
         discrete = self._env.spec.action.kind == "discrete"
         return {
             "seedings": self._seedings.copy(),
-            "seeds": np.array(self._tracer.seeds(range(self._env.num_envs)), np.int64),
             "begun": -self._tracer.ages(),
             "actions": actions.astype(np.uint16) if discrete else actions,
             "digest": self._digest(),
@@ -90,9 +89,7 @@ class Tape:
             Unrepeatable: what they show then is not what they showed; `start` begins new episodes.
         """
         self._seedings = np.array(state["seedings"], np.int64)
-        # Older commits do not name the seeds.
-        derived = (self._seed_of(row, int(n) - 1) for row, n in enumerate(self._seedings))
-        seeds = state["seeds"].tolist() if "seeds" in state else list(derived)
+        seeds = [self._seed_of(row, int(n) - 1) for row, n in enumerate(self._seedings)]
         actions = np.asarray(state["actions"])
         begin = np.asarray(state["begun"], np.int64) + len(actions)
         trace = Trace(tuple(range(len(seeds))), tuple(seeds), tuple(begin.tolist()), actions)

@@ -151,6 +151,11 @@ class EnvConfig:
         default_factory=dict, metadata={"help": "further arguments of gymnasium.make"}
     )
 
+    @property
+    def channels(self) -> int:
+        """Of an observation that is pixels."""
+        return (1 if self.grayscale else 3) * self.frame_stack
+
 
 @dataclass(frozen=True)
 class CollectConfig:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,8 +154,16 @@ def play_with_truth(
         )
     rom, sticky = _known_game(env_id)
     rng = np.random.default_rng([seed, num_steps])
-    seen: dict[str, Any] = {"framing": framing, "maxpool": maxpool}
-    game = Game(rom, seed, frame_skip=frame_skip, sticky=sticky, noop_max=noop_max, rng=rng, **seen)
+    game = Game(
+        rom,
+        seed,
+        frame_skip=frame_skip,
+        sticky=sticky,
+        noop_max=noop_max,
+        rng=rng,
+        framing=framing,
+        maxpool=maxpool,
+    )
     if policy is None:
         policy = _random_actions(rng, game.num_actions, num_steps, keep)
     limit = max_episode_steps or HALF_AN_HOUR // frame_skip

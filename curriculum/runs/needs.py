@@ -88,8 +88,7 @@ class Sizes:
         torch = Mode(mode).uses_torch
         state, actions = (seen.shape[0], seen.actions) if seen else (_STATE_SIZE, _ACTION_SIZE)
         pixels = task.observation == "pixels"
-        channels = (1 if task.env.grayscale else 3) * task.env.frame_stack
-        frame = (_SIDE, _SIDE, channels) if pixels else (1, 1, state)
+        frame = (_SIDE, _SIDE, task.env.channels) if pixels else (1, 1, state)
         latents = task.vae.model.z_dim if pixels else state
         by_gradients = task.controller.solver in BY_GRADIENTS and torch
         off_policy = task.controller.solver in OFF_POLICY and torch

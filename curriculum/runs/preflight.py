@@ -134,7 +134,7 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
         from curriculum.backends.parts import numpy_vision
         from curriculum.envs.interface import ActionSpec, EnvSpec
 
-        shape = (64, 64, (1 if task.env.grayscale else 3) * task.env.frame_stack)
+        shape = (64, 64, task.env.channels)
         try:
             numpy_vision(task, EnvSpec(task.env_id, "pixels", shape, ActionSpec("discrete", 1)), 0)
         except ValueError as e:

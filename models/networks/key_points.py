@@ -197,6 +197,8 @@ class KeyPoints(nn.Module):
 
     def _looked_at(self, images: Tensor) -> Tensor:
         """Returns the changes that led to the newest frame, and that, `[B, C, H, W]`."""
+        if images.shape[1] == self._channels:
+            return images
         later, earlier = images[:, self._channels :], images[:, : -self._channels]
         return torch.cat([later - earlier, images[:, -self._channels :]], dim=1)
 

@@ -47,7 +47,7 @@ class FrameReplay:
         stacked: int = 1,
     ) -> None:
         *sides, channels = frame_shape
-        self._stacked, self._newest = stacked, slice(channels - channels // stacked, channels)
+        self._stacked, self._newest = stacked, slice(-(channels // stacked), None)
         newest = (num_envs, *sides, channels // stacked)
         self._frames = MappedColumn(directory / "frames.bin", "uint8", newest)
         self._begun = MappedColumn(directory / "begun.bin", "uint8", (num_envs,))
@@ -61,7 +61,7 @@ class FrameReplay:
         return self._begun.writer.rows + len(self._waiting)
 
     @property
-    def drawable(self) -> bool:
+    def has_pairs(self) -> bool:
         """Whether any step has all its frames, and those of the step before."""
         return self.num_steps > self._stacked
 
@@ -87,7 +87,7 @@ class FrameReplay:
         Raises:
             ValueError: there are too few steps.
         """
-        if not self.drawable:
+        if not self.has_pairs:
             raise ValueError(
                 f"{self.num_steps} steps were drawn from, expected {self._stacked + 1} at least"
             )

@@ -77,7 +77,7 @@ class JointVision:
             `vision_refused` where a loss of V's was not finite, which then stays as it was.
         """
         before = self._vision.state()
-        idle = self.gathering or not self._frames.drawable
+        idle = self.gathering or not self._frames.has_pairs
         seen = {} if idle else self._look(rng.spawn(1)[0], before)
         try:
             return {**self._learner.update(number, rate, rng), **seen}
