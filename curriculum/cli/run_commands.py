@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     machine = _machine(args, config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
-    source = RunDir.open(Path(args.fork)) if args.fork else None
+    source = _source(Path(args.fork), config) if args.fork else None
     there = directory.absolute()
     # It may change the working directory.
     _import_plugins(args, config)
@@ -140,6 +140,16 @@ def _require_agreed(config: Config, path: Path, args: argparse.Namespace) -> Non
         require_agreed(config, args.plugins, run)
     for name in code_of(config):
         refuse_inside_run(name)
+
+
+def _source(path: Path, config: Config) -> RunDir:
+    """Opens the run that another one starts from; what speaks against it is said before a new one
+    lies on the disk, where it would stand in the way of the next try."""
+    from curriculum.runs.fork import common_tasks
+
+    source = RunDir.open(path)
+    common_tasks(source, config)
+    return source
 
 
 def _fork(source: RunDir, rundir: RunDir, config: Config) -> None:

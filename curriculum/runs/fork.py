@@ -76,17 +76,11 @@ def fork(old: RunDir, new: RunDir, config: Config) -> list[Taken]:
         What was taken over, in the order of the stages.
 
     Raises:
-        ConfigError: the runs have no task in common.
+        ConfigError: the configuration of the old run does not hold, or has no task in common.
         RunIOError: the disk refused.
     """
-    before = old.config()
-    tasks = {task.name for task in before.tasks} & {task.name for task in config.tasks}
-    if not tasks:
-        raise ConfigError(
-            f"{old.path} has none of the tasks {', '.join(task.name for task in config.tasks)}: "
-            "there is nothing to start from"
-        )
-    keys = changed_keys(before, config)
+    tasks = common_tasks(old, config)
+    keys = changed_keys(old.config(), config)
     taken = []
     for task in sorted(tasks):
         for mode in _modes(old.path / "tasks" / task):
@@ -98,6 +92,21 @@ def fork(old: RunDir, new: RunDir, config: Config) -> list[Taken]:
                     # Data of the real environment lie apart from what a mode made of them.
                     break
     return taken
+
+
+def common_tasks(old: RunDir, config: Config) -> set[str]:
+    """Returns the names of the tasks that a fork is about; asked before the new run is created.
+
+    Raises:
+        ConfigError: the configuration of the old run does not hold, or has no task in common.
+    """
+    tasks = {task.name for task in old.config().tasks} & {task.name for task in config.tasks}
+    if not tasks:
+        raise ConfigError(
+            f"{old.path} has none of the tasks {', '.join(task.name for task in config.tasks)}: "
+            "there is nothing to start from"
+        )
+    return tasks
 
 
 def unchanged(task: str, keys: Collection[str]) -> Sequence[str]:

@@ -80,3 +80,21 @@ def test_a_fork_takes_over_what_the_change_does_not_touch(curriculum, tiny: Path
     assert forked["changes"] == ["tasks.lunarlander.controller.sigma: 0.5 -> 0.3"]
     again = curriculum(*LANDER, *change, "--fork", "runs/tiny", "--run-dir", "runs/other")
     assert again.code == 2 and "choose another --run-dir" in again.err
+
+
+def test_a_fork_that_is_refused_leaves_nothing_in_the_way_of_the_next_try(
+    curriculum, tiny: Path
+) -> None:
+    assert curriculum(*LANDER, "--stage", "collect").code == 0
+    old, new = tiny.parent / "runs" / "tiny", tiny.parent / "runs" / "other"
+    words = (*LANDER, "--stage", "collect", "--fork", "runs/tiny", "--run-dir", "runs/other")
+    config = (old / "config.yaml").read_text(encoding="utf-8")
+    (old / "config.yaml").write_text(config + "unheard_of: 1\n", encoding="utf-8")
+    refused = curriculum(*words)
+    assert refused.code == 2 and "unheard_of" in refused.err
+    assert not new.exists()
+    (old / "config.yaml").write_text(config, encoding="utf-8")
+    unrelated = curriculum(*words[:2], "--tasks", "pong", *words[4:])
+    assert unrelated.code == 2 and "nothing to start from" in unrelated.err
+    assert not new.exists()
+    assert curriculum(*words).code == 0
