@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "throughput",
-        help="how fast C learns here, beside Stable-Baselines3's PPO in the same turns",
+        help="how fast C learns here, beside PPO, DQN or SAC of Stable-Baselines3 in turns",
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory, or else:")
     parser.add_argument("--pretrained", metavar="A", help="a shipped agent, or a directory of one")

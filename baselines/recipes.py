@@ -1,4 +1,4 @@
-"""PPO's hyper-parameters per kind of task, and where they come from."""
+"""Hyper-parameters of Stable-Baselines3 per kind of task, and where they come from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How PPO learns one kind of task.
+    """How one of its learners learns one kind of task.
 
     Attributes:
         source: where the numbers come from, and what is different here.
@@ -35,7 +35,7 @@ class Recipe:
         end_on_life_loss: learn as if a lost life ended the game; scores are of whole games.
         normalise_rewards: learn from rewards divided by the deviation of returns.
         gamma: discount.
-        settings: arguments of SB3's PPO.
+        settings: arguments of the learner.
         network: arguments of the network.
     """
 
@@ -47,7 +47,7 @@ class Recipe:
     end_on_life_loss: bool
     normalise_rewards: bool
     gamma: float
-    settings: Mapping[str, float | int | bool | Callable[[float], float]]
+    settings: Mapping[str, float | int | bool | str | Callable[[float], float]]
     network: Mapping[str, Any]
 
     def facts(self) -> dict[str, Any]:
@@ -134,9 +134,103 @@ PIXELS_CONTINUOUS = Recipe(
     },
 )
 
+DQN_STATE = Recipe(
+    source="rl-baselines3-zoo hyperparams/dqn.yml, LunarLander-v2, unchanged",
+    policy="MlpPolicy",
+    num_envs=1,
+    frame_stack=1,
+    clip_rewards=False,
+    end_on_life_loss=False,
+    normalise_rewards=False,
+    gamma=0.99,
+    settings={
+        "learning_rate": 8.8e-4,
+        "batch_size": 32,
+        "target_update_interval": 10_000,
+        "train_freq": 16,
+        "gradient_steps": -1,
+        "exploration_fraction": 0.2,
+        "exploration_final_eps": 0.1,
+    },
+    network={"net_arch": [256, 256]},
+)
+
+DQN_PIXELS = Recipe(
+    source="rl-baselines3-zoo hyperparams/dqn.yml, atari, unchanged",
+    policy="CnnPolicy",
+    num_envs=1,
+    frame_stack=4,
+    clip_rewards=True,
+    end_on_life_loss=True,
+    normalise_rewards=False,
+    gamma=0.99,
+    settings={
+        "learning_rate": 1e-4,
+        "batch_size": 32,
+        "target_update_interval": 10_000,
+        "train_freq": 4,
+        "gradient_steps": 1,
+        "exploration_fraction": 0.1,
+        "exploration_final_eps": 0.1,
+    },
+    network={},
+)
+
+SAC_STATE = Recipe(
+    source="rl-baselines3-zoo hyperparams/sac.yml, LunarLanderContinuous-v2, constant rate",
+    policy="MlpPolicy",
+    num_envs=1,
+    frame_stack=1,
+    clip_rewards=False,
+    end_on_life_loss=False,
+    normalise_rewards=False,
+    gamma=0.99,
+    settings={
+        "learning_rate": 7.3e-4,
+        "batch_size": 256,
+        "ent_coef": "auto",
+        "tau": 0.01,
+        "train_freq": 1,
+        "gradient_steps": 1,
+    },
+    network={"net_arch": [400, 300]},
+)
+
+SAC_PIXELS = Recipe(
+    source=(
+        "rl-baselines3-zoo hyperparams/sac.yml, CarRacing-v0; different here: pixels through "
+        "CnnPolicy instead of an autoencoder's latents, rewards as they are"
+    ),
+    policy="CnnPolicy",
+    num_envs=2,
+    frame_stack=2,
+    clip_rewards=False,
+    end_on_life_loss=False,
+    normalise_rewards=False,
+    gamma=0.99,
+    settings={
+        "learning_rate": 7.3e-4,
+        "batch_size": 256,
+        "ent_coef": "auto",
+        "tau": 0.02,
+        "train_freq": 8,
+        "gradient_steps": 10,
+        "use_sde": True,
+        "use_sde_at_warmup": True,
+    },
+    network={},
+)
+
 
 def recipe_for(spec: EnvSpec) -> Recipe:
-    """Returns the recipe for what an agent sees and does."""
+    """Returns PPO's recipe for what an agent sees and does."""
     if spec.observation == "state":
         return STATE
     return PIXELS_DISCRETE if spec.action.kind == "discrete" else PIXELS_CONTINUOUS
+
+
+def off_policy_recipe(spec: EnvSpec) -> Recipe:
+    """Returns DQN's recipe where actions are discrete, else SAC's."""
+    if spec.action.kind == "discrete":
+        return DQN_STATE if spec.observation == "state" else DQN_PIXELS
+    return SAC_STATE if spec.observation == "state" else SAC_PIXELS

@@ -1,45 +1,41 @@
-"""How fast C learns: our PPO on what V and M see, beside Stable-Baselines3's on pixels.
+"""How fast C learns: on what V and M see here, beside Stable-Baselines3's PPO, DQN or SAC.
 
 Both learn for real, in turns, each with its own usual settings: the V, M and hyper-parameters of a
-pretrained agent here, rl-baselines3-zoo's hyper-parameters, wrappers and number of games there.
-What is counted are environment steps; the time is that of rollouts and updates together.
+learned agent here, rl-baselines3-zoo's hyper-parameters, wrappers and number of games there. PPO
+runs beside PPO; what learns from a replay beside DQN, or beside SAC where actions are continuous.
+What is counted are environment steps; the time is that of playing and learning together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stable_baselines3.common.env_util import make_atari_env, make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
-
-from baselines.ppo import Training, build
-from baselines.recipes import Recipe, recipe_for
+from baselines.rivals import rival_of
 from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import Episode
 from curriculum.backends.backend import Backend
-from curriculum.collecting.practising import real_collector
 from curriculum.config.schema import Config, TaskConfig
-from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ConfigError
+from curriculum.learning.learner import AgentLearner
 from curriculum.learning.loop import Loop
-from curriculum.learning.on_policy import OnPolicy
-from curriculum.learning.schedule import Schedule
 from curriculum.learning.selection import Selection
 from curriculum.place import Place
+from curriculum.pool import Pool
+from curriculum.records.agent_state import part_of, with_moments_of
 from curriculum.records.rundir import RunDir
+from curriculum.stages.controller import new_learner, new_loop
+from curriculum.stages.stage import StageContext
 from curriculum.stops import Guard
 from diagnostics.bench.measuring import Case, Figure, measure
-from models.interfaces import State
+from models.interfaces import State, Vision
 
 WANTED = 5.0
 _UPDATES, _CALLS = 4, 2
-_RIVAL_TOTAL = 10_000_000
-"""Steps over which the rival's rates fall, as in rl-baselines3-zoo."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +63,28 @@ def throughput(
         repeats: runs of each; the figures are their medians.
 
     Raises:
-        ConfigError: C of this task is not learned by PPO, or the rival has no such environment.
+        ConfigError: C of this task is searched.
     """
-    settings = task.training
     title = f"learning {task.name}, rollouts and updates"
     beside = partial(Case, "throughput", title, unit="steps", calls=_CALLS)
     with ExitStack() as held:
-        learn_rival, rival_steps, name = _rival(agent.spec, held)
         place = _place(config, task, backend, held)
-        loop = _loop(place, config, task, backend, agent)
+        ctx = StageContext(place, config, task, backend, {}, agent.spec, Pool(0))
+        learner = _learner(ctx, agent)
+        rival = rival_of(task.controller.solver, agent.spec, agent.make_env, held)
+        loop = _loop(ctx, agent, learner)
         held.callback(loop.close)
         loop.begin()
+        while learner.gathering:
+            loop.practise(1)
         place.barrier.stopwatch.seconds.clear()
         ours = beside(
             "ours",
-            items=_UPDATES * settings.num_envs * settings.num_steps,
+            items=_UPDATES * task.training.num_envs * learner.steps_per_update,
             work=partial(loop.practise, _UPDATES),
-            wanted={name: WANTED},
+            wanted={rival.name: WANTED},
         )
-        figures = measure([ours, beside(name, items=rival_steps, work=learn_rival)], repeats)
+        figures = measure([ours, beside(rival.name, items=rival.steps, work=rival.learn)], repeats)
     seconds = place.barrier.stopwatch.seconds
     whole = sum(seconds.values())
     return Throughput(tuple(figures), {part: spent / whole for part, spent in seconds.items()})
@@ -104,61 +103,32 @@ def _place(config: Config, task: TaskConfig, backend: Backend, held: ExitStack) 
     )
 
 
-def _loop(place: Place, config: Config, task: TaskConfig, backend: Backend, agent: Agent) -> Loop:
-    make, settings = backend.make_policy_learner, task.training
-    if task.controller.solver != "ppo" or make is None:
+def _learner(ctx: StageContext, agent: Agent) -> AgentLearner:
+    """Builds what learns this task's C from the start, and its V further where that learns along.
+
+    Raises:
+        ConfigError: C is searched.
+    """
+
+    def vision() -> Vision:
+        fresh = ctx.new_vision()
+        fresh.load_state(with_moments_of(fresh.state(), part_of(agent.state(), "vision")))
+        return fresh
+
+    learner = new_learner(ctx, agent, vision)
+    if learner is None:
         raise ConfigError(
-            f"C of {task.name} is searched, not learned by PPO: there is no pace to compare; "
-            "give an agent whose controller.solver is ppo"
+            f"C of {ctx.task.name} is searched, not learned by gradients: there is no pace to "
+            "compare; give an agent whose controller.solver is ppo, qrdqn or sac"
         )
-    model = make(task, agent.spec.action, agent.num_features, place.model_seed("policy"))
-    learner = OnPolicy(model, settings.num_steps, settings.reuse)
-    steps = settings.num_steps * settings.num_envs
+    return learner
+
+
+def _loop(ctx: StageContext, agent: Agent, learner: AgentLearner) -> Loop:
     # Nothing is checked: neither the target nor what is selected matters.
-    return Loop(
-        place,
-        agent,
-        real_collector(place, config, task, backend, agent),
-        learner,
-        Schedule(settings, task.ppo.learning_rate, 0.0, steps, dreamed=False),
-        Selection(place, _no_check, {}, target=0.0, margin=0.0, episodes=1),
-        averaging=settings.averaging,
-        practising=backend.practising,
-    )
+    selection = Selection(ctx.place, _no_check, {}, target=0.0, margin=0.0, episodes=1)
+    return new_loop(ctx, agent, learner, selection)
 
 
 def _no_check(learned: State, seeds: Sequence[int], guard: Guard) -> list[Episode]:
     raise AssertionError("throughput is measured without checks")
-
-
-def _rival(spec: EnvSpec, held: ExitStack) -> tuple[Callable[[], object], int, str]:
-    """Returns what plays one rollout and learns from it, its steps, and its name."""
-    recipe = recipe_for(spec)
-    env = _stock_env(spec, recipe)
-    held.callback(env.close)
-    model = build(recipe, env, Training(steps=_RIVAL_TOTAL))
-    _, callback = model._setup_learn(_RIVAL_TOTAL)
-
-    def learn() -> None:
-        """One turn of the loop in `OnPolicyAlgorithm.learn`, which cannot be left and entered."""
-        assert model.env is not None
-        length = model.n_steps
-        model.collect_rollouts(model.env, callback, model.rollout_buffer, n_rollout_steps=length)
-        model._update_current_progress_remaining(model.num_timesteps, _RIVAL_TOTAL)
-        model.train()
-
-    steps = recipe.num_envs * model.n_steps
-    return learn, steps, f"SB3 PPO, {recipe.policy}, {recipe.num_envs} environments"
-
-
-def _stock_env(spec: EnvSpec, recipe: Recipe) -> VecEnv:
-    """Builds the environments as SB3's own helpers do, without anything of ours."""
-    if spec.observation == "state":
-        return make_vec_env(spec.env_id, recipe.num_envs, seed=0)
-    if spec.action.kind != "discrete":
-        raise ConfigError(
-            f"{spec.env_id} has no stock wrappers in Stable-Baselines3 to be compared with; "
-            "give an agent of an Atari game or of a state environment"
-        )
-    env = make_atari_env(spec.env_id, recipe.num_envs, seed=0)
-    return VecFrameStack(env, recipe.frame_stack)

@@ -6,7 +6,7 @@ Whatever it learns in, what it deploys is chosen by checks on fresh real episode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -37,7 +37,7 @@ from curriculum.stages.stage import StageContext, require_finite
 from curriculum.stops import Guard
 from curriculum.world.dream import DreamStarts
 from curriculum.world.starts import dream_starts
-from models.interfaces import Metrics, OffPolicyLearner, PolicyLearner, State
+from models.interfaces import Metrics, OffPolicyLearner, PolicyLearner, State, Vision
 
 NAME = "controller"
 
@@ -55,7 +55,7 @@ def run(ctx: StageContext) -> StageResult:
     starts = _dream_starts(ctx, agent) if settings.train_in_dream else None
     ctx.executor.refresh((ctx.work(agent.state(), starts),))
     selection = _selection(ctx, agent)
-    learner = new_learner(ctx, agent)
+    learner = new_learner(ctx, agent, ctx.vision)
     if learner is None:
         return _searched(ctx, new_search(ctx, agent, selection), selection)
     practised = _practised_before(ctx, selection)
@@ -86,10 +86,17 @@ class Practised:
     rollbacks: int = 0
 
 
-def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
+def new_learner(
+    ctx: StageContext, agent: Agent, vision: Callable[[], Vision]
+) -> AgentLearner | None:
     """Builds what learns by gradients, going on from the last round; None where a solver searches.
 
     A mode without one was given a task that is searched (`curriculum.backends.backend.fitted`).
+
+    Args:
+        ctx: of this stage.
+        agent: with V and M.
+        vision: builds the V that goes on learning, where one does.
     """
     learner = _learner_of_c(ctx, agent)
     task = ctx.task
@@ -101,7 +108,7 @@ def new_learner(ctx: StageContext, agent: Agent) -> AgentLearner | None:
     spec = ctx.spec
     frames = FrameReplay(directory, num_envs, spec.shape, vae.joint_steps, spec.frames)
     updates, batch_size = vae.joint_updates, vae.batch_size
-    return JointVision(learner, ctx.vision(), frames, updates=updates, batch_size=batch_size)
+    return JointVision(learner, vision(), frames, updates=updates, batch_size=batch_size)
 
 
 def _learner_of_c(ctx: StageContext, agent: Agent) -> AgentLearner | None:

@@ -84,6 +84,7 @@ MAY_BE_HEAVY = (
     "curriculum.agent.dream_env",
     "curriculum.dreams",
     "baselines.ppo",
+    "baselines.rivals",
     "baselines.throughput",
     "baselines.vec_env",
     "diagnostics.bench.off_policy",

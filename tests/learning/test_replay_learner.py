@@ -119,7 +119,7 @@ def begun(path: Path, barrier: Barrier) -> tuple[StageContext, Loop]:
     bare: dict[str, Any] = {"target": 1e9, "margin": 0.0, "episodes": 1}
     selection = Selection(ctx.place, lambda *given: [], agent.state(), **bare)
     selection.check = lambda *given, **options: 0.0  # type: ignore[method-assign]
-    learner = stage.new_learner(ctx, agent)
+    learner = stage.new_learner(ctx, agent, ctx.vision)
     assert isinstance(learner, OffPolicy)
     return ctx, stage.new_loop(ctx, agent, learner, selection)
 
