@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from curriculum.cli import main as command
-from curriculum.cli.arguments import build_parser
+from curriculum.cli.arguments import build_parser, of_several_seeds
 
 AGAIN = ("run", "resume")
 """Commands whose engine is started again when it dies."""
@@ -20,7 +20,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     args = build_parser().parse_args(arguments)
     again = args.command in AGAIN and not getattr(args, "dry_run", False)
-    if not (again or args.command in ONCE):
+    if of_several_seeds(args) or not (again or args.command in ONCE):
         return command.main(arguments)
     from curriculum.door.door import Door
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
+from curriculum import series
 from curriculum.progress import STAGES
 
+MOST_SEEDS = 1000
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 
 SHORTCUTS = {
@@ -24,6 +27,7 @@ EPILOG = """\
 examples:
   python -m curriculum run configs/quick.yaml                 all four tasks in minutes
   python -m curriculum run configs/default.yaml --tasks pong  one task, full budgets
+  python -m curriculum run configs/default.yaml --seeds 0-4 --jobs 2   five runs, one report
   python -m curriculum resume runs/default                    go on after any stop
   python -m curriculum evaluate runs/default --episodes 100   score again, on other seeds
   python -m curriculum evaluate --pretrained pong             score an agent that is shipped
@@ -55,6 +59,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def of_several_seeds(args: argparse.Namespace) -> bool:
+    """Tells whether a command is about runs of several seeds, and so has no engine of its own."""
+    if args.command == "run":
+        return args.seeds is not None
+    runs = [args.run] if args.command == "resume" else vars(args).get("runs", [])
+    return len(runs) == 1 and series.exists(Path(runs[0]))
+
+
 def duration(text: str) -> float:
     """Reads `90`, `90s`, `30m`, `2h` or `1h30m` as seconds."""
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
@@ -84,6 +96,20 @@ def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Reads `0-4`, `0,2,5` or `0-2,7` as different whole numbers, a thousand at most."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is no seeds: write 0-4, 0,2,5 or 0-2,7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 0 <= last - first < MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{part.strip()!r} is no range of 1 to {MOST_SEEDS}")
+        found |= dict.fromkeys(range(first, last + 1))
+    return tuple(found)
 
 
 def names(text: str) -> list[str]:
@@ -189,6 +215,13 @@ def _add_where(where: argparse._ActionsContainer) -> None:
 
 def _add_keys(numbers: argparse._ActionsContainer) -> None:
     numbers.add_argument("--seed", type=int, metavar="N", help="root of all randomness")
+    numbers.add_argument(
+        "--seeds",
+        type=seeds,
+        metavar="A-B",
+        help="a run for each of these seeds, e.g. 0-4 or 0,2,5, and one report over them",
+    )
+    _add_jobs(numbers)
     _add_set(numbers, "set any key, e.g. --set vae.beta=0.1 or --set tasks.pong.target=10")
     for option, key in SHORTCUTS.items():
         flag = "--" + option.replace("_", "-")
@@ -203,10 +236,21 @@ def _add_keys(numbers: argparse._ActionsContainer) -> None:
             numbers.add_argument(flag, type=positive, metavar="N", help=f"same as --set {key}=N")
 
 
+def _add_jobs(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs of several seeds at the same time; they share the cores (default: 1)",
+    )
+
+
 def _add_resume(commands) -> None:
     resume = _command(commands, "resume", "run_commands", "go on with a stopped run")
-    resume.add_argument("run", metavar="RUN", help="a run directory")
+    resume.add_argument("run", metavar="RUN", help="a run directory, or that of several seeds")
     resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
+    _add_jobs(resume)
     _add_step_down(resume)
     _add_plugins(resume)
     _add_probe_timeout(resume)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from curriculum.cli.arguments import build_parser
+from curriculum.cli.arguments import build_parser, of_several_seeds
 from curriculum.errors import CurriculumError, ExitCode, Stopped
 from curriculum.progress import Unwatched, Watcher, say
 from curriculum.stops import ending_on_signals
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None, watcher: Watcher | None = None) -> i
 
 
 def _dispatch(args: argparse.Namespace) -> int:
-    module = importlib.import_module(f"curriculum.cli.{args.module}")
+    name = "series_commands" if of_several_seeds(args) else args.module
+    module = importlib.import_module(f"curriculum.cli.{name}")
     return module.COMMANDS[args.command](args)
 
 

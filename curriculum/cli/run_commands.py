@@ -30,8 +30,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     if began:
         config, directory = _config_of(began), Path(began["run_dir"])
     else:
-        config = load_config(Path(args.config), _sets(args), args.preset, notice=say)
-        _require_agreed(config, Path(args.config), args)
+        config = configured(args)
         directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
         _refuse_a_run_that_is_there(args, directory)
     from curriculum.cli.walk import dry_run, walk
@@ -64,6 +63,17 @@ def resume(args: argparse.Namespace) -> ExitCode:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"run": run, "resume": resume}
+
+
+def configured(args: argparse.Namespace) -> Config:
+    """Returns the configuration that `run` was given, options laid over it.
+
+    Raises:
+        ConfigError: it does not hold, or names code that nobody has agreed to.
+    """
+    config = load_config(Path(args.config), _sets(args), args.preset, notice=say)
+    _require_agreed(config, Path(args.config), args)
+    return config
 
 
 def _machine(args: argparse.Namespace, config: Config, directory: Path) -> Machine:

@@ -20,9 +20,9 @@ from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
 from curriculum.progress import Watcher, printable, say
 from curriculum.records.ledger import Ledger
-from curriculum.records.resources import MemoryWatch, require_disk
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
+from curriculum.resources import MemoryWatch, require_disk
 from curriculum.runs.deaths import BROKEN, take_up
 from curriculum.runs.endings import exit_code
 from curriculum.runs.history import starts_in

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from curriculum.errors import StageFailure
-from curriculum.records.resources import out_of_memory
+from curriculum.resources import out_of_memory
 from models.interfaces import Descends, OutOfDeviceMemory
 
 MAX_IN_A_ROW = 5

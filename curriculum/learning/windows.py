@@ -19,7 +19,7 @@ import numpy as np
 from curriculum.errors import StageFailure
 from curriculum.learning.healing import Healer, Health, LossHistory
 from curriculum.place import Place
-from curriculum.records.resources import out_of_memory
+from curriculum.resources import out_of_memory
 from models.interfaces import Descends, Metrics, NonFiniteLoss, State
 
 MAX_REFUSED = 10

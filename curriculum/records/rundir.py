@@ -12,13 +12,10 @@ round-02 and round-03.
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
 import os
 import re
 import secrets
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Mapping
@@ -28,17 +25,17 @@ from typing import Any
 
 from curriculum.config.loading import changes, load_config
 from curriculum.config.schema import Config
-from curriculum.errors import ConfigError, RunIOError, RunLocked
+from curriculum.errors import ConfigError, RunIOError
 from curriculum.records.commit import LEFT_COMMIT
 from curriculum.records.facts import shown
 from curriculum.records.files import (
     kind_of,
-    open_plain,
     read_json,
     refused,
     write_bytes,
     write_json,
 )
+from curriculum.records.lock import DirectoryLock
 
 SCHEMA = 1
 _LEFT_FILE = re.compile(r"\.(.+)\.tmp-\d+")
@@ -71,8 +68,7 @@ class RunDir:
         self.path = self.given.absolute()
         self.facts = dict(facts)
         """What run.json says: `schema`, `created` (unix seconds), `id` and the creator's facts."""
-        self._lock: int | None = None
-        self._owner = 0
+        self._lock = DirectoryLock(self.path, self.given)
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -237,25 +233,9 @@ class RunDir:
             RunLocked: another process has it.
             RunIOError: the disk refused, or a link is in the place of something of the run.
         """
-        if self._lock is not None and self._owner == os.getpid():
+        if self._lock.held:
             return
-        try:
-            handle = open_plain(self.path / "lock", os.O_RDWR | os.O_CREAT)
-        except OSError as e:
-            raise refused(e, "create the lock", self.path) from e
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _sign(handle)
-        except OSError as e:
-            holder = _holder(handle)
-            os.close(handle)
-            if e.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise RunLocked(
-                    f"{self.given} is in use by {holder}: wait for it, stop it, or choose another "
-                    f"--run-dir"
-                ) from e
-            raise refused(e, "lock the run", self.path) from e
-        self._lock, self._owner = handle, os.getpid()
+        self._lock.take()
         try:
             _tidy(self.path)
         except BaseException:
@@ -264,14 +244,7 @@ class RunDir:
 
     def release(self) -> None:
         """Gives the run back; harmless if it is not held."""
-        if self._lock is None:
-            return
-        if self._owner == os.getpid():
-            os.ftruncate(self._lock, 0)
-            # Closing is not enough: a forked child would keep the run with its copy.
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-        os.close(self._lock)
-        self._lock = None
+        self._lock.release()
 
     def __enter__(self) -> RunDir:
         self.lock()
@@ -340,19 +313,3 @@ def _written_as(name: str) -> str:
     """Returns the name of the file that a temporary one was to become; empty if it is none."""
     found = _LEFT_FILE.fullmatch(name)
     return found[1] if found else ""
-
-
-def _sign(handle: int) -> None:
-    """Writes who holds the lock, for whoever is refused."""
-    facts = {"pid": os.getpid(), "host": socket.gethostname(), "started": int(time.time())}
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(facts).encode(), 0)
-
-
-def _holder(handle: int) -> str:
-    try:
-        facts = json.loads(os.pread(handle, 4096, 0))
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts["started"]))
-        return f"process {facts['pid']} on {facts['host']} since {since}"
-    except (ValueError, KeyError, TypeError, OSError):
-        return "another process"

@@ -18,7 +18,7 @@ from curriculum.agent.action_trace import SPANS
 from curriculum.config.schema import BY_GRADIENTS, OFF_POLICY, Config, TaskConfig
 from curriculum.errors import ConfigError
 from curriculum.mode import LADDER, Mode
-from curriculum.records.resources import MIB, host_memory, in_words
+from curriculum.resources import MIB, host_memory, in_words
 from curriculum.runs.preflight import Look
 from curriculum.tasks import without_key_points
 from models import echo, normaliser, pca

@@ -32,7 +32,7 @@ from curriculum.learning.search import Search, SearchPlan, SearchSpace
 from curriculum.learning.selection import Selection
 from curriculum.records.agent_state import PARAMETERS
 from curriculum.records.finished import StageResult
-from curriculum.records.resources import out_of_memory
+from curriculum.resources import out_of_memory
 from curriculum.stages.stage import StageContext, require_finite
 from curriculum.stops import Guard
 from curriculum.world.dream import DreamStarts

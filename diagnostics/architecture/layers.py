@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.tasks",
         "curriculum.pretrained.*",
         "curriculum.progress",
+        "curriculum.resources",
         "curriculum.statistics",
         "curriculum.stops",
         "curriculum.records.*",
@@ -69,6 +70,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "learning": ("curriculum.learning.*", "curriculum.insight.*"),
     "stages": ("curriculum.stages.*",),
     "runs": ("curriculum.runs.*", "curriculum.show.*", "baselines.*", "diagnostics.*"),
+    "series": ("curriculum.series.*",),
     "doors": ("curriculum.cli.*", "curriculum.door.*"),
 }
 """From the ground up; the first floor with a matching pattern owns a module."""

@@ -13,7 +13,7 @@ from curriculum.config.schema import Config
 from curriculum.envs.batch import Batch
 from curriculum.envs.workers import Workers
 from curriculum.errors import ComponentMissing, ConfigError, EnvironmentFault
-from curriculum.records.resources import MIB
+from curriculum.resources import MIB
 from curriculum.runs.needs import disk_needs, memory_needs
 from curriculum.runs.preflight import Look, look
 from curriculum.tasks import load_config

@@ -23,7 +23,7 @@ from curriculum.config.schema import (
     VAEConfig,
 )
 from curriculum.errors import ConfigError
-from curriculum.records.resources import GIB, MIB
+from curriculum.resources import GIB, MIB
 from curriculum.runs.needs import disk_needs, memory_needs, moments_of, require_memory
 from curriculum.runs.preflight import Look
 from curriculum.tasks import load_config

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from curriculum.errors import ExitCode, RunIOError, StageFailure, Stopped
-from curriculum.records.resources import (
+from curriculum.resources import (
     GIB,
     MIB,
     HostMemory,
