@@ -76,8 +76,9 @@ FULL: Budgets = {
         "carracing": {
             "collect": {"max_steps_per_rollout": 334},
             "mdnrnn": {"max_steps": 300},
+            "controller": {"check_episodes": 32},
             "replay": {"learning_starts": 6000, "epsilon_steps": 40_000},
-            "training": {"num_envs": 16, "num_steps": 32, "total_steps": 400_000},
+            "training": {"num_envs": 16, "num_steps": 32, "total_steps": 600_000},
         },
     },
 }
