@@ -62,6 +62,7 @@ def run_episodes(
     seeds: Sequence[int],
     *,
     max_steps: int = 0,
+    idle_steps: int = 0,
     recorder: Recorder | None = None,
 ) -> list[Episode]:
     """Plays one episode per seed and returns them in the order of the seeds.
@@ -72,6 +73,7 @@ def run_episodes(
         policy: chooses the actions.
         seeds: one per episode.
         max_steps: steps after which an episode is cut; 0 is no cut.
+        idle_steps: steps without a reward after which it is cut; 0 is no cut.
         recorder: is told every step.
     """
     count = len(seeds)
@@ -91,8 +93,8 @@ def run_episodes(
         step = env.recv()
         episodes = playing[live]
         tally.add(episodes, step, live)
-        cut = (tally.steps[episodes] >= max_steps) & ~step.terminated[live] if max_steps else False
-        truncated = step.truncated[live] | cut
+        enough = tally.past(episodes, max_steps, idle_steps)
+        truncated = step.truncated[live] | (enough & ~step.terminated[live])
         if recorder is not None:
             recorder(live, observations, taken, _cut(step, live, truncated))
         observations = step.observations
@@ -125,6 +127,12 @@ class _Tally:
         self._lives[episodes] += step.life_lost[live]
         self._waited[episodes] = np.where(rewards == 0.0, self._waited[episodes] + 1, 0)
         self._barren[episodes] = np.maximum(self._barren[episodes], self._waited[episodes])
+
+    def past(self, episodes: np.ndarray, max_steps: int, idle_steps: int) -> np.ndarray:
+        """Returns which of these episodes have lasted, or waited, long enough; 0 is for ever."""
+        lasted = self.steps[episodes] >= max_steps if max_steps else False
+        waited = self._waited[episodes] >= idle_steps if idle_steps else False
+        return np.full(len(episodes), False) | lasted | waited
 
     def episodes(self, seeds: Sequence[int]) -> list[Episode]:
         """Returns the episodes, all of them over."""

@@ -24,10 +24,11 @@ def play(
     *,
     unit_size: int,
     sampled: bool,
+    idle_steps: int = 0,
     before: Sequence[Episode] = (),
     on_more: Callable[[list[Episode]], None] = lambda played: None,
 ) -> list[Episode]:
-    """Plays one full episode per seed.
+    """Plays one episode per seed.
 
     Args:
         place: is told progress.
@@ -36,12 +37,13 @@ def play(
         seeds: of the episodes.
         unit_size: episodes that are played together; sampled actions depend on it.
         sampled: draw actions from the policy instead of taking the most likely one.
+        idle_steps: steps without a reward after which an episode is cut; 0 cuts none.
         before: episodes of the first seeds that were played already.
         on_more: is told all episodes so far, in order, when there are more and about once a second.
     """
     played = list(before)
     units = [
-        EpisodesUnit(learned, tuple(seeds[i : i + unit_size]), sampled)
+        EpisodesUnit(learned, tuple(seeds[i : i + unit_size]), sampled, idle_steps=idle_steps)
         for i in range(len(played), len(seeds), unit_size)
     ]
     take = in_order(played.extend)

@@ -46,12 +46,17 @@ class WorkSpec:
 
 @dataclass(frozen=True)
 class EpisodesUnit:
-    """Full episodes of one agent: what it learned beyond its `WorkSpec`, a seed per episode."""
+    """Episodes of one agent: what it learned beyond its `WorkSpec`, and a seed for each.
+
+    They are full, but for those that go on for `max_steps`, or for `idle_steps` without a reward;
+    0 cuts none.
+    """
 
     learned: State
     seeds: tuple[int, ...]
     sampled: bool = False
     max_steps: int = 0
+    idle_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,8 @@ def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
     bench.agent.load(unit.learned)
     rng = generator(bench.spec.seed, "actions", *unit.seeds) if unit.sampled else None
     player = bench.agent.player(env.num_envs, rng)
-    return run_episodes(env, player, unit.seeds, max_steps=unit.max_steps)
+    limits = {"max_steps": unit.max_steps, "idle_steps": unit.idle_steps}
+    return run_episodes(env, player, unit.seeds, **limits)
 
 
 def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:

@@ -252,6 +252,12 @@ class ControllerConfig:
         10, "generations between checks of the mean on fresh real episodes; 0 is never", low=0
     )
     check_episodes: int = key(16, "episodes of such a check", low=1)
+    check_idle_steps: int = key(
+        0,
+        "cut an episode of a check after so many steps without a reward, its score as it stands: "
+        "greedy games may go in circles for hours; the evaluation cuts none; 0 never does",
+        low=0,
+    )
     stop_margin: float = key(
         0.05,
         "stop when a confirmed check beats the target by this share of its size",

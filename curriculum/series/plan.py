@@ -119,16 +119,19 @@ class Series:
         """Returns the file that a run's own lines go to."""
         return self.path / f"seed-{seed}.log"
 
-    def arguments(self, seed: int, left_s: float | None) -> list[str]:
+    def arguments(self, seed: int, config: Config, left_s: float | None) -> list[str]:
         """Returns what `python -m curriculum` is told, to begin a run or to go on with it.
 
         Args:
             seed: of the run.
+            config: of the series. Where it leaves the number of processes to the cores, these are
+                shared as threads are; no result depends on processes.
             left_s: seconds after which it commits and stops; None is never.
         """
-        # Processes that play episodes share the cores as threads do; no result depends on them.
-        workers = self.threads if self.threads > 1 else 0
-        shared = ["--set", f"curriculum.workers={workers}"]
+        workers, asked = self.threads if self.threads > 1 else 0, config.curriculum
+        counts = {"workers": asked.workers, "env_workers": asked.env_workers}
+        left = [f"curriculum.{name}={workers}" for name, count in counts.items() if count < 0]
+        shared = [word for key in left for word in ("--set", key)]
         limit = [] if left_s is None else ["--max-time", f"{max(left_s, 0.0):.3f}s"]
         where = ["--seed", str(seed), "--run-dir", str(self.run_dir(seed))]
         return ["run", str(self.config_path), *where, *self.options, *shared, *limit]

@@ -92,7 +92,7 @@ class Supervisor:
 
     def _begin(self, seed: int) -> None:
         series = self._series
-        arguments = series.arguments(seed, self._left_s())
+        arguments = series.arguments(seed, self._config, self._left_s())
         try:
             member = Member(seed, arguments, series.threads, series.log(seed))
         except OSError as e:

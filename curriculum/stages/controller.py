@@ -247,6 +247,7 @@ def _selection(ctx: StageContext, agent: Agent) -> Selection:
             seeds,
             unit_size=even_unit_size(len(seeds), task.env.num_envs),
             sampled=task.evaluate.sampled,
+            idle_steps=settings.check_idle_steps,
             on_more=lambda played: guard.may_stop(),
         )
 

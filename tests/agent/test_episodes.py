@@ -60,6 +60,19 @@ def test_a_cut_episode_is_truncated_and_not_terminated(
         assert episode.terminated == (natural <= max_steps)
 
 
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 4))
+def test_an_episode_without_a_reward_for_long_is_cut_with_its_score_as_it_stands(
+    seeds: list[int], num_envs: int, idle_steps: int
+) -> None:
+    for action in (0, 1):
+        env = CountingEnv(num_envs)
+        for episode in run_episodes(env, Always(action), seeds, idle_steps=idle_steps):
+            natural = 2 + episode.seed % 5
+            cut = action == 0 and idle_steps < natural
+            assert episode.steps == (idle_steps if cut else natural)
+            assert (episode.score, episode.terminated) == (action * episode.steps, not cut)
+
+
 def test_policies_learn_what_was_done_while_the_environments_work() -> None:
     env = CountingEnv(1, life=2)
 

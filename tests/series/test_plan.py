@@ -52,12 +52,23 @@ def test_what_was_begun_is_opened_as_it_was(tmp_path: Path, config: Config) -> N
     assert begun == Series.open(tmp_path / "runs")
     assert begun.seeds == (3, 1) and begun.threads == 4
     assert begun.config() == replace(config, seed=3)
-    words = begun.arguments(1, None)
+    words = begun.arguments(1, config, None)
     assert words[:2] == ["run", str(begun.path / "config.yaml")]
     assert words[words.index("--seed") + 1] == "1"
     assert words[words.index("--run-dir") + 1] == str(tmp_path / "runs" / "seed-1")
     assert "--step-down" in words and "--max-time" not in words
-    assert "--max-time" in begun.arguments(1, 3.5)
+    assert "--max-time" in begun.arguments(1, config, 3.5)
+
+
+def test_processes_share_the_cores_as_well_unless_the_user_says_how_many(
+    tmp_path: Path, config: Config
+) -> None:
+    words = begin(tmp_path, config).arguments(1, config, None)
+    assert "curriculum.workers=4" in words and "curriculum.env_workers=4" in words
+    asked = replace(config, curriculum=replace(config.curriculum, workers=7))
+    words = begin(tmp_path / "other", asked, range(8), 8).arguments(1, asked, None)
+    assert "curriculum.env_workers=0" in words
+    assert not any(word.startswith("curriculum.workers") for word in words)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from curriculum.errors import StageFailure, Stopped
 from curriculum.records.agent_state import part_of
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.rundir import RunDir
-from curriculum.stages import evaluate
+from curriculum.stages import controller, evaluate
 from curriculum.stages.stage import StageContext
+from curriculum.stops import Guard
 
 pytestmark = pytest.mark.gym
 
@@ -166,3 +167,19 @@ def test_episodes_that_are_missing_or_not_finite_fail_the_stage(tmp_path: Path) 
         evaluate.verify_outputs(ctx, fewer)
     with pytest.raises(StageFailure, match="not finite"):
         evaluate.verify_outputs(ctx, replace(result, metrics={"score": np.nan}))
+
+
+def test_a_check_may_cut_games_that_go_in_circles_and_the_evaluation_plays_them_to_their_end(
+    tmp_path: Path,
+) -> None:
+    ctx = stage_of(tmp_path / "run")
+    settings = replace(ctx.task.controller, check_episodes=8, check_idle_steps=2)
+    ctx = replace(ctx, task=replace(ctx.task, controller=settings, target=9.0)).at("controller")
+    agent = ctx.agent({})  # it takes action 0, which is never paid
+    ctx.executor.refresh((ctx.work(agent.state()),))
+    selection = controller._selection(ctx, agent)
+    assert selection.check(agent.state(), 1, Guard(ctx.place.barrier, lambda: None)) == 0.0
+    natural = [1 + seed % 5 for seed in ctx.place.env_seeds("check", 1, count=8)]
+    assert selection.env_steps == sum(min(length, 2) for length in natural) < sum(natural)
+    facts = evaluate.run(ctx.at(evaluate.NAME)).facts
+    assert facts["lengths"] == lengths(ctx.at(evaluate.NAME))
