@@ -132,14 +132,16 @@ def test_a_forked_child_and_the_lock(half: Sandbox) -> None:
     ready, told = os.pipe()
     child = os.fork()
     if child == 0:
-        rundir_of_child = rundir
-        inherited = os.dup(int(rundir_of_child._lock or 0))
-        rundir_of_child.release()
-        os.write(told, bytes([inherited]))
-        signal.pause()
-        os._exit(0)
+        try:
+            inherited = os.dup(rundir._lock._handle or 0)
+            rundir.release()
+            os.write(told, bytes([inherited]))
+            signal.pause()
+        finally:
+            os._exit(0)
+    os.close(told)
     try:
-        assert os.read(ready, 1)
+        assert os.read(ready, 1), "the child has ended"
         with pytest.raises(RunLocked, match=f"process {os.getpid()} on"):
             RunDir.open(half.run).lock()
         rundir.release()
@@ -149,7 +151,6 @@ def test_a_forked_child_and_the_lock(half: Sandbox) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(ready)
-        os.close(told)
 
 
 @pytest.mark.faults(
