@@ -22,7 +22,7 @@ class Linear:
         return f"linear from {self.start:g} to 0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one of its learners learns one kind of task.
 
@@ -42,10 +42,10 @@ class Recipe:
     source: str
     policy: str
     num_envs: int
-    frame_stack: int
-    clip_rewards: bool
-    end_on_life_loss: bool
-    normalise_rewards: bool
+    frame_stack: int = 1
+    clip_rewards: bool = False
+    end_on_life_loss: bool = False
+    normalise_rewards: bool = False
     gamma: float
     settings: Mapping[str, float | int | bool | str | Callable[[float], float]]
     network: Mapping[str, Any]
@@ -62,10 +62,6 @@ STATE = Recipe(
     source="rl-baselines3-zoo hyperparams/ppo.yml, LunarLander-v2, unchanged",
     policy="MlpPolicy",
     num_envs=16,
-    frame_stack=1,
-    clip_rewards=False,
-    end_on_life_loss=False,
-    normalise_rewards=False,
     gamma=0.999,
     settings={
         "n_steps": 1024,
@@ -87,7 +83,6 @@ PIXELS_DISCRETE = Recipe(
     frame_stack=4,
     clip_rewards=True,
     end_on_life_loss=True,
-    normalise_rewards=False,
     gamma=0.99,
     settings={
         "n_steps": 128,
@@ -109,8 +104,6 @@ PIXELS_CONTINUOUS = Recipe(
     policy="CnnPolicy",
     num_envs=8,
     frame_stack=2,
-    clip_rewards=False,
-    end_on_life_loss=False,
     normalise_rewards=True,
     gamma=0.99,
     settings={
@@ -138,10 +131,6 @@ DQN_STATE = Recipe(
     source="rl-baselines3-zoo hyperparams/dqn.yml, LunarLander-v2, unchanged",
     policy="MlpPolicy",
     num_envs=1,
-    frame_stack=1,
-    clip_rewards=False,
-    end_on_life_loss=False,
-    normalise_rewards=False,
     gamma=0.99,
     settings={
         "learning_rate": 8.8e-4,
@@ -162,7 +151,6 @@ DQN_PIXELS = Recipe(
     frame_stack=4,
     clip_rewards=True,
     end_on_life_loss=True,
-    normalise_rewards=False,
     gamma=0.99,
     settings={
         "learning_rate": 1e-4,
@@ -180,10 +168,6 @@ SAC_STATE = Recipe(
     source="rl-baselines3-zoo hyperparams/sac.yml, LunarLanderContinuous-v2, constant rate",
     policy="MlpPolicy",
     num_envs=1,
-    frame_stack=1,
-    clip_rewards=False,
-    end_on_life_loss=False,
-    normalise_rewards=False,
     gamma=0.99,
     settings={
         "learning_rate": 7.3e-4,
@@ -204,9 +188,6 @@ SAC_PIXELS = Recipe(
     policy="CnnPolicy",
     num_envs=2,
     frame_stack=2,
-    clip_rewards=False,
-    end_on_life_loss=False,
-    normalise_rewards=False,
     gamma=0.99,
     settings={
         "learning_rate": 7.3e-4,

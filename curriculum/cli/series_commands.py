@@ -14,9 +14,10 @@ from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import printable, say
 from curriculum.series.display import make_display
+from curriculum.series.following import OVER
 from curriculum.series.plan import Series
-from curriculum.series.report import results, summaries, write_report
-from curriculum.series.supervisor import OVER, STOPPED, Supervisor, followed
+from curriculum.series.report import write_report
+from curriculum.series.supervisor import STOPPED, Supervisor, followed
 from curriculum.show.lines import LosableStream
 from curriculum.stops import resume_command
 
@@ -46,8 +47,8 @@ def resume(args: argparse.Namespace) -> ExitCode:
 def report(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum report` on a series."""
     series = Series.open(Path(args.runs[0]))
-    text = write_report(series)
-    print(json.dumps(results(series, summaries(series)), indent=2) if args.json else text)
+    text, facts = write_report(series)
+    print(json.dumps(facts, indent=2) if args.json else text)
     return ExitCode.OK
 
 
@@ -67,12 +68,12 @@ def _walk(args: argparse.Namespace, series: Series, config: Config) -> ExitCode:
         with make_display(config, runs, quiet=args.quiet, json=args.json) as display:
             supervisor = Supervisor(series, config, args.jobs, runs, display, args.max_time)
             code = supervisor.run()
-        text = write_report(series)
+        text, facts = write_report(series)
     finally:
         lock.release()
     stream = LosableStream(sys.stdout)
     if args.json:
-        print(json.dumps(results(series, summaries(series)), indent=2), file=stream)
+        print(json.dumps(facts, indent=2), file=stream)
     else:
         print(printable(text), file=stream)
         print(f"report: {series.given / 'report.md'}", file=stream)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import IO, Any, Protocol, Self, TextIO, cast
+from typing import IO, Any, Self, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -45,33 +45,8 @@ def state_of(code: int | None, begun: bool) -> tuple[str, str]:
     return _BY_CODE.get(code, (f"failed, exit code {code}", "bold red"))
 
 
-class SeriesDisplay(Protocol):
-    """Shows a series; entered before its first run, left after its last."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def turned(self, seed: int, code: int | None) -> None:
-        """Takes that a run was begun, or ended with a code."""
-        ...
-
-    def told(self, seed: int, event: dict[str, Any]) -> None:
-        """Takes one event of a run."""
-        ...
-
-    def refresh(self) -> None:
-        """Is called about twice a second."""
-        ...
-
-
-class SeriesQuiet:
-    """Shows nothing while the runs work."""
+class SeriesDisplay:
+    """Shows a series; entered before its first run, left after its last. This one shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,16 +60,16 @@ class SeriesQuiet:
         """Has nothing to end."""
 
     def turned(self, seed: int, code: int | None) -> None:
-        """Shows nothing."""
+        """Takes that a run was begun, or ended with a code."""
 
     def told(self, seed: int, event: dict[str, Any]) -> None:
-        """Shows nothing."""
+        """Takes one event of a run."""
 
     def refresh(self) -> None:
-        """Shows nothing."""
+        """Is called about twice a second."""
 
 
-class SeriesLines(SeriesQuiet):
+class SeriesLines(SeriesDisplay):
     """Writes what happens in each run as `PlainLines` does, its seed in front.
 
     Args:
@@ -144,7 +119,7 @@ class _Marked:
         self._stream.flush()
 
 
-class SeriesTable(SeriesQuiet):
+class SeriesTable(SeriesDisplay):
     """One table that is drawn again and again: a row per run.
 
     Args:
@@ -237,7 +212,7 @@ def make_display(
         environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
     """
     if quiet:
-        return SeriesQuiet()
+        return SeriesDisplay()
     if json and stream is None:
         return SeriesLines(config, list(runs), LosableStream(sys.stderr, waits=False))
     losable = LosableStream(sys.stdout if stream is None else stream, waits=False)

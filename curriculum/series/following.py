@@ -17,7 +17,8 @@ from curriculum.show.words import finite
 
 _MOST_READ = 1 << 22
 (_METRICS,) = known("metrics")
-_OVER = (ExitCode.OK, ExitCode.TARGET_MISSED)
+OVER = (ExitCode.OK, ExitCode.TARGET_MISSED)
+"""Exit codes of runs that came to their end."""
 
 
 class Tail:
@@ -98,7 +99,7 @@ def is_over(ledger: Path, tasks: set[str]) -> ExitCode | None:
     summary = summarise(read_events(ledger))
     code = (summary.ended or {}).get("exit_code")
     judged = {verdict.get("task") for verdict in summary.verdicts}
-    if code not in _OVER or not tasks <= judged:
+    if code not in OVER or not tasks <= judged:
         return None
     return ExitCode(code)
 

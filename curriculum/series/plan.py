@@ -115,6 +115,10 @@ class Series:
         """Returns where a run is kept."""
         return self.path / f"seed-{seed}"
 
+    def ledger(self, seed: int) -> Path:
+        """Returns the ledger of a run; it need not be there yet."""
+        return RunDir(self.run_dir(seed), {}).ledger_path
+
     def log(self, seed: int) -> Path:
         """Returns the file that a run's own lines go to."""
         return self.path / f"seed-{seed}.log"

@@ -57,22 +57,20 @@ class Outcome:
 
 def summaries(series: Series) -> dict[int, RunSummary]:
     """Returns what the ledger of each run tells, by seed; empty where nothing was begun."""
-    return {
-        seed: summarise(read_events(series.run_dir(seed) / "events.jsonl")) for seed in series.seeds
-    }
+    return {seed: summarise(read_events(series.ledger(seed))) for seed in series.seeds}
 
 
-def write_report(series: Series) -> str:
-    """Writes `report.md` and `results.json` of a series, atomically, and returns the former.
+def write_report(series: Series) -> tuple[str, dict[str, Any]]:
+    """Writes `report.md` and `results.json` of a series, atomically, and returns what they hold.
 
     Raises:
         RunIOError: the disk refused, or a ledger cannot be read.
     """
     found = summaries(series)
-    text = report_of(series, found)
+    text, facts = report_of(series, found), results(series, found)
     write_bytes(series.path / "report.md", text.encode())
-    write_json(series.path / "results.json", results(series, found))
-    return text
+    write_json(series.path / "results.json", facts)
+    return text, facts
 
 
 def results(series: Series, found: Mapping[int, RunSummary]) -> dict[str, Any]:

@@ -11,21 +11,19 @@ from types import FrameType
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, RunIOError
 from curriculum.series.display import SeriesDisplay
-from curriculum.series.following import Following, is_over
+from curriculum.series.following import OVER, Following, is_over
 from curriculum.series.plan import Series
 from curriculum.series.process import Member
 from curriculum.stops import heeded
 
 TICK_S = 0.5
-_LEDGER = "events.jsonl"
-OVER = (ExitCode.OK, ExitCode.TARGET_MISSED)
 STOPPED = (ExitCode.RESUMABLE, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
-"""Exit codes of runs that came to their end, and of those that go on when they are resumed."""
+"""Exit codes of runs that go on when they are resumed."""
 
 
 def followed(series: Series, config: Config) -> dict[int, Following]:
     """Returns what is to be known of each run, by seed."""
-    return {seed: Following(config, series.run_dir(seed) / _LEDGER) for seed in series.seeds}
+    return {seed: Following(config, series.ledger(seed)) for seed in series.seeds}
 
 
 class Supervisor:
@@ -66,7 +64,7 @@ class Supervisor:
         tasks = {task.name for task in self._config.tasks}
         waiting = []
         for seed in self._series.seeds:
-            over = is_over(self._series.run_dir(seed) / _LEDGER, tasks)
+            over = is_over(self._series.ledger(seed), tasks)
             self._runs[seed].look()  # what was told before is not told again
             if over is None:
                 waiting.append(seed)

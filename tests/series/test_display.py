@@ -10,7 +10,13 @@ import pytest
 from rich.console import Console
 
 from curriculum.config.schema import Config
-from curriculum.series.display import SeriesLines, SeriesQuiet, SeriesTable, make_display, state_of
+from curriculum.series.display import (
+    SeriesDisplay,
+    SeriesLines,
+    SeriesTable,
+    make_display,
+    state_of,
+)
 from curriculum.series.following import Following
 from curriculum.show.lines import LosableStream
 from curriculum.tasks import load_config
@@ -97,7 +103,7 @@ class Terminal(io.StringIO):
         (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, False, SeriesLines),
         (Terminal(), {"TERM": "dumb"}, False, SeriesLines),
         (io.StringIO(), {"TERM": "xterm"}, False, SeriesLines),
-        (Terminal(), {"TERM": "xterm"}, True, SeriesQuiet),
+        (Terminal(), {"TERM": "xterm"}, True, SeriesDisplay),
     ],
 )
 def test_a_terminal_gets_a_table_and_a_file_gets_lines(
