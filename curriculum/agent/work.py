@@ -172,8 +172,9 @@ def play_episodes(bench: Workbench, unit: EpisodesUnit) -> list[Episode]:
     bench.agent.load(unit.learned)
     rng = generator(bench.spec.seed, "actions", *unit.seeds) if unit.sampled else None
     player = bench.agent.player(env.num_envs, rng)
-    limits = {"max_steps": unit.max_steps, "idle_steps": unit.idle_steps}
-    return run_episodes(env, player, unit.seeds, **limits)
+    return run_episodes(
+        env, player, unit.seeds, max_steps=unit.max_steps, idle_steps=unit.idle_steps
+    )
 
 
 def measure_fitness(bench: Workbench, unit: FitnessUnit) -> Fitness:
