@@ -6,10 +6,13 @@ reconstructing pictures; here the places of changed pixels are the data, and key
 of a mixture that has to explain them. A log-likelihood pulls the harder the further a centre is
 off, so that no luck is needed at the start, and a thing of four pixels counts as much as a large
 one. Nothing pulls a key point whose thing stands still, so that moving costs a little: else it
-would go to the next thing that moves, and the place of a paddle at rest be lost. Two limits: what
-looks the same in its surroundings is not told apart, a key point then lies between; and beside a
-thing that moves all the time, one that seldom moves may be left to the mixture's outliers, which
-`key_point_outliers` tells.
+would go to the next thing that moves, and the place of a paddle at rest be lost. Where a heat map
+points is somewhere on its thing, often at an end of it, for it is there that pixels change; so from
+there a key point goes to the centre of what differs from the mean frame, in a window as large as
+its Gaussian (mean shift, Comaniciu & Meer 2002, section 2.1). Two limits: what looks the same in
+its surroundings is not told apart, a key point then lies between; and beside a thing that moves all
+the time, one that seldom moves may be left to the mixture's outliers, which `key_point_outliers`
+tells.
 """
 
 from __future__ import annotations
@@ -37,13 +40,16 @@ _START_SIGMA = 6.0 / 64.0
 _RATE = 10.0
 _CONTRAST = 2.0
 _DRAWN_SIGMA = 1.0
+# What differs less from the mean frame than one pixel by a hundredth is nothing to go to.
+_LEAST = 0.01
 
 
 class Motion(NamedTuple):
     """What key points make of two frames after each other.
 
     Attributes:
-        latents: `[B, 2 K]`, the later frame's key points; no gradient flows through them.
+        latents: `[B, 2 K]`, the later frame's key points, as `KeyPoints.latents` gives them; no
+            gradient flows through them.
         surprise: `[B]`, see `KeyPoints.surprise`.
         entropy: `[B]`, nats, of all heat maps of a frame; the mean of both frames.
         travel: `[B]`, pixels that all key points moved, along x and along y.
@@ -75,6 +81,7 @@ class KeyPoints(nn.Module):
         height, width, image_channels = frame_shape
         self._channels = image_channels // frames
         self._count, self._size = settings.key_points, (width, height)
+        self._shifts = settings.key_point_shifts
         channels, block = settings.key_point_channels, FOLD**2
         self.first = nn.Conv2d(block * image_channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
@@ -106,7 +113,7 @@ class KeyPoints(nn.Module):
             entropy = (logits.logsumexp(dim=2) - (heat * logits).sum(dim=2)).sum(dim=1)
             now, then = self._mean_places(heat).chunk(2)
             return Motion(
-                latents=self.to_latents(now).detach(),
+                latents=self.to_latents(self._centred(now.detach(), images)),
                 surprise=self.surprise(now, then, changed),
                 entropy=entropy.unflatten(0, (2, -1)).mean(dim=0),
                 travel=(now - then).abs().sum(dim=(1, 2)),
@@ -114,10 +121,15 @@ class KeyPoints(nn.Module):
             )
 
     def latents(self, images: Tensor) -> Tensor:
-        """Returns the key points of `[B, C, H, W]` as latents `[B, 2 K]`; see `to_latents`."""
+        """Returns the key points of `[B, C, H, W]` as latents `[B, 2 K]`; see `to_latents`.
+
+        Args:
+            images: the mean frame taken off.
+        """
         logits = self._logits(images)
         with _exact(images):
-            return self.to_latents(self._mean_places(logits.softmax(dim=2)))
+            places = self._mean_places(logits.softmax(dim=2))
+            return self.to_latents(self._centred(places, images))
 
     def to_latents(self, places: Tensor) -> Tensor:
         """Returns `[B, 2 K]`, x and y one after the other, of `[B, K, 2]` pixels.
@@ -204,6 +216,27 @@ class KeyPoints(nn.Module):
 
     def _mean_places(self, heat: Tensor) -> Tensor:
         return heat @ _grid(self._size, heat.device)
+
+    @torch.no_grad()
+    def _centred(self, places: Tensor, images: Tensor) -> Tensor:
+        """Moves places `[B, K, 2]` to the centre of what is there in the newest frame.
+
+        A step goes to `sum_p p w_p / sum_p w_p`, w the distance of a pixel from the mean frame
+        times the key point's Gaussian; where nothing is, a place stays.
+        """
+        there = images[:, -self._channels :].float().abs().sum(dim=1)
+        lines = _lines(self._size, places.device)
+        for _ in range(self._shifts):
+            columns, rows = (
+                torch.exp(-0.5 * ((places[..., axis, None] - line) / sigma[:, None]).square())
+                for axis, (line, sigma) in enumerate(zip(lines, self.sigmas.T, strict=True))
+            )
+            across = columns * (rows @ there)
+            down = rows * (columns @ there.mT)
+            mass = across.sum(dim=2, keepdim=True)
+            centres = torch.stack([across @ lines[0], down @ lines[1]], dim=2)
+            places = (centres + _LEAST * places) / (mass + _LEAST)
+        return places
 
 
 def changed_pixels(images: Tensor, before: Tensor) -> Tensor:

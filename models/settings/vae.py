@@ -73,6 +73,13 @@ class VAESettings:
         "stands still goes to what moves; with much of it none moves at all",
         low=0,
     )
+    key_point_shifts: int = key(
+        2,
+        "steps from there to the centre of what differs from the mean frame, in a window as large "
+        "as the thing: a place near an end of a paddle becomes its middle",
+        low=0,
+        high=16,
+    )
 
     @property
     def shrink(self) -> int:
