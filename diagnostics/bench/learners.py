@@ -34,7 +34,10 @@ def controller_cases() -> Iterator[Case]:
         with suppress(ImportError):
             from models.controller import TorchController
 
-            made["torch"] = TorchController(*shape, action_low=low, action_high=high, rng=rng)
+            for name_there, device in _torch_devices():
+                made[name_there] = TorchController(
+                    *shape, action_low=low, action_high=high, rng=rng, device=device
+                )
         for batch in (1, 32768):
             features = rng.standard_normal((batch, FEATURES), np.float32)
             for implementation, controller in made.items():
@@ -102,7 +105,8 @@ def _visions(frames: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str
     with suppress(ImportError):
         from models.vae import ConvVAE
 
-        yield "torch", ConvVAE((64, 64, 1), VAESettings(z_dim=LATENTS))
+        for name, device in _torch_devices():
+            yield name, ConvVAE((64, 64, 1), VAESettings(z_dim=LATENTS), device=device)
 
 
 def _memories(batch: SequenceBatch, rng: np.random.Generator) -> Iterator[tuple[str, Memory]]:
@@ -113,7 +117,22 @@ def _memories(batch: SequenceBatch, rng: np.random.Generator) -> Iterator[tuple[
     with suppress(ImportError):
         from models.mdnrnn import MDNRNN
 
-        yield "torch", MDNRNN(LATENTS, ACTIONS)
+        for name, device in _torch_devices():
+            yield name, MDNRNN(LATENTS, ACTIONS, device=device)
+
+
+def _torch_devices() -> list[tuple[str, str]]:
+    """Returns what torch computes on here: how the table calls it, and what torch does.
+
+    All that is measured comes back to the host, so that none of it is still on its way.
+
+    Raises:
+        ImportError: there is no torch.
+    """
+    import torch
+
+    cuda = [("torch, cuda", "cuda")] if torch.cuda.is_available() else []
+    return [("torch", "cpu"), *cuda]
 
 
 def _sequences(rng: np.random.Generator, b: int = 64, t: int = 32) -> SequenceBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -112,9 +113,11 @@ def test_a_moving_square_is_found_to_a_pixel(channels: int, textured: bool) -> N
     assert heat[:2].max() < heat[2:].min()
 
 
-def fresh(count: int = 2, size: tuple[int, int] = (8, 12)) -> KeyPoints:
-    settings = VAESettings(z_dim=9, key_points=count, key_point_channels=4)
-    module = build(lambda: KeyPoints((*size, 1), settings), 0)
+def fresh(
+    count: int = 2, size: tuple[int, int] = (8, 12), frames: int = 1, **changes: Any
+) -> KeyPoints:
+    settings = VAESettings(z_dim=9, key_points=count, key_point_channels=4, **changes)
+    module = build(lambda: KeyPoints((*size, frames), settings, frames), 0)
     module.start()
     return module
 
@@ -131,6 +134,46 @@ def test_heat_on_one_pixel_is_that_pixels_place() -> None:
     places = module.to_places(latents)
     torch.testing.assert_close(places[:, 0], torch.tensor(spots, dtype=torch.float32))
     torch.testing.assert_close(latents[0], torch.tensor([-5.5 / 3.0, -3.5 / 2.0]))
+
+
+@torch.no_grad()
+def test_a_shift_is_the_mean_under_the_window_of_what_is_in_the_newest_frame() -> None:
+    module = fresh(frames=2, key_point_shifts=2)
+    module.spread.copy_(torch.tensor([[0.02, -0.03], [0.0, 0.01]]))
+    rng = torch.Generator().manual_seed(1)
+    images = torch.randn(3, 2, 8, 12, generator=rng)
+    expected = 7.0 * torch.rand(3, 2, 2, generator=rng)
+    found = module._centred(expected, images)
+    for _ in range(2):
+        before, expected = expected, torch.zeros(3, 2, 2)
+        for frame, k in product(range(3), range(2)):
+            normal = torch.distributions.Normal(before[frame, k], module.sigmas[k])
+            weights = 0.0
+            for y, x in product(range(8), range(12)):
+                place = torch.tensor([x, y], dtype=torch.float32)
+                near = normal.log_prob(place).sum().exp()
+                weight = float(images[frame, 1, y, x].abs() * near)
+                expected[frame, k] += weight * place
+                weights += weight
+            expected[frame, k] /= weights
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_a_place_at_the_end_of_a_bar_goes_to_its_middle() -> None:
+    bar = torch.zeros(1, 1, 32, 32)
+    bar[0, 0, 20:22, 8:14] = -0.6
+    end, middle = torch.tensor([[[8.0, 20.0]]]), torch.tensor([10.5, 20.5])
+    apart = []
+    for shifts in (0, 1, 2, 8):
+        module = fresh(1, (32, 32), key_point_shifts=shifts)
+        with torch.no_grad():
+            module.spread.fill_(-0.1)  # a window of about 3 pixels
+        apart.append(float((module._centred(end, bar)[0, 0] - middle).norm()))
+        torch.testing.assert_close(module._centred(end, 0.0 * bar), end)
+    assert apart[0] > 2.5
+    assert apart[0] > apart[1] > apart[2] > apart[3]
+    assert apart[2] < 1.0
+    assert apart[3] < 0.1
 
 
 def test_surprise_is_that_of_the_mixture_written_out() -> None:
