@@ -37,6 +37,12 @@ class QRDQNSettings:
     temperature: float = key(
         0.0, "of the soft policy that targets are made for; 0 is the greedy one", low=0
     )
+    policy_temperature: float = key(
+        0.03,
+        "of the policy that is sampled from where temperature is 0: its logits are values over it",
+        low=0,
+        open_low=True,
+    )
     munchausen: float = key(
         0.9,
         "share of an action's log-probability that is added to its reward where temperature > 0; "
@@ -44,6 +50,11 @@ class QRDQNSettings:
         low=0,
         high=1,
     )
+
+    @property
+    def of_logits(self) -> float:
+        """What values are divided by to be the controller's logits."""
+        return self.temperature or self.policy_temperature
 
     def num_parameters(self, policy_widths: Sequence[int]) -> int:
         """Returns how many weights network and target have, given the policy's layer widths."""

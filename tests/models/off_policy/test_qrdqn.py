@@ -96,7 +96,7 @@ def linear(
     """A learner whose target network values two actions at `q`, the other one at `online`."""
     settings = QRDQNSettings(num_quantiles=3, learning_rate=1e-9, **changes)
     learner = QRDQN(PolicyShape(2, "discrete", 2, (), None, None), settings)
-    temperature = settings.temperature or 1.0
+    temperature = settings.of_logits
     state = learner.state()
     for name, values in (("online", online or q), ("target", q)):
         learner.set_parameters(np.array([0, 0, 0, 0, *values], np.float32) / temperature)
@@ -109,6 +109,16 @@ def linear(
 def test_targets_are_those_that_are_worked_out_by_hand() -> None:
     assert step_of(linear((2.0, 4.0)), 0, 1.0, 0.5) == pytest.approx(3.0)
     assert step_of(linear((2.0, 4.0)), 0, 1.0, 0.0) == pytest.approx(1.0)
+
+
+def test_logits_are_values_over_the_temperature_of_the_policy() -> None:
+    for changes, expected in (
+        ({}, 1.0),
+        ({"policy_temperature": 0.3}, 0.1),
+        ({"temperature": 0.5}, 0.06),
+    ):
+        worse, better = linear((2.0, 2.03), **changes).get_parameters()[-2:]
+        assert better - worse == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_network_chooses_and_the_target_network_values() -> None:
