@@ -25,11 +25,12 @@ from curriculum.seeds import generator
 from curriculum.show.markdown import code, table
 from curriculum.show.summary import summarise
 from curriculum.show.words import count, interval, number
-from curriculum.statistics import bootstrap_interval, mean
+from curriculum.statistics import FEWEST_RUNS, interval_over_runs, mean, run_scores, spread
 from curriculum.tasks import load_config
 
 FULL = "full"
 POLICIES = ("greedy", "sampled")
+NO_INTERVAL = "too few seeds"
 
 
 def _always(task: TaskConfig) -> bool:
@@ -205,18 +206,20 @@ def run_curriculum(arguments: Sequence[str]) -> int:
 
 def ablation_text(study: Study) -> str:
     """Returns what the runs' ledgers tell, as Markdown."""
-    header = ["changed", "policy", "score of each seed", "mean", f"{CONFIDENCE:.0%} interval"]
+    level = f"{CONFIDENCE:.0%} interval over seeds"
+    header = ["changed", "policy", "score of each seed", "mean", level, "deviation", "real steps"]
     rows = [row for name in study.names for row in _rows(study, name)]
-    header += ["real steps"]
     commands = [_again(study)]
     return "\n".join(
         [
             f"# What the parts of {study.task}'s agent are worth\n",
             table(header, rows),
             f"Each C practised for {count(study.steps)} real steps and was then judged on "
-            f"{study.episodes} full episodes with true rewards. The intervals are of the episodes, "
-            "resampled seed by seed; they do not tell how much seeds differ. Real steps are means "
-            "over seeds, data for V and M and checks included.\n",
+            f"{study.episodes} full episodes with true rewards. Intervals are of the mean, with "
+            f"seeds resampled; of fewer than {FEWEST_RUNS} there is none, because they say too "
+            "little of how much seeds differ. The deviations are between seeds' means, and of "
+            "episodes within a seed. Real steps are means over seeds, data for V and M and checks "
+            "included.\n",
             code(commands),
         ]
     )
@@ -241,16 +244,18 @@ def _rows(study: Study, name: str) -> Iterable[list[str]]:
     for policy in POLICIES:
         groups = [found[s][0][policy] for s in study.seeds if policy in found[s][0]]
         if not groups:
-            yield [ABLATIONS[name].what, policy, "not run", *[""] * 3]
+            yield [ABLATIONS[name].what, policy, "not run", *[""] * 4]
             continue
         rng = generator(0, "ablate", study.task, name, policy)
-        within = bootstrap_interval(groups, mean, CONFIDENCE, rng)
+        scores, differ = run_scores(groups), spread(groups)
+        within = interval_over_runs([scores], mean, CONFIDENCE, rng)
         yield [
             ABLATIONS[name].what,
             policy,
-            ", ".join(number(float(group.mean())) for group in groups),
-            number(float(np.mean([group.mean() for group in groups]))),
-            interval(within),
+            ", ".join(number(float(score)) for score in scores),
+            number(float(mean(scores))),
+            interval(within) if within else NO_INTERVAL,
+            f"{number(differ.between)}, {number(differ.within)}",
             count(float(np.mean(steps))),
         ]
 

@@ -18,10 +18,8 @@ from curriculum.show.markdown import bullets, cell, code, table
 from curriculum.show.sections import ending
 from curriculum.show.summary import RunSummary, summarise
 from curriculum.show.words import NOTHING, count, duration, finite, interval, number, outcome, plain
-from curriculum.statistics import bootstrap_interval, iqm
+from curriculum.statistics import FEWEST_RUNS, interval_over_runs, iqm
 
-FEWEST = 3
-"""Runs that an interval over runs needs at least: of two, all that could be told is the two."""
 CONFIDENCE = 0.95
 (_FINISHED,) = known("run_finished")
 _BEST = str(LADDER[0])
@@ -122,7 +120,7 @@ def _section(task: str, rows: Sequence[Outcome]) -> list[str]:
     if not told["interval"] and told["runs"]:
         lines.append(
             f"no interval over runs is told: {told['runs']} of them say too little of how much "
-            f"seeds differ, {FEWEST} are the fewest"
+            f"seeds differ, {FEWEST_RUNS} are the fewest"
         )
     if told["apart"]:
         lines.append(
@@ -160,10 +158,7 @@ def _together(task: str, rows: Sequence[Outcome]) -> dict[str, Any]:
     best = next((str(mode) for mode in LADDER if str(mode) in modes), "")
     counted = [row for row in rows if row.score is not None and row.mode == best]
     scores = np.array([row.score for row in counted], np.float64)
-    within = None
-    if len(scores) >= FEWEST:
-        rng = generator(0, "series", task)
-        within = list(bootstrap_interval([scores], iqm, CONFIDENCE, rng))
+    within = interval_over_runs([scores], iqm, CONFIDENCE, generator(0, "series", task))
     used = [int(row.verdict["env_steps"] or 0) for row in counted if row.passed]
     low_median_high = np.quantile(used, [0.0, 0.5, 1.0]).tolist() if used else None
     return {
@@ -171,7 +166,7 @@ def _together(task: str, rows: Sequence[Outcome]) -> dict[str, Any]:
         "runs": len(counted),
         "passed": sum(row.passed for row in counted),
         "iqm": float(iqm(scores)) if len(scores) else None,
-        "interval": within,
+        "interval": None if within is None else list(within),
         "steps": low_median_high,
         "apart": [row.seed for row in rows if row.score is not None and row.mode != best],
     }

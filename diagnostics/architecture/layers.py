@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.pretrained.*",
         "curriculum.progress",
         "curriculum.resources",
-        "curriculum.statistics",
+        "curriculum.statistics.*",
         "curriculum.stops",
         "curriculum.records.*",
         "curriculum.datasets.*",

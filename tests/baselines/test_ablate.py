@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from baselines.__main__ import main
@@ -113,6 +114,22 @@ def test_exit_codes_of_the_program_come_through(capfd: pytest.CaptureFixture) ->
     assert "$ python -m curriculum validate nowhere.yaml" in capfd.readouterr().err
 
 
+def test_an_interval_tells_how_much_seeds_differ_and_not_how_exactly_each_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = {0: -7.4, 1: 5.0, 2: 17.4}
+
+    def found(directory: Path, task: str) -> tuple[dict[str, np.ndarray], float]:
+        around = means[int(directory.name[-1])] + np.tile([-1.0, 1.0], 500)
+        return {"greedy": around, "sampled": around}, 250_000.0
+
+    monkeypatch.setattr("baselines.ablate._scores", found)
+    three = study_of(DEFAULT, "pong", [], (0, 1, 2), 64, 2, tmp_path)
+    row = next(line for line in ablation_text(three).splitlines() if "| greedy |" in line)
+    expected = ["-7.4, 5.0, 17.4", "5.0", "[-7.4, 17.4]", "12.4, 1.0", "250,000"]
+    assert row.split(" | ")[2:] == [*expected[:-1], f"{expected[-1]} |"]
+
+
 @pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.gym
@@ -131,5 +148,6 @@ def test_real_runs_end_in_a_table(
     assert len(rows) == 6 and not any("not run" in row for row in rows)
     both_seeds = [row.split("|")[3] for row in rows]
     assert all(scores.count(",") == 1 for scores in both_seeds)
+    assert all("| too few seeds |" in row for row in rows), "two say nothing of a third"
     ledger = (tmp_path / "out" / "pole-linear-seed1" / "events.jsonl").read_text(encoding="utf-8")
     assert '"updates": 3' in ledger, "96 steps are three rollouts"

@@ -1,8 +1,4 @@
-"""Every statistic of scores: means, bootstrap intervals, and who scores more.
-
-Few runs of few episodes are told by intervals and by an interquartile mean (Agarwal et al. 2021,
-"Deep Reinforcement Learning at the Edge of the Statistical Precipice").
-"""
+"""Statistics of episodes: means, bootstrap intervals, and who scores more."""
 
 from __future__ import annotations
 
@@ -76,7 +72,7 @@ def bootstrap_interval(
     if not groups or not all(len(group) for group in groups):
         raise ValueError("an interval of no scores was asked for, expected at least one of a seed")
     drawn = [statistic(samples) for samples in _resampled(groups, rng, resamples)]
-    return _percentiles(np.concatenate(drawn), confidence)
+    return percentiles(np.concatenate(drawn), confidence)
 
 
 def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -102,9 +98,12 @@ def improvement_interval(
     resamples: int = 2000,
 ) -> tuple[float, float]:
     """Returns a percentile bootstrap interval of the probability of improvement."""
-    left, right = _draw(ours, rng, resamples), _draw(theirs, rng, resamples)
+    left, right = (
+        drawn_with_replacement(ours, rng, resamples),
+        drawn_with_replacement(theirs, rng, resamples),
+    )
     drawn = [probability_of_improvement(x, y) for x, y in zip(left, right, strict=True)]
-    return _percentiles(np.array(drawn), confidence)
+    return percentiles(np.array(drawn), confidence)
 
 
 def _resampled(
@@ -115,22 +114,25 @@ def _resampled(
     Those of several seeds come at once: the stream gives all of the first seed before the second.
     """
     if len(groups) > 1:
-        yield np.concatenate([_draw(group, rng, resamples) for group in groups], axis=1)
+        yield np.concatenate(
+            [drawn_with_replacement(group, rng, resamples) for group in groups], axis=1
+        )
         return
     (group,) = groups
     rows = max(1, _DRAWN_TOGETHER // len(group))
     for first in range(0, resamples, rows):
         # The same stream as if all were drawn at once, which took 160 kB an episode.
-        yield _draw(group, rng, min(rows, resamples - first))
+        yield drawn_with_replacement(group, rng, min(rows, resamples - first))
 
 
-def _draw(scores: np.ndarray, rng: np.random.Generator, rows: int) -> np.ndarray:
-    """Draws `[rows, n]` scores with replacement."""
+def drawn_with_replacement(scores: np.ndarray, rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Draws `[rows, n]` of n scores with replacement."""
     values = np.asarray(scores, np.float64)
     return values[rng.integers(len(values), size=(rows, len(values)))]
 
 
-def _percentiles(drawn: np.ndarray, confidence: float) -> tuple[float, float]:
+def percentiles(drawn: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Returns the ends of what lies in the middle with a share of `confidence`."""
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(drawn, [tail, 1.0 - tail])
     return float(low), float(high)
