@@ -13,38 +13,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from baselines.arguments import matrix_arguments, parser, single_arguments
 from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, ExitCode
 
 if TYPE_CHECKING:
-    from baselines.results import BaselineResult
+    from baselines.results import BaselineHome, BaselineResult
     from curriculum.config.schema import Config, TaskConfig
     from curriculum.envs.interface import VectorEnv
     from curriculum.records.ledger import Ledger
 
-EPILOG = """\
-examples:
-  python -m baselines random --task lunarlander
-  python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
-  python -m baselines compare runs/default --baseline runs/baselines --out comparison.md
-  python -m baselines throughput --pretrained pong
-  python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
-
-A baseline plays by the rules of the task's `env` section, true scores included, and leaves
-events.jsonl and result.json in OUT/<algo>-<task>-seed<N>/ (PPO also policy.safetensors).
-exit codes: 0 done, 2 usage, 4 component missing, 7 I/O error, 130 Ctrl-C
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         return int(COMMANDS[args.command](args))
     except CurriculumError as e:
         print(f"error: {e}", file=sys.stderr)
         return int(e.exit_code)
     except KeyboardInterrupt:
-        print("interrupted: a baseline is not resumed, run it again", file=sys.stderr)
+        print("interrupted: the same command goes on from the last commit", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; without this, Python complains again at exit.
@@ -58,25 +46,26 @@ def play_random(args: argparse.Namespace) -> ExitCode:
 
     task, workers = _task(args)
     _probe(task, args)
-    ledger = _ledger("random", task, args)
-    result = random_agent.play_random(
-        task,
-        lambda n: _make_env(task, n, workers, ledger),
-        ledger,
-        episodes=args.episodes,
-        seed=args.seed,
-        machine=_machine("cpu"),
-    )
+    with _home("random", task, args) as home:
+        result = random_agent.play_random(
+            task,
+            lambda n: _make_env(task, n, workers, home.ledger),
+            home.ledger,
+            episodes=args.episodes,
+            seed=args.seed,
+            machine=_machine("cpu"),
+        )
     return _say(result, args.out)
 
 
-def train_ppo(args: argparse.Namespace) -> ExitCode:
+def train_sb3(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines ppo`."""
+    if args.tasks or args.seeds:
+        return _train_matrix(args)
     task, workers = _task(args)
     _probe(task, args, "torch", "stable_baselines3")
     try:
-        from baselines.ppo import Training
-        from baselines.ppo import train_ppo as train
+        from baselines.sb3.training import Training, train
     except ImportError as e:
         raise ComponentMissing(
             f"PPO needs stable-baselines3 and torch, which cannot be imported ({e}): "
@@ -89,16 +78,40 @@ def train_ppo(args: argparse.Namespace) -> ExitCode:
         sampled=args.sampled,
         evaluations=args.evaluations,
         device=args.device,
+        commit_steps=args.commit_steps,
     )
-    ledger = _ledger("ppo", task, args)
-    result = train(
-        task,
-        lambda n: _make_env(task, n, workers, ledger),
-        ledger,
-        training,
-        machine=_machine(args.device),
-    )
+    with _home(args.algo, task, args) as home:
+        result = train(
+            args.algo,
+            task,
+            lambda n: _make_env(task, n, workers, home.ledger),
+            home,
+            training,
+            machine=_machine(args.device),
+        )
     return _say(result, args.out)
+
+
+def _train_matrix(args: argparse.Namespace) -> ExitCode:
+    """Trains several tasks or seeds, each by this command for it alone."""
+    from baselines.matrix import cells_of, train_all
+    from baselines.report import report_of, trained_in
+    from baselines.showing import make_display
+    from curriculum.records.files import write_bytes
+
+    names, seeds = args.tasks or [args.task], args.seeds or (args.seed,)
+    known = [_task(argparse.Namespace(**{**vars(args), "task": name}))[0] for name in names]
+    tasks = {task.name: task.target for task in known}
+    cells = cells_of(args.algo, list(tasks), seeds)
+    with make_display([cell.name for cell in cells]) as display:
+        code = train_all(cells, partial(single_arguments, args), args.out, args.jobs, display)
+    if code != ExitCode.OK:
+        print("not all are done: the same command goes on", file=sys.stderr)
+        return code
+    text = report_of(trained_in(args.out, tasks), matrix_arguments(args, list(tasks), seeds))
+    write_bytes(args.out / "report.md", text.encode())
+    print(text)
+    return code
 
 
 def compare_run(args: argparse.Namespace) -> ExitCode:
@@ -160,129 +173,11 @@ def run_ablations(args: argparse.Namespace) -> ExitCode:
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
     "random": play_random,
-    "ppo": train_ppo,
+    "ppo": train_sb3,
     "compare": compare_run,
     "throughput": measure_throughput,
     "ablate": run_ablations,
 }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines",
-        description="Baselines in the very environments that our agents are judged in.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    random = commands.add_parser("random", help="uniform random actions: the floor")
-    _add_playing(random)
-    ppo = commands.add_parser("ppo", help="Stable-Baselines3's PPO with rl-zoo hyper-parameters")
-    _add_playing(ppo)
-    ppo.add_argument("--steps", type=_positive, required=True, metavar="N", help="of training")
-    ppo.add_argument("--evaluations", type=_positive, default=10, metavar="N", help="of the curve")
-    ppo.add_argument("--sampled", action="store_true", help="judge by drawn actions, not the best")
-    ppo.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where torch computes"
-    )
-    comparison = commands.add_parser("compare", help="a run beside its baselines, as Markdown")
-    comparison.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    comparison.add_argument(
-        "--baseline", type=Path, required=True, metavar="DIR", help="holds finished baselines"
-    )
-    comparison.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown here too")
-    _add_throughput(commands)
-    _add_ablate(commands)
-    return parser
-
-
-def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "throughput",
-        help="how fast C learns here, beside PPO, DQN or SAC of Stable-Baselines3 in turns",
-    )
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory, or else:")
-    parser.add_argument("--pretrained", metavar="A", help="a shipped agent, or a directory of one")
-    parser.add_argument("--task", metavar="T", help="of the run; its first one if not given")
-    parser.add_argument(
-        "--repeats", type=_positive, default=5, metavar="N", help="runs of each; medians are shown"
-    )
-    parser.add_argument(
-        "--json", dest="out", metavar="FILE", help="also write the figures; - is stdout"
-    )
-    parser.set_defaults(dream=True)  # C learns here, in dreams too
-    _add_probing(parser)
-
-
-def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "ablate",
-        help="what each part of the agent is worth",
-        description=(
-            "Learns a task with one part of its agent changed at a time, at one step budget and on "
-            "the same seeds, beside the full agent. Parts: no-coarse, plain-mse (V), no-memory, "
-            "random-memory (M), linear, fresh-noise, no-reuse (C); all that fit the task if none "
-            "is named."
-        ),
-    )
-    parser.add_argument("names", nargs="*", metavar="PART", help="only these")
-    parser.add_argument(
-        "--config", type=Path, default=Path("configs/default.yaml"), metavar="C", help="YAML file"
-    )
-    parser.add_argument("--task", default="pong", metavar="T", help="default: pong")
-    parser.add_argument(
-        "--seeds", type=_numbers, default=(0, 1, 2), metavar="A,B", help="default: 0,1,2"
-    )
-    parser.add_argument(
-        "--steps", type=_positive, default=250_000, metavar="N", help="of C's practice in each run"
-    )
-    parser.add_argument("--episodes", type=_positive, default=100, metavar="N", help="of the score")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/ablations"), metavar="DIR", help="parent directory"
-    )
-    _add_probe_timeout(parser)
-
-
-def _add_playing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", required=True, metavar="T", help="e.g. lunarlander")
-    parser.add_argument(
-        "--config", type=Path, metavar="C", help="take the task from this YAML file"
-    )
-    parser.add_argument("--episodes", type=_positive, default=20, metavar="N", help="of the score")
-    parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/baselines"), metavar="DIR", help="parent directory"
-    )
-    _add_probing(parser)
-
-
-def _add_probe_timeout(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--probe-timeout", type=float, metavar="S", help="limit of one component probe, 5 to 60"
-    )
-
-
-def _add_probing(parser: argparse.ArgumentParser) -> None:
-    _add_probe_timeout(parser)
-    parser.add_argument(
-        "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
-    )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
-    return int(text)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(_natural(part.strip()) for part in text.split(","))
 
 
 def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
@@ -336,14 +231,14 @@ def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
         )
 
 
-def _ledger(algo: str, task: TaskConfig, args: argparse.Namespace) -> Ledger:
-    """Starts a baseline's ledger, whose events are told on stdout."""
+def _home(algo: str, task: TaskConfig, args: argparse.Namespace) -> BaselineHome:
+    """Opens a baseline's directory, the events of whose ledger are told on stdout."""
     from baselines.lines import BaselineLines
-    from baselines.results import open_ledger
+    from baselines.results import BaselineHome
 
-    ledger = open_ledger(args.out, algo, task.name, args.seed)
-    ledger.subscribe(BaselineLines(partial(print, flush=True)).on_event)
-    return ledger
+    home = BaselineHome(args.out, algo, task.name, args.seed)
+    home.ledger.subscribe(BaselineLines(partial(print, flush=True)).on_event)
+    return home
 
 
 def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> VectorEnv:

@@ -40,8 +40,11 @@ class BaselineLines:
     def _started(self, event: Event) -> None:
         self._write(
             f"{plain(event.get('algo'))} plays {plain(event.get('task'))} "
-            f"({plain(event.get('playing'))}), seed {plain(event.get('seed'))}"
+            f"({plain(event.get('playing'))}), seed {plain(event.get('seed'))}{_steps(event)}"
         )
+
+    def _resumed(self, event: Event) -> None:
+        self._write(f"goes on after {count(event.get('steps'))} steps")
 
     def _episode(self, event: Event) -> None:
         self._episodes += 1
@@ -63,9 +66,16 @@ class BaselineLines:
         self._write(facts_line(event))
 
 
+def _steps(event: Event) -> str:
+    settings = event.get("settings")
+    steps = settings.get("steps") if isinstance(settings, dict) else None
+    return "" if steps is None else f", for {count(steps)} steps"
+
+
 _TELL = handlers(
     {
         "baseline_started": BaselineLines._started,
+        "baseline_resumed": BaselineLines._resumed,
         "episode": BaselineLines._episode,
         "evaluation": BaselineLines._evaluation,
         "baseline_done": BaselineLines._done,

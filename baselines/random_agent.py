@@ -31,7 +31,7 @@ def play_random(
     Args:
         task: what is played.
         make_env: builds its environments.
-        ledger: of this baseline.
+        ledger: of this baseline; one that was killed is begun anew.
         episodes: how many.
         seed: root of the episodes' seeds and of the actions.
         machine: hardware and versions, for the record.
@@ -39,6 +39,7 @@ def play_random(
     env = make_env(min(task.env.num_envs, episodes))
     try:
         known = describe("random", task, env.spec.env_id, seed)
+        ledger.truncate(0)
         ledger.append("baseline_started", **known, episodes=episodes, machine=machine or {})
         streams = [generator(seed, task.name, "random", "actions", n) for n in range(episodes)]
         seeds = [env_seed(seed, task.name, "random", "episodes", n) for n in range(episodes)]

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from curriculum.config.schema import TaskConfig
 from curriculum.config.writing import plain_of
-from curriculum.errors import ConfigError
+from curriculum.errors import ConfigError, RunIOError
+from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact, entry, finite
-from curriculum.records.files import read_json, write_json
+from curriculum.records.files import read_json, refused, to_json, write_json
 from curriculum.records.ledger import Ledger
+from curriculum.records.lock import DirectoryLock
 from curriculum.seeds import generator
 from curriculum.statistics import bootstrap_interval, iqm, mean
 
 CONFIDENCE = 0.95
-RESULT = "result.json"
+LEDGER, RESULT = "events.jsonl", "result.json"
+
+Algorithm = Literal["ppo", "dqn", "sac"]
+_NAMED = ("algo", "task", "env_id", "playing", "env", "seed", "settings")
+"""What a training is, as its ledger has it: it goes on as it was begun, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class BaselineResult:
     """How well a baseline plays a task.
 
     Attributes:
-        algo: `random` or `ppo`.
+        algo: `random`, or what learned.
         task, env_id: what was asked for; `playing` is the environment that really ran.
         env: the rules it was played by, those of the task's `env` section.
         seed: root of all randomness.
@@ -39,7 +47,7 @@ class BaselineResult:
         machine: hardware and versions.
     """
 
-    algo: Literal["random", "ppo"]
+    algo: Literal["random", "ppo", "dqn", "sac"]
     task: str
     env_id: str
     playing: str
@@ -70,23 +78,105 @@ def describe(algo: str, task: TaskConfig, playing: str, seed: int) -> dict[str, 
     }
 
 
-def open_ledger(out: Path, algo: str, task: str, seed: int) -> Ledger:
-    """Starts the ledger of a baseline in a directory of its own, `<out>/<algo>-<task>-seed<n>`.
+class BaselineHome:
+    """The directory of one baseline, `<out>/<algo>-<task>-seed<n>`, locked while it is open.
 
-    A baseline that was killed is begun anew.
+    Args:
+        out: parent directory.
+        algo, task, seed: of the baseline.
+
+    Attributes:
+        path: of the directory.
+        ledger: of the baseline.
+        store: its commits.
 
     Raises:
-        ConfigError: a finished one is there already.
+        ConfigError: a finished baseline is there already.
+        RunLocked: another process works on it.
+        RunIOError: the disk refused.
     """
-    directory = out / f"{algo}-{task}-seed{seed}"
-    if (directory / RESULT).exists():
-        raise ConfigError(
-            f"{directory} holds a finished baseline already: choose another --seed or --out, "
-            f"or remove it"
-        )
-    ledger = Ledger(directory / "events.jsonl")
-    ledger.truncate(0)
-    return ledger
+
+    def __init__(self, out: Path, algo: str, task: str, seed: int) -> None:
+        self.path = out / f"{algo}-{task}-seed{seed}"
+        if (self.path / RESULT).exists():
+            raise ConfigError(
+                f"{self.path} holds a finished baseline already: choose another --seed or --out, "
+                f"or remove it"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise refused(e, "make the baseline's directory", self.path) from e
+        self._lock = DirectoryLock(self.path, self.path)
+        self._lock.take()
+        self.ledger = Ledger(self.path / LEDGER)
+        self.store = CommitStore(self.path, identity=self.path.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def begin(self, known: Mapping[str, Any]) -> Commit | None:
+        """Begins the account, or goes on with it at the newest commit.
+
+        Args:
+            known: facts of `baseline_started`.
+
+        Returns:
+            The commit, if there is one. What the ledger has beyond it is cut off.
+
+        Raises:
+            ConfigError: it was begun as another training.
+            RunIOError: the disk refused, or the ledger lacks what the commit knows.
+        """
+        damage: list[str] = []
+        kept = self.store.latest(damage.append)
+        length = kept.appended.get(LEDGER, 0) if kept else 0
+        if length > self.ledger.length():
+            raise RunIOError(
+                f"{self.ledger.path} is shorter than when it was committed: remove {self.path} to "
+                f"begin anew"
+            )
+        self.ledger.truncate(length)
+        if kept is None:
+            self.ledger.append("baseline_started", **known)
+        else:
+            self._require_the_same(known)
+            self.ledger.append("baseline_resumed", steps=kept.meta["steps"])
+        for text in damage:
+            place = {"task": known["task"], "mode": known["algo"], "round": 0, "stage": "training"}
+            self.ledger.append("commit_rejected", **place, reason=text)
+        return kept
+
+    def _require_the_same(self, known: Mapping[str, Any]) -> None:
+        begun, now = self.ledger.events("baseline_started")[0], to_json(dict(known))
+        different = [
+            f"{name}: {was!r} -> {is_now!r}"
+            for name in _NAMED
+            for name, was, is_now in _differences(name, begun.get(name), now.get(name))
+        ]
+        if different:
+            listed = "\n  ".join(different[:20])
+            raise ConfigError(
+                f"{self.path} was begun as another training:\n  {listed}\n"
+                f"repeat the command it was begun with, choose another --out, or remove it"
+            )
+
+
+def _differences(name: str, was: Any, is_now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields what differs, of mappings each key."""
+    if isinstance(was, dict) and isinstance(is_now, dict):
+        for key in sorted(was.keys() | is_now.keys()):
+            yield from _differences(f"{name}.{key}", was.get(key), is_now.get(key))
+    elif was != is_now:
+        yield name, was, is_now
 
 
 def finish(ledger: Ledger, result: BaselineResult) -> None:

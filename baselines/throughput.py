@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from baselines.rivals import rival_of
+from baselines.sb3.rivals import rival_of
 from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import Episode
 from curriculum.backends.backend import Backend

@@ -210,6 +210,7 @@ _OF_A_BASELINE = {
     "baseline_started": _kind(
         "algo task env_id playing env seed machine", BASELINES, optional="episodes settings"
     ),
+    "baseline_resumed": _kind("steps", BASELINES),
     "episode": _kind("score steps", BASELINES, optional="number steps_in_episodes"),
     "evaluation": _kind("step score scores", BASELINES),
     "baseline_done": _kind(

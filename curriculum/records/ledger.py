@@ -27,6 +27,7 @@ _END_OF_TIME = 253_402_300_800
 _ANY_PLACE: Mapping[str, Any] = MappingProxyType(
     {"task": str | None, "mode": str | None, "round": int | None, "stage": str | None}
 )
+_MOST_READ = 1 << 22
 _COUNTS = ("step", "generation", "rollbacks")
 """Facts that say how far a stage had come when it told an event."""
 
@@ -128,6 +129,37 @@ class Ledger:
                 raise OSError(errno.ENOSPC, "the disk took only a part of the line")
             if sync:
                 os.fsync(file.fileno())
+
+
+class Tail:
+    """The whole lines that a growing ledger has got since the last look.
+
+    Args:
+        path: of the ledger; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, 0
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yields the new events; lines that are none are left to the report to tell of."""
+        while data := self._read():
+            whole = data[: data.rfind(b"\n") + 1]
+            if not whole:
+                return
+            self._at += len(whole)
+            for line in whole.splitlines():
+                event = _event_of(line)
+                if event is not None:
+                    yield event
+
+    def _read(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                return file.read(_MOST_READ)
+        except OSError:
+            return b""
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -245,3 +277,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return value
+
+
+def _event_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    sound = isinstance(event, dict) and isinstance(event.get("event"), str)
+    return event if sound else None

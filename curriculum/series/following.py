@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode
 from curriculum.records.events import known
-from curriculum.records.ledger import read_events
+from curriculum.records.ledger import Tail, read_events
 from curriculum.show.summary import summarise
 from curriculum.show.view import RunView
 from curriculum.show.words import finite
 
-_MOST_READ = 1 << 22
 (_METRICS,) = known("metrics")
 OVER = (ExitCode.OK, ExitCode.TARGET_MISSED)
 """Exit codes of runs that came to their end."""
-
-
-class Tail:
-    """The whole lines that a growing ledger has got since the last look.
-
-    Args:
-        path: of the ledger; it need not be there yet.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._at = path, 0
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yields the new events; lines that are none are left to the report to tell of."""
-        while data := self._read():
-            whole = data[: data.rfind(b"\n") + 1]
-            if not whole:
-                return
-            self._at += len(whole)
-            for line in whole.splitlines():
-                event = _event(line)
-                if event is not None:
-                    yield event
-
-    def _read(self) -> bytes:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                return file.read(_MOST_READ)
-        except OSError:
-            return b""
 
 
 class Following:
@@ -102,12 +68,3 @@ def is_over(ledger: Path, tasks: set[str]) -> ExitCode | None:
     if code not in OVER or not tasks <= judged:
         return None
     return ExitCode(code)
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    sound = isinstance(event, dict) and isinstance(event.get("event"), str)
-    return event if sound else None

@@ -50,6 +50,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "models.normaliser",
         "models.numeric.*",
         "curriculum.envs.simulation.*",
+        "curriculum.processes",
         "curriculum.pool.*",
     ),
     "heavy": (
@@ -85,10 +86,8 @@ MAY_BE_HEAVY = (
     "curriculum.backends.full",
     "curriculum.agent.dream_env",
     "curriculum.dreams",
-    "baselines.ppo",
-    "baselines.rivals",
+    "baselines.sb3.*",
     "baselines.throughput",
-    "baselines.vec_env",
     "diagnostics.bench.off_policy",
     "diagnostics.bench.rivals",
 )

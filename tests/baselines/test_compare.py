@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from baselines.compare import NOT_MEASURED, compare
-from baselines.results import BaselineResult, finish, open_ledger
+from baselines.results import BaselineHome, BaselineResult, finish
 from curriculum.config.loading import dump
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError
@@ -57,7 +57,8 @@ def baseline(out: Path, algo: str, seed: int, scores: list[float], **changes: An
         env_steps=1_000_000,
         seconds=75.0,
     )
-    finish(open_ledger(out, algo, "lunarlander", seed), replace(result, **changes))
+    with BaselineHome(out, algo, "lunarlander", seed) as home:
+        finish(home.ledger, replace(result, **changes))
 
 
 def row(text: str, *starts: str) -> list[str]:

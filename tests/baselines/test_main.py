@@ -40,8 +40,8 @@ def test_a_missing_package_exits_with_4(
 ) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] == "stable_baselines3"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "baselines.ppo", raising=False)
-    monkeypatch.delitem(sys.modules, "baselines.vec_env", raising=False)
+    monkeypatch.delitem(sys.modules, "baselines.sb3.training", raising=False)
+    monkeypatch.delitem(sys.modules, "baselines.sb3.vec_env", raising=False)
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     arguments = ["ppo", "--task", "lunarlander", "--steps", "1", "--out", str(tmp_path)]
     assert main(arguments) == 4

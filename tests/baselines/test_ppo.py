@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
 
-from baselines.ppo import Training, train_ppo
-from baselines.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
-from baselines.results import load_results, open_ledger
-from baselines.vec_env import FrameStack, TrainingVecEnv
+from baselines.results import BaselineHome, load_results
+from baselines.sb3.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
+from baselines.sb3.training import Training, train
+from baselines.sb3.vec_env import FrameStack, TrainingVecEnv
 from curriculum.collecting.lessons import Ended
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
@@ -150,9 +150,9 @@ def test_every_kind_of_recipe_trains(tmp_path: Path, name: str) -> None:
         )
 
     recipe = quick(PIXELS_DISCRETE if name == "breakout" else PIXELS_CONTINUOUS)
-    ledger = open_ledger(tmp_path, "ppo", name, 0)
     training = Training(steps=16, episodes=1, evaluations=1, recipe=recipe)
-    result = train_ppo(task, make_env, ledger, training)
+    with BaselineHome(tmp_path, "ppo", name, 0) as home:
+        result = train("ppo", task, make_env, home, training)
     assert np.isfinite(result.scores).all() and result.env_steps == 16
     assert (tmp_path / f"ppo-{name}-seed0" / "policy.safetensors").stat().st_size > 1000
 
@@ -163,13 +163,15 @@ def test_a_tiny_training_on_the_real_game(tmp_path: Path) -> None:
     pytest.importorskip("Box2D")
     from curriculum.backends.parts import real_env
 
-    ledger = open_ledger(tmp_path, "ppo", "lunarlander", 0)
-    result = train_ppo(
-        LANDER,
-        lambda n: real_env(LANDER, n, lambda text: None),
-        ledger,
-        Training(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
-    )
+    with BaselineHome(tmp_path, "ppo", "lunarlander", 0) as home:
+        result = train(
+            "ppo",
+            LANDER,
+            lambda n: real_env(LANDER, n, lambda text: None),
+            home,
+            Training(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
+        )
+    ledger = home.ledger
     assert result.env_steps == 2048 and len(result.scores) == 4
     assert load_results(tmp_path) == [result]
     curve = ledger.events("evaluation")

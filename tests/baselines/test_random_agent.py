@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from baselines.random_agent import play_random
-from baselines.results import BaselineResult, load_results, open_ledger
+from baselines.results import BaselineHome, BaselineResult, load_results
 from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.simulation import make_simulation
@@ -24,8 +24,8 @@ def make_env(num_envs: int) -> VectorEnv:
 
 
 def play(out: Path, seed: int = 0, episodes: int = 10) -> BaselineResult:
-    ledger = open_ledger(out, "random", "lunarlander", seed)
-    return play_random(TASK, make_env, ledger, episodes=episodes, seed=seed)
+    with BaselineHome(out, "random", "lunarlander", seed) as home:
+        return play_random(TASK, make_env, home.ledger, episodes=episodes, seed=seed)
 
 
 def test_equal_seeds_give_equal_scores_however_many_are_played(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_the_result_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_a_finished_baseline_is_not_overwritten_but_a_killed_one_is(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, "random", "lunarlander", 0)
-    ledger.append("baseline_started", **facts_of("baseline_started"))
+    with BaselineHome(tmp_path, "random", "lunarlander", 0) as home:
+        home.ledger.append("baseline_started", **facts_of("baseline_started"))
     play(tmp_path)
     events = (tmp_path / "random-lunarlander-seed0" / "events.jsonl").read_text()
     assert events.count("baseline_started") == 1

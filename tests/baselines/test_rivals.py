@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from baselines.rivals import rival_of
+from baselines.sb3.rivals import rival_of
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.registry import make_env
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from curriculum.errors import ExitCode
-from curriculum.series.following import Following, Tail, is_over
+from curriculum.records.ledger import Tail
+from curriculum.series.following import Following, is_over
 from curriculum.tasks import load_config
 from tests.records.samples import PLACE, SAMPLES
 

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from stable_baselines3 import DQN, SAC
+from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
-from baselines.ppo import Training, build
 from baselines.random_agent import MakeEnv
-from baselines.recipes import Recipe, off_policy_recipe, recipe_for
-from baselines.vec_env import TrainingVecEnv
+from baselines.sb3.recipes import Recipe, off_policy_recipe, recipe_for
+from baselines.sb3.training import Training, build
+from baselines.sb3.vec_env import TrainingVecEnv
 from curriculum.envs.aliases import atari_game
 from curriculum.envs.interface import EnvSpec
 
@@ -69,7 +69,8 @@ def rival_of(solver: str, spec: EnvSpec, make_env: MakeEnv, held: ExitStack) -> 
 
 
 def _from_rollouts(name: str, recipe: Recipe, env: VecEnv) -> Rival:
-    model = build(recipe, env, Training(steps=_TOTAL))
+    model = build("ppo", recipe, env, Training(steps=_TOTAL))
+    assert isinstance(model, PPO)
     _, callback = model._setup_learn(_TOTAL)
 
     def learn() -> None:

@@ -69,12 +69,21 @@ class TrainingVecEnv(VecEnv):
         stacked = replace(env.spec, shape=(*env.spec.shape[:-1], channels))
         super().__init__(env.num_envs, observation_space(stacked), action_space(env.spec.action))
         self._env = env
-        self._first_seeds = [seed_of(slot) for slot in range(env.num_envs)]
+        self._first_seeds: list[int] = []
+        self.begin_with(seed_of)
         self._rules = LessonRules(clip_rewards, end_on_life_loss)
         self._on_episode = on_episode
         self._stack = FrameStack(env.num_envs, frame_stack, env.spec)
         self._statistics = EpisodeStatistics(env.num_envs)
         self._slots = np.arange(env.num_envs)
+
+    def begin_with(self, seed_of: SeedOf) -> None:
+        """Names the seeds of the episodes that the next `reset` begins."""
+        self._first_seeds = [seed_of(slot) for slot in range(self.num_envs)]
+
+    def seed(self, seed: int | None = None) -> list[int]:
+        """Leaves seeds to `begin_with`; SB3 calls this when it seeds generators."""
+        return list(self._first_seeds)
 
     def reset(self) -> np.ndarray:
         self._statistics.clear()

@@ -50,6 +50,11 @@ class Recipe:
     settings: Mapping[str, float | int | bool | str | Callable[[float], float]]
     network: Mapping[str, Any]
 
+    @property
+    def steps_per_rollout(self) -> int:
+        """Steps of each environment between two looks at whether all steps are taken."""
+        return int(self.settings.get("n_steps") or self.settings.get("train_freq") or 1)  # type: ignore[arg-type]
+
     def facts(self) -> dict[str, Any]:
         """Returns everything as JSON-compatible data, for the record."""
         settings = {
@@ -134,6 +139,8 @@ DQN_STATE = Recipe(
     gamma=0.99,
     settings={
         "learning_rate": 8.8e-4,
+        "buffer_size": 50_000,
+        "learning_starts": 0,
         "batch_size": 32,
         "target_update_interval": 10_000,
         "train_freq": 16,
@@ -154,6 +161,8 @@ DQN_PIXELS = Recipe(
     gamma=0.99,
     settings={
         "learning_rate": 1e-4,
+        "buffer_size": 100_000,
+        "learning_starts": 100_000,
         "batch_size": 32,
         "target_update_interval": 10_000,
         "train_freq": 4,
@@ -171,6 +180,8 @@ SAC_STATE = Recipe(
     gamma=0.99,
     settings={
         "learning_rate": 7.3e-4,
+        "buffer_size": 1_000_000,
+        "learning_starts": 10_000,
         "batch_size": 256,
         "ent_coef": "auto",
         "tau": 0.01,
@@ -191,6 +202,8 @@ SAC_PIXELS = Recipe(
     gamma=0.99,
     settings={
         "learning_rate": 7.3e-4,
+        "buffer_size": 300_000,
+        "learning_starts": 1_000,
         "batch_size": 256,
         "ent_coef": "auto",
         "tau": 0.02,

@@ -1,0 +1,220 @@
+"""The command line of the baselines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from baselines.matrix import Cell
+
+EPILOG = """\
+examples:
+  python -m baselines random --task lunarlander
+  python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
+  python -m baselines ppo --tasks lunarlander,pong --seeds 0-4 --jobs 2 --steps 2500000
+  python -m baselines compare runs/default --baseline runs/baselines --out comparison.md
+  python -m baselines throughput --pretrained pong
+  python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
+
+A baseline plays by the rules of the task's `env` section, true scores included, and leaves
+events.jsonl and result.json in OUT/<algo>-<task>-seed<N>/ (what learns also
+policy.safetensors and commits).
+exit codes: 0 done, 2 usage, 4 component missing, 7 I/O error, 130 Ctrl-C, 143 SIGTERM
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns what reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines",
+        description="Baselines in the very environments that our agents are judged in.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    random = commands.add_parser("random", help="uniform random actions: the floor")
+    random.add_argument("--task", required=True, metavar="T", help="e.g. lunarlander")
+    random.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
+    _add_playing(random)
+    _add_training(commands)
+    comparison = commands.add_parser("compare", help="a run beside its baselines, as Markdown")
+    comparison.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    comparison.add_argument(
+        "--baseline", type=Path, required=True, metavar="DIR", help="holds finished baselines"
+    )
+    comparison.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown here too")
+    _add_throughput(commands)
+    _add_ablate(commands)
+    return parser
+
+
+def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "ppo",
+        help="PPO, DQN or SAC of Stable-Baselines3 with rl-zoo hyper-parameters",
+        description=(
+            "Trains a learner of Stable-Baselines3 and judges it as our agents are judged. "
+            "Stopped or killed, the same command goes on from the newest commit and comes to "
+            "the same result. With several tasks or seeds each training has a process of its own, "
+            "and report.md tells of all."
+        ),
+    )
+    tasks = parser.add_mutually_exclusive_group(required=True)
+    tasks.add_argument("--task", metavar="T", help="e.g. lunarlander")
+    tasks.add_argument("--tasks", type=_names, metavar="T,U", help="several of them")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
+    seeds.add_argument("--seeds", type=_seeds, metavar="S", help="several, e.g. 0-4 or 0,2,5")
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="trainings at the same time (1)"
+    )
+    _add_playing(parser)
+    parser.add_argument(
+        "--algo",
+        choices=("ppo", "dqn", "sac"),
+        default="ppo",
+        help="what learns: ppo; or, of states, dqn for discrete and sac for continuous actions",
+    )
+    parser.add_argument("--steps", type=_positive, required=True, metavar="N", help="of training")
+    parser.add_argument(
+        "--evaluations", type=_positive, default=10, metavar="N", help="of the curve"
+    )
+    parser.add_argument(
+        "--sampled", action="store_true", help="judge by drawn actions, not the best"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where torch computes"
+    )
+    parser.add_argument(
+        "--commit-steps",
+        type=_positive,
+        default=100_000,
+        metavar="N",
+        help="steps between two commits, at which all episodes begin anew (100000)",
+    )
+
+
+def single_arguments(args: argparse.Namespace, cell: Cell) -> list[str]:
+    """Returns the command line that trains one of several."""
+    return ["ppo", "--task", cell.task, "--seed", str(cell.seed), *_shared(args)]
+
+
+def matrix_arguments(
+    args: argparse.Namespace, tasks: Sequence[str], seeds: Sequence[int]
+) -> list[str]:
+    """Returns the command line that trains them all."""
+    those = ["--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds))]
+    return ["ppo", *those, "--jobs", str(args.jobs), *_shared(args)]
+
+
+def _shared(args: argparse.Namespace) -> list[str]:
+    given = ("algo", "steps", "episodes", "evaluations", "device", "commit_steps", "out", "config")
+    words: list[str] = []
+    for name in (*given, "probe_timeout"):
+        value = getattr(args, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--sampled"] if args.sampled else []
+    return [*words, *(word for pair in args.sets for word in ("--set", pair))]
+
+
+def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "throughput",
+        help="how fast C learns here, beside PPO, DQN or SAC of Stable-Baselines3 in turns",
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory, or else:")
+    parser.add_argument("--pretrained", metavar="A", help="a shipped agent, or a directory of one")
+    parser.add_argument("--task", metavar="T", help="of the run; its first one if not given")
+    parser.add_argument(
+        "--repeats", type=_positive, default=5, metavar="N", help="runs of each; medians are shown"
+    )
+    parser.add_argument(
+        "--json", dest="out", metavar="FILE", help="also write the figures; - is stdout"
+    )
+    parser.set_defaults(dream=True)  # C learns here, in dreams too
+    _add_probing(parser)
+
+
+def _add_ablate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "ablate",
+        help="what each part of the agent is worth",
+        description=(
+            "Learns a task with one part of its agent changed at a time, at one step budget and on "
+            "the same seeds, beside the full agent. Parts: no-coarse, plain-mse (V), no-memory, "
+            "random-memory (M), linear, fresh-noise, no-reuse (C); all that fit the task if none "
+            "is named."
+        ),
+    )
+    parser.add_argument("names", nargs="*", metavar="PART", help="only these")
+    parser.add_argument(
+        "--config", type=Path, default=Path("configs/default.yaml"), metavar="C", help="YAML file"
+    )
+    parser.add_argument("--task", default="pong", metavar="T", help="default: pong")
+    parser.add_argument(
+        "--seeds", type=_numbers, default=(0, 1, 2), metavar="A,B", help="default: 0,1,2"
+    )
+    parser.add_argument(
+        "--steps", type=_positive, default=250_000, metavar="N", help="of C's practice in each run"
+    )
+    parser.add_argument("--episodes", type=_positive, default=100, metavar="N", help="of the score")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ablations"), metavar="DIR", help="parent directory"
+    )
+    _add_probe_timeout(parser)
+
+
+def _add_playing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="C", help="take the task from this YAML file"
+    )
+    parser.add_argument("--episodes", type=_positive, default=20, metavar="N", help="of the score")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/baselines"), metavar="DIR", help="parent directory"
+    )
+    _add_probing(parser)
+
+
+def _add_probe_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--probe-timeout", type=float, metavar="S", help="limit of one component probe, 5 to 60"
+    )
+
+
+def _add_probing(parser: argparse.ArgumentParser) -> None:
+    _add_probe_timeout(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], dest="sets", metavar="K=V", help="set any key"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from curriculum.cli.arguments import seeds
+
+    return seeds(text)
+
+
+def _names(text: str) -> list[str]:
+    from curriculum.cli.arguments import names
+
+    return names(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_natural(part.strip()) for part in text.split(","))
