@@ -94,9 +94,9 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
 
 def _train_matrix(args: argparse.Namespace) -> ExitCode:
     """Trains several tasks or seeds, each by this command for it alone."""
-    from baselines.matrix import cells_of, train_all
-    from baselines.report import report_of, trained_in
-    from baselines.showing import make_display
+    from baselines.matrix.cells import cells_of, train_all
+    from baselines.matrix.report import report_of, trained_in
+    from baselines.matrix.showing import make_display
     from curriculum.records.files import write_bytes
 
     names, seeds = args.tasks or [args.task], args.seeds or (args.seed,)

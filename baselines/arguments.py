@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curriculum.lists import names, seeds
+
 if TYPE_CHECKING:
-    from baselines.matrix import Cell
+    from baselines.matrix.cells import Cell
 
 EPILOG = """\
 examples:
@@ -64,14 +66,18 @@ def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     tasks = parser.add_mutually_exclusive_group(required=True)
     tasks.add_argument("--task", metavar="T", help="e.g. lunarlander")
-    tasks.add_argument("--tasks", type=_names, metavar="T,U", help="several of them")
-    seeds = parser.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
-    seeds.add_argument("--seeds", type=_seeds, metavar="S", help="several, e.g. 0-4 or 0,2,5")
+    tasks.add_argument("--tasks", type=names, metavar="T,U", help="several of them")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
+    which.add_argument("--seeds", type=seeds, metavar="S", help="several, e.g. 0-4 or 0,2,5")
     parser.add_argument(
         "--jobs", type=_positive, default=1, metavar="N", help="trainings at the same time (1)"
     )
     _add_playing(parser)
+    _add_learning(parser)
+
+
+def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algo",
         choices=("ppo", "dqn", "sac"),
@@ -202,18 +208,6 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    from curriculum.cli.arguments import seeds
-
-    return seeds(text)
-
-
-def _names(text: str) -> list[str]:
-    from curriculum.cli.arguments import names
-
-    return names(text)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from curriculum import series
+from curriculum.lists import names, seeds
 from curriculum.progress import STAGES
 
-MOST_SEEDS = 1000
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
 
 SHORTCUTS = {
@@ -96,25 +96,6 @@ def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    """Reads `0-4`, `0,2,5` or `0-2,7` as different whole numbers, a thousand at most."""
-    found: dict[int, None] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        if match is None:
-            raise argparse.ArgumentTypeError(f"{text!r} is no seeds: write 0-4, 0,2,5 or 0-2,7")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 0 <= last - first < MOST_SEEDS:
-            raise argparse.ArgumentTypeError(f"{part.strip()!r} is no range of 1 to {MOST_SEEDS}")
-        found |= dict.fromkeys(range(first, last + 1))
-    return tuple(found)
-
-
-def names(text: str) -> list[str]:
-    """Reads a comma-separated list."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _command(commands, name: str, module: str, help: str, **more) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """One run of a series: the usual door, which stops the run when the series is no more.
 
-`python -m curriculum.door.member FD ARGUMENTS…`, as `curriculum.processes.Child` starts it.
+`python -m curriculum.door.member FD ARGUMENTS…`, as `curriculum.pool.programs.Child` starts it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 
 from curriculum.cli.main import replace_what_cannot_be_encoded
 from curriculum.door.door import Door
-from curriculum.processes import end_with
+from curriculum.pool.programs import end_with
 
 
 def main() -> int:

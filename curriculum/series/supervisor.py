@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, RunIOError
-from curriculum.processes import Child, Children
+from curriculum.pool.programs import Child, Children
 from curriculum.series.display import SeriesDisplay
 from curriculum.series.following import OVER, Following, is_over
 from curriculum.series.plan import Series

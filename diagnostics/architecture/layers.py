@@ -11,6 +11,7 @@ PACKAGES = ("baselines", "curriculum", "diagnostics", "models")
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
         "curriculum.errors",
+        "curriculum.lists",
         "curriculum.config.*",
         "curriculum.envs.interface",
         "diagnostics.components",
@@ -50,7 +51,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "models.normaliser",
         "models.numeric.*",
         "curriculum.envs.simulation.*",
-        "curriculum.processes",
         "curriculum.pool.*",
     ),
     "heavy": (
@@ -70,9 +70,22 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "collecting": ("curriculum.collecting.*",),
     "learning": ("curriculum.learning.*", "curriculum.insight.*"),
     "stages": ("curriculum.stages.*",),
-    "runs": ("curriculum.runs.*", "curriculum.show.*", "baselines.*", "diagnostics.*"),
+    "runs": (
+        "curriculum.runs.*",
+        "curriculum.show.*",
+        "baselines.ablate",
+        "baselines.arguments",
+        "baselines.compare",
+        "baselines.lines",
+        "baselines.matrix.*",
+        "baselines.random_agent",
+        "baselines.results",
+        "baselines.sb3.*",
+        "baselines.throughput",
+        "diagnostics.*",
+    ),
     "series": ("curriculum.series.*",),
-    "doors": ("curriculum.cli.*", "curriculum.door.*"),
+    "doors": ("curriculum.cli.*", "curriculum.door.*", "baselines.*"),
 }
 """From the ground up; the first floor with a matching pattern owns a module."""
 

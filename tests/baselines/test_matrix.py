@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from baselines.arguments import matrix_arguments, parser, single_arguments
-from baselines.matrix import Cell, cells_of, train_all
-from baselines.report import Trained, report_of, trained_in
+from baselines.matrix.cells import Cell, cells_of, train_all
+from baselines.matrix.report import Trained, report_of, trained_in
+from baselines.matrix.showing import MatrixDisplay, MatrixLines, MatrixTable
 from baselines.results import RESULT, BaselineHome, BaselineResult, finish, load_results
-from baselines.showing import MatrixDisplay, MatrixLines, MatrixTable
 from curriculum.errors import ExitCode
 from curriculum.show.lines import LosableStream
 from curriculum.statistics import Reach
@@ -70,8 +70,8 @@ class Playing:
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> type[Playing]:
-    monkeypatch.setattr("baselines.matrix.Child", Playing)
-    monkeypatch.setattr("curriculum.processes.TICK_S", 0.0)
+    monkeypatch.setattr("baselines.matrix.cells.Child", Playing)
+    monkeypatch.setattr("curriculum.pool.programs.TICK_S", 0.0)
     Playing.there = Playing.most = 0
     Playing.codes = {}
     return Playing

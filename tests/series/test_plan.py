@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from curriculum.cli.arguments import seeds
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, RunIOError, RunLocked
+from curriculum.lists import seeds
 from curriculum.series.plan import Series
 from curriculum.tasks import load_config
 

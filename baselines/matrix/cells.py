@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from baselines.matrix.showing import MatrixDisplay
 from baselines.results import LEDGER, RESULT
-from baselines.showing import MatrixDisplay
 from curriculum.errors import ExitCode, RunIOError
-from curriculum.processes import Child, Children
+from curriculum.pool.programs import Child, Children
 from curriculum.records.files import refused
 from curriculum.records.ledger import Tail
 from diagnostics.cores import available_cores
