@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from baselines.arguments import matrix_arguments, parser, single_arguments
+from baselines.arguments import (
+    compare_arguments,
+    matrix_arguments,
+    parser,
+    single_arguments,
+)
 from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, ExitCode
 
 if TYPE_CHECKING:
@@ -116,15 +122,38 @@ def _train_matrix(args: argparse.Namespace) -> ExitCode:
 
 def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
-    from baselines.compare import compare
+    from baselines.study.sides import contests
+    from baselines.study.text import facts, markdown
     from curriculum.records.files import output_path, write_bytes
+    from diagnostics.json_report import write_json
 
-    out = None if args.out is None else output_path(args.out)
-    text = compare(args.run, args.baseline)
-    if out is not None:
-        write_bytes(out, text.encode())
-    print(text)
+    files = {name: getattr(args, name) for name in ("md", "html", "json")}
+    out = {name: output_path(Path(p)) for name, p in files.items() if p not in (None, "-")}
+    found = contests(args.runs, args.baseline)
+    title = f"{', '.join(path.name for path in args.runs)} beside baselines"
+    commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
+    text = markdown(title, found, commands)
+    if "html" in out:
+        page = _page()
+        write_bytes(out["html"], page(title, found, commands).encode())
+    if "md" in out:
+        write_bytes(out["md"], text.encode())
+    if files["json"] is not None:
+        write_json(str(out.get("json", "-")), facts(found))
+    if files["json"] != "-":
+        print(text)
     return ExitCode.OK
+
+
+def _page() -> Callable[..., str]:
+    try:
+        from baselines.study.page import page
+    except ImportError as e:
+        raise ComponentMissing(
+            f"the page needs matplotlib for its figures, which cannot be imported ({e}): install "
+            "it with `pip install matplotlib`"
+        ) from e
+    return page
 
 
 def measure_throughput(args: argparse.Namespace) -> ExitCode:

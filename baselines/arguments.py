@@ -17,7 +17,7 @@ examples:
   python -m baselines random --task lunarlander
   python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
   python -m baselines ppo --tasks lunarlander,pong --seeds 0-4 --jobs 2 --steps 2500000
-  python -m baselines compare runs/default --baseline runs/baselines --out comparison.md
+  python -m baselines compare runs/default --baseline runs/baselines --html study.html
   python -m baselines throughput --pretrained pong
   python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
 
@@ -42,15 +42,37 @@ def parser() -> argparse.ArgumentParser:
     random.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
     _add_playing(random)
     _add_training(commands)
-    comparison = commands.add_parser("compare", help="a run beside its baselines, as Markdown")
-    comparison.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    comparison.add_argument(
-        "--baseline", type=Path, required=True, metavar="DIR", help="holds finished baselines"
-    )
-    comparison.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown here too")
+    _add_compare(commands)
     _add_throughput(commands)
     _add_ablate(commands)
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="our runs beside baselines: Markdown, a page, or JSON",
+        description=(
+            "Holds runs of ours against baselines, task by task: scores and how much runs differ, "
+            "when the target was reached, and what is better as far as these runs can tell. "
+            "Runs that are not finished, stepped down or simulated are named and counted in "
+            "nothing."
+        ),
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run directories, or series of runs"
+    )
+    parser.add_argument(
+        "--baseline",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="each holds finished baselines",
+    )
+    parser.add_argument("--md", "--out", metavar="FILE", help="write the Markdown here too")
+    parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
+    parser.add_argument("--json", metavar="FILE", help="write all of it as data; - is stdout")
 
 
 def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,6 +136,13 @@ def matrix_arguments(
     """Returns the command line that trains them all."""
     those = ["--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds))]
     return ["ppo", *those, "--jobs", str(args.jobs), *_shared(args)]
+
+
+def compare_arguments(args: argparse.Namespace) -> list[str]:
+    """Returns the command line that makes a comparison again."""
+    words = ["compare", *map(str, args.runs), "--baseline", *map(str, args.baseline)]
+    files = [[f"--{name}", getattr(args, name)] for name in ("md", "html", "json")]
+    return [*words, *(word for pair in files if pair[1] is not None for word in pair)]
 
 
 def _shared(args: argparse.Namespace) -> list[str]:

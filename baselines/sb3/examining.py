@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -98,12 +99,20 @@ class LearningCurve(BaseCallback):
         ledger: gets one `evaluation` event per examination.
         every: steps between two.
         episodes: of each.
+        seconds: returns the wall time of the training so far, examinations not included.
     """
 
-    def __init__(self, examiner: Examiner, ledger: Ledger, every: int, episodes: int) -> None:
+    def __init__(
+        self,
+        examiner: Examiner,
+        ledger: Ledger,
+        every: int,
+        episodes: int,
+        seconds: Callable[[], float],
+    ) -> None:
         super().__init__()
         self._examiner, self._ledger = examiner, ledger
-        self._every, self._episodes = every, episodes
+        self._every, self._episodes, self._seconds = every, episodes, seconds
         self._next = every
 
     def _on_training_start(self) -> None:
@@ -122,5 +131,5 @@ class LearningCurve(BaseCallback):
         step = self.num_timesteps
         played = self._examiner.examine(self.model, self._episodes, "curve", step)
         scores = [episode.score for episode in played]
-        score = float(np.mean(scores))
-        self._ledger.append("evaluation", step=step, score=score, scores=scores)
+        told = {"step": step, "score": float(np.mean(scores)), "scores": scores}
+        self._ledger.append("evaluation", **told, seconds=self._seconds())

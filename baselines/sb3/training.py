@@ -180,6 +180,7 @@ def _trained(
             ledger,
             max(training.steps // training.evaluations, 1),
             max(training.episodes // 4, CURVE_EPISODES),
+            seconds,
         )
         if model.num_timesteps < total:
             left = total - model.num_timesteps

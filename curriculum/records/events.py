@@ -212,7 +212,7 @@ _OF_A_BASELINE = {
     ),
     "baseline_resumed": _kind("steps", BASELINES),
     "episode": _kind("score steps", BASELINES, optional="number steps_in_episodes"),
-    "evaluation": _kind("step score scores", BASELINES),
+    "evaluation": _kind("step score scores", BASELINES, optional="seconds"),
     "baseline_done": _kind(
         "env_steps seconds score interval iqm iqm_interval confidence episodes", BASELINES
     ),

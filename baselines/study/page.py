@@ -1,0 +1,151 @@
+"""A study as one HTML file: nothing is loaded from anywhere, and it runs no code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from baselines.study import figures
+from baselines.study.sides import OURS, Contest
+from baselines.study.text import (
+    NOTES,
+    RUNS,
+    STANDINGS,
+    VERDICTS,
+    run_rows,
+    standing_row,
+    verdict_row,
+)
+from baselines.study.verdicts import headlines, standing, verdicts
+from curriculum.show.words import facts as told
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --warn: #fff4d6; --ink: #1d2127;
+  --back: #ffffff; }
+@media (prefers-color-scheme: dark) { :root { --line: #3a3f47; --soft: #22262c; --warn: #3a3115;
+  --ink: #e4e7eb; --back: #16191d; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; color: var(--ink);
+  background: var(--back); font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
+h3 { font-size: 1.05rem; margin-bottom: .3rem; }
+.first { background: var(--warn); border-radius: .5rem; padding: .7rem 1rem .7rem 2rem; }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; white-space: nowrap; }
+th, td { padding: .4rem .7rem; text-align: left; border-bottom: 1px solid var(--line); }
+th { background: var(--soft); position: sticky; top: 0; font-weight: 600; }
+tr:last-child td { border-bottom: 0; }
+figure { margin: 1rem 0; max-width: 46rem; } figure svg { width: 100%; height: auto; }
+figcaption { font-size: .875rem; opacity: .8; }
+pre { background: var(--soft); border-radius: .5rem; padding: .7rem 1rem; overflow-x: auto;
+  font-size: .82rem; }
+details { margin: .4rem 0; } summary { cursor: pointer; }
+"""
+
+
+def page(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
+    """Returns the study as HTML.
+
+    Args:
+        title: of the page.
+        found: the tasks.
+        commands: that make it again.
+    """
+    first = [line for contest in found for line in headlines(contest)]
+    standings = [standing_row(c, standing(c, side)) for c in found for side in c.sides]
+    against = [verdict_row(c, verdict) for c in found for verdict in verdicts(c)]
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        _list(first, "first"),
+        _section("Ours against the others", _table(VERDICTS, against) if against else ""),
+        _section("Where each stands", _table(STANDINGS, standings)),
+        "".join(f"<p>{escape(note)}</p>" for note in NOTES),
+        _section(
+            "Steps to the target",
+            _figure(
+                figures.ratios(found),
+                "Whole intervals over runs; what has none shows its median alone.",
+            ),
+        ),
+        _section("Learning", "".join(map(_learning, found))),
+        _section(
+            "All tasks together",
+            _figure(
+                figures.profiles(found),
+                "Performance profiles; bands are 95% intervals over runs, tasks counting alike.",
+            ),
+        ),
+        _section("Every run", _table(RUNS, run_rows(found)) + "".join(map(_made, found))),
+        _section(
+            "Rules that differ", _list([d for c in found for d in c.differences]) or "<p>none</p>"
+        ),
+        _section("How to make it again", _code(commands)),
+    ]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+    )
+    joined = "\n".join(part for part in body if part)
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{joined}\n</body></html>\n'
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
+
+
+def _learning(contest: Contest) -> str:
+    caption = (
+        "Ours: checks of the deployed agent during practice, and the evaluation at its end. "
+        "Baselines: examinations at even distances. Dashed: runs that are set apart; the target."
+    )
+    drawn = _figure(figures.learning_curves(contest), caption)
+    return f"<h3>{escape(contest.task)}</h3>{drawn}" if drawn else ""
+
+
+def _made(contest: Contest) -> str:
+    """Tells how each run was made: its command, settings, machine and versions."""
+    parts = []
+    for side in contest.sides:
+        for trial in side.trials:
+            machine: Mapping[str, Any] = trial.machine or {}
+            known = {
+                "command": trial.command,
+                "set apart": trial.apart,
+                "settings": _words(trial.settings),
+                "machine": _words(machine.get("hardware")),
+                "versions": _words(machine.get("versions")),
+            }
+            lines = [f"{name}: {text}" for name, text in known.items() if text]
+            who = f"{contest.task}, {side.agent if side.agent != OURS else 'ours'}, {trial.name}"
+            parts.append(f"<details><summary>{escape(who)}</summary>{_code(lines)}</details>")
+    return "".join(parts)
+
+
+def _words(values: Any) -> str:
+    return told(values, ", ") if isinstance(values, Mapping) else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(name)}</th>" for name in header)
+    lines = (
+        "<tr>" + "".join(f"<td>{escape(str(text))}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
+
+
+def _list(lines: Sequence[str], kind: str = "") -> str:
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="{kind}">{items}</ul>' if kind else f"<ul>{items}</ul>"
+
+
+def _code(lines: Sequence[str]) -> str:
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def _figure(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" if svg else ""

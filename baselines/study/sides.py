@@ -1,0 +1,267 @@
+"""What a study holds against each other: the runs of ours, and those of each baseline, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.results import LEDGER, BaselineResult, load_results
+from curriculum.config.schema import EnvConfig, TaskConfig
+from curriculum.config.writing import plain_of
+from curriculum.errors import ConfigError
+from curriculum.mode import LADDER
+from curriculum.records.ledger import effective_events, read_events
+from curriculum.records.rundir import RunDir
+from curriculum.show.summary import RunSummary, summarise
+from curriculum.show.words import finite, plain
+from curriculum.statistics import Reach, first_reach
+from curriculum.tasks import load_config
+
+OURS = "ours"
+ALGORITHMS: Mapping[str, str] = {
+    "ppo": "PPO (SB3)",
+    "dqn": "DQN (SB3)",
+    "sac": "SAC (SB3)",
+    "random": "random",
+}
+IGNORED_RULES = frozenset({"num_envs", "simulation"})
+"""Keys of a task's `env` section that do not change the game."""
+_BEST = str(LADDER[0])
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place of a learning curve: steps in the environment so far, and the score there."""
+
+    steps: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one agent on one task.
+
+    Attributes:
+        name: of its directory.
+        seed, policy, mode, env_id: of the training, and how it was judged.
+        scores: of the episodes that judge it; empty where there is no score.
+        env_steps: in the environment, data for V and M and checks included, evaluation not.
+        seconds: wall time of the same.
+        steps_to_target, minutes_to_target: None where there is no target.
+        curve: scores of checks or examinations.
+        apart: why it is set apart and counted in nothing; empty if it is not.
+        settings: hyper-parameters, of a baseline.
+        machine: hardware and versions.
+        command: that made it.
+    """
+
+    name: str
+    seed: int
+    policy: str
+    mode: str
+    env_id: str
+    scores: tuple[float, ...]
+    env_steps: float
+    seconds: float
+    steps_to_target: Reach | None
+    minutes_to_target: Reach | None
+    curve: tuple[Point, ...] = ()
+    apart: str = ""
+    settings: Mapping[str, Any] | None = None
+    machine: Mapping[str, Any] | None = None
+    command: str = ""
+
+    @property
+    def score(self) -> float | None:
+        """The mean of its episodes."""
+        return float(np.mean(self.scores)) if self.scores else None
+
+
+@dataclass(frozen=True)
+class Side:
+    """An agent on a task: its trials, those set apart among them."""
+
+    agent: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def counted(self) -> tuple[Trial, ...]:
+        """The trials that statistics count."""
+        return tuple(trial for trial in self.trials if not trial.apart and trial.scores)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One task: what each agent made of it.
+
+    Attributes:
+        task: its name.
+        target: that passes; None where no run of ours names one.
+        sides: ours first.
+        differences: rules by which a baseline played otherwise.
+    """
+
+    task: str
+    target: float | None
+    sides: tuple[Side, ...]
+    differences: tuple[str, ...] = ()
+
+
+def contests(runs: Sequence[Path], baselines: Sequence[Path]) -> list[Contest]:
+    """Reads run directories, series of them, and directories of baselines.
+
+    Args:
+        runs: each a run directory or a series of runs.
+        baselines: each holds finished baselines, at any depth.
+
+    Raises:
+        ConfigError: one of them holds nothing of the kind.
+        RunIOError: a ledger cannot be read.
+    """
+    paths = [path for run in runs for path in _single(run)]
+    tasks: dict[str, TaskConfig] = {}
+    ours: dict[str, list[Trial]] = {}
+    for path in paths:
+        rundir = RunDir.open(path)
+        summary = summarise(read_events(rundir.ledger_path))
+        for task in load_config(rundir.config_path).tasks:
+            tasks.setdefault(task.name, task)
+            ours.setdefault(task.name, []).append(_trial_of_ours(path, summary, task))
+    results = [(where, result) for where in baselines for result in load_results(where)]
+    names = [*tasks, *dict.fromkeys(r.task for _, r in results if r.task not in tasks)]
+    return [_contest(name, tasks.get(name), ours.get(name, []), results) for name in names]
+
+
+def _single(run: Path) -> list[Path]:
+    """Returns the run itself, or the runs of a series that were begun."""
+    if not (run / "series.json").is_file():
+        return [run]
+    found = sorted(path for path in run.glob("seed-*") if RunDir.exists(path))
+    if not found:
+        raise ConfigError(f"{run} is a series of which no run was begun: resume it first")
+    return found
+
+
+def _contest(
+    name: str,
+    task: TaskConfig | None,
+    ours: Sequence[Trial],
+    results: Iterable[tuple[Path, BaselineResult]],
+) -> Contest:
+    mine = [(where, result) for where, result in results if result.task == name]
+    target = task.target if task else None
+    sides = [Side(OURS, tuple(ours))]
+    for algo, shown in ALGORITHMS.items():
+        trials = [_trial_of_baseline(w, r, target) for w, r in mine if r.algo == algo]
+        sides += [Side(shown, tuple(trials))] if trials else []
+    told = _differences(task, [r for _, r in mine]) if task else []
+    return Contest(name, target, tuple(sides), tuple(told))
+
+
+def _trial_of_ours(path: Path, summary: RunSummary, task: TaskConfig) -> Trial:
+    verdict: Mapping[str, Any] = next(
+        (v for v in summary.verdicts if v.get("task") == task.name), {}
+    )
+    told = [row for row in summary.evaluations(task.name) if row.mode == verdict.get("mode")]
+    evaluation = told[-1].evaluation if told else None
+    steps, seconds = (finite(verdict.get(key)) or 0.0 for key in ("env_steps", "seconds"))
+    passed = verdict.get("verdict") == "passed"
+    return Trial(
+        name=path.name,
+        seed=int(summary.started.get("seed") or 0),
+        policy=plain(verdict.get("policy")),
+        mode=plain(verdict.get("mode")),
+        env_id=plain(verdict.get("env_id")),
+        scores=evaluation.scores if evaluation else (),
+        env_steps=steps,
+        seconds=seconds,
+        steps_to_target=Reach(steps, passed),
+        minutes_to_target=Reach(seconds / 60.0, passed),
+        curve=_checks(path, task.name, str(verdict.get("mode")), evaluation, steps),
+        apart=_apart(summary, verdict, task.name),
+        machine={
+            "hardware": summary.started.get("hardware"),
+            "versions": summary.started.get("versions"),
+        },
+        command=plain(summary.started.get("command")),
+    )
+
+
+def _apart(summary: RunSummary, verdict: Mapping[str, Any], task: str) -> str:
+    if not verdict or verdict.get("score") is None:
+        return "it has no verdict yet: it is not finished"
+    if verdict.get("mode") != _BEST:
+        stepped = any(down.get("task") == task for down in summary.step_downs)
+        how = "stepped down to" if stepped else "ran in"
+        return f"it {how} {plain(verdict.get('mode'))}"
+    return ""
+
+
+def _checks(
+    path: Path, task: str, mode: str, evaluation: Any, env_steps: float
+) -> tuple[Point, ...]:
+    """Returns a run's checks, at the steps its learner had told before each, and its evaluation."""
+    points: list[Point] = []
+    before = learned = 0.0
+    for event in effective_events(RunDir.open(path).ledger_path):
+        if event.get("task") != task or event.get("mode") not in (mode, "REAL"):
+            continue
+        if event["event"] == "stage_done" and event.get("stage") != "evaluate":
+            before += finite(event.get("env_steps")) or 0.0
+        values = event.get("values")
+        if event["event"] == "metrics" and isinstance(values, dict):
+            learned = finite(values.get("env_steps")) or learned
+        score = finite(event.get("score"))
+        if event["event"] == "check" and score is not None:
+            points.append(Point(before + learned, score))
+    return (*points, Point(env_steps, evaluation.score)) if evaluation else tuple(points)
+
+
+def _trial_of_baseline(where: Path, result: BaselineResult, target: float | None) -> Trial:
+    name = f"{result.algo}-{result.task}-seed{result.seed}"
+    ledger = next((path / LEDGER for path in where.rglob(name) if path.is_dir()), where / LEDGER)
+    events = [e for e in read_events(ledger) if e["event"] == "evaluation"]
+    told = [
+        (finite(e.get("step")), finite(e.get("score")), finite(e.get("seconds"))) for e in events
+    ]
+    curve = [(step, score, s) for step, score, s in told if step is not None and score is not None]
+    steps = minutes = None
+    if target is not None and curve:
+        at, scores, seconds = zip(*curve, strict=True)
+        steps = first_reach(at, scores, target)
+        if all(second is not None for second in seconds):
+            minutes = first_reach([second / 60.0 for second in seconds], scores, target)
+    return Trial(
+        name=name,
+        seed=result.seed,
+        policy=result.policy,
+        mode="real environment",
+        env_id=result.env_id,
+        scores=result.scores,
+        env_steps=result.env_steps,
+        seconds=result.seconds,
+        steps_to_target=steps,
+        minutes_to_target=minutes,
+        curve=tuple(Point(step, score) for step, score, _ in curve),
+        settings=result.settings,
+        machine=result.machine,
+    )
+
+
+def _differences(task: TaskConfig, results: Sequence[BaselineResult]) -> list[str]:
+    """Says where a baseline played by other rules than the run."""
+    said: dict[str, None] = {}
+    for result in results:
+        # A result that is older than a rule was played by the rule's default.
+        ours, theirs = plain_of(task.env), plain_of(EnvConfig()) | result.env
+        for key in sorted(ours.keys() - IGNORED_RULES):
+            if theirs.get(key) != ours[key]:
+                said[
+                    f"{result.task}: env.{key} was {theirs.get(key)!r} for {result.algo}, "
+                    f"{ours[key]!r} for us"
+                ] = None
+    return list(said)

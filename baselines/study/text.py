@@ -1,0 +1,174 @@
+"""A study as Markdown and as JSON-compatible data: the same words and numbers as its page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from baselines.results import CONFIDENCE
+from baselines.study.sides import Contest, Trial
+from baselines.study.verdicts import Standing, Verdict, headlines, standing, verdicts
+from curriculum.show.markdown import bullets, cell, code, escape, table
+from curriculum.show.words import NOTHING, count, duration, interval, number
+from curriculum.statistics import Ratio, Reach
+
+LEVEL = f"{CONFIDENCE:.0%} interval over runs"
+STANDINGS = ("task", "agent", "runs", "IQM", LEVEL, "runs differ by", "episodes within by")
+STANDINGS += ("real steps", "time", "half at the target from", "and in")
+VERDICTS = ("task", "than", "verdict", "a run of ours scores more", LEVEL, "fewer steps", LEVEL)
+VERDICTS += ("less time", LEVEL, "usually claimed (steps)")
+NOTES = (
+    "Scores are means of full episodes with true rewards, one number a run; IQM is the "
+    "interquartile mean of runs. Real steps are all that an agent ever saw of the environment, "
+    "data for V and M and checks included, evaluation not, and so is time.",
+    "Ours are at the target where a check of their practice and then the evaluation are; a "
+    "baseline where two examinations in a row are, the first of which counts. A run that never "
+    "is counts as that, not as one left out.",
+    "The word better, or worse, is only said where the interval over runs leaves out equality.",
+)
+
+
+def standing_row(contest: Contest, found: Standing) -> list[str]:
+    """Returns the cells of one side, after `STANDINGS`."""
+    if found.iqm is None:
+        return [contest.task, found.agent, "0", *[NOTHING] * (len(STANDINGS) - 3)]
+    minutes = found.minutes_to_target
+    return [
+        contest.task,
+        found.agent,
+        count(len(found.scores)),
+        number(found.iqm),
+        interval(found.interval) if found.interval else "fewer than 3 runs",
+        number(found.spread.between),
+        number(found.spread.within),
+        count(found.env_steps),
+        duration(found.seconds),
+        reach_words(found.steps_to_target),
+        NOTHING if minutes is None else _by(duration(60.0 * minutes.at), minutes.reached),
+    ]
+
+
+def reach_words(reach: Reach | None) -> str:
+    """Returns when half of the runs are at the target."""
+    return NOTHING if reach is None else _by(f"{count(reach.at)} steps", reach.reached)
+
+
+def verdict_row(contest: Contest, found: Verdict) -> list[str]:
+    """Returns the cells of ours against one side, after `VERDICTS`."""
+    if found.improvement is None:
+        why = f"not measured: {found.why_not}"
+        return [contest.task, found.agent, why, *[NOTHING] * (len(VERDICTS) - 3)]
+    share, within = found.improvement
+    return [
+        contest.task,
+        found.agent,
+        found.word,
+        number(share, 2),
+        f"[{number(within[0], 2)}, {number(within[1], 2)}]" if within else "fewer than 3 runs",
+        *_ratio(found.steps),
+        *_ratio(found.minutes),
+        NOTHING if found.claimed is None else f"{found.claimed}×",
+    ]
+
+
+def markdown(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
+    """Returns the study as Markdown.
+
+    Args:
+        title: above it.
+        found: the tasks.
+        commands: that make it again.
+    """
+    first = [line for contest in found for line in headlines(contest)]
+    parts = [f"# {escape(title)}\n", bullets(first) if first else ""]
+    rows = [standing_row(c, standing(c, side)) for c in found for side in c.sides]
+    parts += ["## Where each stands\n", table(STANDINGS, rows)]
+    against = [verdict_row(c, verdict) for c in found for verdict in verdicts(c)]
+    if against:
+        parts += ["## Ours against the others\n", table(VERDICTS, against)]
+    parts += [*(f"{note}\n" for note in NOTES), "## Every run\n", table(RUNS, run_rows(found))]
+    different = [line for contest in found for line in contest.differences]
+    parts += ["## Rules that differ\n", bullets(different)]
+    parts += ["## How to make it again\n", code(commands)]
+    return "\n".join(parts)
+
+
+RUNS = ("task", "agent", "run", "seed", "mode", "policy", "score", "episodes", "real steps", "time")
+RUNS += ("at the target from", "counted")
+
+
+def run_rows(found: Sequence[Contest]) -> list[list[str]]:
+    """Returns a row for every run there is, counted or not, after `RUNS`."""
+    return [
+        [contest.task, side.agent, *_trial(trial)]
+        for contest in found
+        for side in contest.sides
+        for trial in side.trials
+    ]
+
+
+def facts(found: Sequence[Contest]) -> dict[str, Any]:
+    """Returns the study as JSON-compatible data."""
+    tasks = [
+        {
+            "task": contest.task,
+            "target": contest.target,
+            "headlines": headlines(contest),
+            "sides": [
+                {**asdict(standing(contest, side)), "runs": [asdict(t) for t in side.trials]}
+                for side in contest.sides
+            ],
+            "verdicts": [{**asdict(v), "verdict": v.word} for v in verdicts(contest)],
+            "differences": list(contest.differences),
+        }
+        for contest in found
+    ]
+    return _plain({"confidence": CONFIDENCE, "tasks": tasks})
+
+
+def _trial(trial: Trial) -> list[str]:
+    reach = trial.steps_to_target
+    return [
+        cell(trial.name),
+        str(trial.seed),
+        trial.mode or NOTHING,
+        trial.policy or NOTHING,
+        NOTHING if trial.score is None else number(trial.score),
+        count(len(trial.scores)),
+        count(trial.env_steps),
+        duration(trial.seconds),
+        reach_words(reach),
+        "no" if trial.apart else "yes",
+    ]
+
+
+def _ratio(ratio: Ratio | None) -> list[str]:
+    if ratio is None:
+        return [NOTHING, NOTHING]
+    least = "at least " if ratio.at_least else ""
+    told = f"{least}{number(ratio.value, 2)}×"
+    if ratio.interval is None:
+        return [told, "fewer than 3 runs"]
+    low, high = (_end(end) for end in ratio.interval)
+    return [told, f"[{low}, {high}]"]
+
+
+def _end(value: float) -> str:
+    return "∞" if math.isinf(value) else number(value, 2)
+
+
+def _by(words: str, reached: bool) -> str:
+    return words if reached else f"not by {words}"
+
+
+def _plain(value: Any) -> Any:
+    """Turns arrays into lists and what is infinite into text, as JSON knows neither."""
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
