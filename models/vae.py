@@ -24,7 +24,7 @@ from models.networks.background import Background, Counted
 from models.networks.coarse import coarse_error
 from models.networks.convolutions import AutoEncoder
 from models.networks.initialise import build
-from models.networks.key_points import Motion, changed_pixels
+from models.networks.key_points import KeyPoints, Motion, changed_pixels
 from models.networks.pixels import image_metrics, latent_metrics, moving, to_pixels
 from models.neural.descent import Descent, held
 from models.neural.device import device_memory
@@ -34,6 +34,8 @@ from models.settings.vae import VAESettings
 
 _USUAL = VAESettings()
 _CHUNK = 128
+_TRIALS, _UNEXPLAINED = 2, 0.2
+_APART = 7919  # of seeds, so that no other V begins with the weights of a second trial
 
 
 class _Part(NamedTuple):
@@ -72,7 +74,8 @@ class ConvVAE:
     key_point_entropy * H + key_point_travel * D]`, S how unlikely the places of changed pixels are
     (`KeyPoints.surprise`), H the entropy of heat maps and D the pixels that key points moved since
     the frame before; they learn from this alone, have no KL, and their posterior's
-    deviation is 0.02.
+    deviation is 0.02. From some weights all of them go to one thing and leave another to none,
+    for good: then they begin anew (`key_point_trial`).
 
     Metrics of an update: `loss`; its terms `reconstruction` and `coarse` (unscaled; the
     latter only if it counts), `kl` (nats) and `beta`;
@@ -81,8 +84,9 @@ class ConvVAE:
     moving pixels; 0 if nothing moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the
     batch, averaged), `posterior_std`; `active_latents` (whose mu varies by more than 0.01, Burda et
     al. 2016, section 5.3); `gradient_norm` before clipping; with key points `key_point_nll` (S,
-    nats), `key_point_outliers` (weight of changes that none explains), `key_point_sharpness` (mean
-    of heat maps' largest values) and, in pixels, `key_point_sigma` and `key_point_smallest_sigma`.
+    nats), `key_point_outliers` (weight of changes that none explains), `key_point_restarts` (1 if
+    they begin anew after it, else 0), `key_point_sharpness` (mean of heat maps' largest values)
+    and, in pixels, `key_point_sigma` and `key_point_smallest_sigma`.
 
     Args:
         frame_shape: `(H, W, C)`; H and W divisible by `settings.shrink`.
@@ -116,6 +120,7 @@ class ConvVAE:
         self.frame_shape = _checked_shape(frame_shape, settings)
         self.latent_size = settings.z_dim
         self._settings, self._newest = settings, slice(-(self.frame_shape[-1] // frames), None)
+        self._frames, self._seed = frames, seed
         network = build(lambda: AutoEncoder(self.frame_shape, settings, frames), seed)
         network.start()
         # The layout that convolutions are fastest in.
@@ -187,6 +192,8 @@ class ConvVAE:
             }
             values = torch.stack(list(metrics.values())).tolist()
         measured = dict(zip(metrics, values, strict=True))
+        if self._network.key_points is not None:
+            measured["key_point_restarts"] = float(self._restarts())
         return {"loss": loss, **measured, "beta": beta, "gradient_norm": norm}
 
     def finish(self) -> Metrics:
@@ -282,6 +289,19 @@ class ConvVAE:
         if key_points is None:
             return {}
         return {"key_point_nll": seen.surprise.sum(), **key_points.measure(seen.sharpness)}
+
+    def _restarts(self) -> bool:
+        """Lets key points that leave too much to none begin anew; returns whether they do."""
+        key_points, every = self._network.key_points, self._settings.key_point_trial
+        assert key_points is not None
+        trial, rest = divmod(int(self._counted.updates), every) if every else (0, 1)
+        if rest or trial > _TRIALS or key_points.unexplained <= _UNEXPLAINED:
+            return False
+        shape, settings, frames = self.frame_shape, self._settings, self._frames
+        fresh = build(lambda: KeyPoints(shape, settings, frames), self._seed + _APART * trial)
+        fresh.start()
+        self._descent.renew("key_points", fresh)
+        return True
 
     def _beta_at(self, updates: int) -> float:
         beta, steps = self._settings.beta, self._settings.beta_warmup_steps

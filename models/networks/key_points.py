@@ -155,6 +155,11 @@ class KeyPoints(nn.Module):
         """Log weights of the mixture, `[K + 1]`, the last of what no key point explains."""
         return functional.log_softmax(_RATE * self.share, dim=0)
 
+    @property
+    def unexplained(self) -> float:
+        """The mixture's weight of what no key point explains."""
+        return float(self.log_shares.detach()[-1].exp())
+
     def surprise(self, places: Tensor, before: Tensor, changed: Tensor) -> Tensor:
         """Returns how unlikely the places of changed pixels are, `[B]`.
 

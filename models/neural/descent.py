@@ -139,6 +139,21 @@ class Descent:
         """Continues from a state; raises ValueError, unchanged, if it is of another shape."""
         load_arrays(self._tensors(), state, self._owner)
 
+    def renew(self, part: str, fresh: nn.Module) -> None:
+        """Gives a part of the network other weights, as if it had not learned so far.
+
+        Args:
+            part: name of the submodule.
+            fresh: of the same shape.
+        """
+        tensors = self._tensors()
+        with torch.no_grad():
+            for name, value in fresh.state_dict().items():
+                tensors[f"{self._prefix}{part}.{name}"].copy_(value)
+            for name, tensor in tensors.items():
+                if name.startswith("adam.") and f".{part}." in name:
+                    tensor.zero_()
+
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Puts everything back if the block does not come to its end, whatever stopped it."""

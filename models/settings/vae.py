@@ -73,6 +73,12 @@ class VAESettings:
         "stands still goes to what moves; with much of it none moves at all",
         low=0,
     )
+    key_point_trial: int = key(
+        300,
+        "updates after which key points that leave more than a fifth of what changes to none begin "
+        "anew with other weights, and after as many once more; 0 never",
+        low=0,
+    )
     key_point_shifts: int = key(
         2,
         "steps from there to the centre of what differs from the mean frame, in a window as large "

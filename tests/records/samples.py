@@ -163,6 +163,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "seed": 5,
         "machine": {},
     },
+    "baseline_resumed": {"steps": 100_352},
     "episode": {"score": -20.5, "steps": 900},
     "evaluation": {"step": 5000, "score": -19.5, "scores": [-20.0, -19.0]},
     "baseline_done": {
