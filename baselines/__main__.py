@@ -24,6 +24,7 @@ from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, Ex
 
 if TYPE_CHECKING:
     from baselines.results import BaselineHome, BaselineResult
+    from baselines.sb3.loading import TrainedBaseline
     from curriculum.config.schema import Config, TaskConfig
     from curriculum.envs.interface import VectorEnv
     from curriculum.records.ledger import Ledger
@@ -120,6 +121,53 @@ def _train_matrix(args: argparse.Namespace) -> ExitCode:
     return code
 
 
+def evaluate_baseline(args: argparse.Namespace) -> ExitCode:
+    """Runs `baselines evaluate`."""
+    from curriculum.show.words import interval, number
+    from diagnostics.json_report import write_json
+
+    found = _opened(args).evaluate(args.episodes, args.seed, args.sampled)
+    if args.json is not None:
+        write_json(args.json, asdict(found))
+    if args.json != "-":
+        ordered = sorted(found.scores)
+        middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+        print(
+            f"{args.baseline.name}, {found.policy}: {number(found.score)} "
+            f"{interval(found.interval)} over {args.episodes} episodes of seed {args.seed}; "
+            f"median {number(middle)}, worst {number(ordered[0])}, best {number(ordered[-1])}, "
+            f"{len(set(ordered))} different scores"
+        )
+    return ExitCode.OK
+
+
+def play_baseline(args: argparse.Namespace) -> ExitCode:
+    """Runs `baselines play`."""
+    from curriculum.records.files import output_path
+    from curriculum.show.words import count, number
+
+    gif = output_path(args.gif) if args.gif else None
+    episode = _opened(args).film(args.seed, args.sampled, gif)
+    print(f"{args.baseline.name}: {number(episode.score)} in {count(episode.steps)} steps")
+    if gif is not None:
+        print(f"written: {args.gif}")
+    return ExitCode.OK
+
+
+def _opened(args: argparse.Namespace) -> TrainedBaseline:
+    from curriculum.records.ledger import Ledger
+
+    try:
+        from baselines.sb3.loading import open_baseline
+    except ImportError as e:
+        raise ComponentMissing(
+            f"a baseline plays with stable-baselines3 and torch, which cannot be imported ({e}): "
+            "install them with `pip install stable-baselines3 torch`"
+        ) from e
+    nowhere = Ledger(Path(os.devnull))
+    return open_baseline(args.baseline, lambda task, n: _make_env(task, n, 0, nowhere))
+
+
 def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
     from baselines.study.sides import contests
@@ -203,6 +251,8 @@ def run_ablations(args: argparse.Namespace) -> ExitCode:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
     "random": play_random,
     "ppo": train_sb3,
+    "evaluate": evaluate_baseline,
+    "play": play_baseline,
     "compare": compare_run,
     "throughput": measure_throughput,
     "ablate": run_ablations,

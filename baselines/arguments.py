@@ -17,6 +17,7 @@ examples:
   python -m baselines random --task lunarlander
   python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
   python -m baselines ppo --tasks lunarlander,pong --seeds 0-4 --jobs 2 --steps 2500000
+  python -m baselines evaluate runs/baselines/ppo-lunarlander-seed0 --episodes 100 --seed 7
   python -m baselines compare runs/default --baseline runs/baselines --html study.html
   python -m baselines throughput --pretrained pong
   python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
@@ -42,10 +43,28 @@ def parser() -> argparse.ArgumentParser:
     random.add_argument("--seed", type=_natural, default=0, metavar="N", help="root of randomness")
     _add_playing(random)
     _add_training(commands)
+    _add_opened(commands)
     _add_compare(commands)
     _add_throughput(commands)
     _add_ablate(commands)
     return parser
+
+
+def _add_opened(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds what is done with a training that is finished."""
+    evaluate = commands.add_parser("evaluate", help="score a trained baseline on other episodes")
+    evaluate.add_argument("--episodes", type=_positive, default=100, metavar="N", help="(100)")
+    evaluate.add_argument("--json", metavar="FILE", help="write it as data; - is stdout")
+    play = commands.add_parser("play", help="play one episode with a trained baseline")
+    play.add_argument("--gif", type=Path, metavar="FILE", help="write the episode to this file")
+    for parser in (evaluate, play):
+        parser.add_argument(
+            "baseline", type=Path, metavar="DIR", help="of a training, e.g. runs/baselines/ppo-…"
+        )
+        parser.add_argument(
+            "--seed", type=_natural, default=1, metavar="N", help="root of the episodes' seeds (1)"
+        )
+        parser.add_argument("--sampled", action="store_true", help="draw actions, not the best")
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -210,12 +210,19 @@ def load_results(directory: Path) -> list[BaselineResult]:
             f"there is no baseline in {directory}: make one with "
             f"`python -m baselines random --task lunarlander --out {directory}`"
         )
-    return [_parse(path, read_json(path)) for path in paths]
+    return [read_result(path) for path in paths]
 
 
-def _parse(path: Path, found: Any) -> BaselineResult:
+def read_result(path: Path) -> BaselineResult:
+    """Reads one `result.json`.
+
+    Raises:
+        ConfigError: it is not there, or was not written by this program.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path.parent} holds no finished baseline: {path.name} is not there")
     try:
-        result = entry(BaselineResult, found)
+        result = entry(BaselineResult, read_json(path))
         if not result.scores or not all(map(finite, result.scores)):
             raise WrongFact("`scores` holds no scores, expected a list of finite numbers")
     except WrongFact as e:

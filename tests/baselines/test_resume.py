@@ -21,7 +21,9 @@ pytest.importorskip("stable_baselines3")
 
 from safetensors.numpy import load_file
 
+from baselines.__main__ import main
 from baselines.results import RESULT, BaselineHome, load_results
+from baselines.sb3.loading import open_baseline
 from baselines.sb3.recipes import (
     DQN_STATE,
     PIXELS_CONTINUOUS,
@@ -35,6 +37,7 @@ from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.envs.simulation import make_simulation
 from curriculum.errors import ConfigError, RunLocked
+from curriculum.seeds import env_seed
 from curriculum.tasks import builtin_tasks
 
 pytestmark = pytest.mark.torch
@@ -214,6 +217,33 @@ def test_what_a_learner_cannot_learn_is_told(
     spec = EnvSpec("x", observation, (4,), ActionSpec(kind, 2))
     with pytest.raises(ConfigError, match=says):
         recipe_of(algo, spec)
+
+
+@pytest.mark.parametrize("case", ["ppo-state", "ppo-frames", "dqn"])
+def test_a_finished_training_plays_as_it_was_judged(case: str, tmp_path: Path) -> None:
+    trained(tmp_path / "b", case)
+    (home,) = (tmp_path / "b").iterdir()
+    name = CASES[case][1]
+    opened = open_baseline(home, lambda task, n: envs(name)(n))
+    assert opened.task.env == task_of(name).env
+    seeds = [env_seed(0, name, CASES[case][0], "final", n) for n in range(2)]
+    assert tuple(e.score for e in opened.play(seeds, sampled=False)) == opened.result.scores
+    first, again, other = (opened.evaluate(3, seed, sampled=False) for seed in (5, 5, 6))
+    assert first == again and len(first.scores) == 3
+    assert first.policy == "greedy" and other.interval[0] <= other.score <= other.interval[1]
+    episode = opened.film(seeds[0], False, tmp_path / "film.gif")
+    assert episode.score == opened.result.scores[0]
+    assert (tmp_path / "film.gif").read_bytes()[:6] == b"GIF89a"
+
+
+def test_what_cannot_play_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "holds no finished baseline: result.json is not there" in capsys.readouterr().err
+    trained(tmp_path, "ppo-state")
+    (home,) = tmp_path.iterdir()
+    (home / WEIGHTS).rename(home / "elsewhere")
+    assert main(["play", str(home)]) == 2
+    assert f"holds no trained policy: {WEIGHTS} is not there" in capsys.readouterr().err
 
 
 @pytest.mark.slow

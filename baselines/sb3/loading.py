@@ -1,0 +1,133 @@
+"""A trained learner of Stable-Baselines3 opened again: scored on other episodes, and filmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import yaml
+from safetensors.torch import load_file
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from baselines.results import CONFIDENCE, RESULT, BaselineResult, read_result
+from baselines.sb3.examining import EVALUATION_ENVS, ModelPolicy
+from baselines.sb3.recipes import Recipe
+from baselines.sb3.training import WEIGHTS, Training, build, recipe_of
+from baselines.sb3.vec_env import TrainingVecEnv
+from curriculum.agent.episodes import Episode, run_episodes
+from curriculum.config.schema import TaskConfig
+from curriculum.envs.interface import VectorEnv
+from curriculum.errors import ConfigError
+from curriculum.insight.drawing import write_gif
+from curriculum.insight.films import Film, agent_gif
+from curriculum.records.evaluation import Evaluation
+from curriculum.seeds import env_seed, generator
+from curriculum.tasks import builtin_tasks, load_config
+
+STREAM = "evaluate a baseline"
+MakeTaskEnv = Callable[[TaskConfig, int], VectorEnv]
+"""Builds so many environments of a task."""
+
+
+@dataclass(frozen=True)
+class TrainedBaseline:
+    """A baseline that can play.
+
+    Attributes:
+        result: what it came to when it was judged.
+        task: that it plays, by the rules it learned with.
+        model: with its learned weights.
+        recipe: it was trained by.
+        make_env: builds environments of its task.
+    """
+
+    result: BaselineResult
+    task: TaskConfig
+    model: BaseAlgorithm
+    recipe: Recipe
+    make_env: MakeTaskEnv
+
+    def play(self, seeds: list[int], sampled: bool, film: Film | None = None) -> list[Episode]:
+        """Plays one full episode per seed; the first of them is filmed, alone, if asked."""
+        env = self.make_env(self.task, 1 if film else min(EVALUATION_ENVS, len(seeds)))
+        try:
+            depth = self.recipe.frame_stack
+            policy = ModelPolicy(self.model, env.spec, env.num_envs, depth, sampled)
+            return run_episodes(env, policy, seeds, recorder=film.record if film else None)
+        finally:
+            env.close()
+
+    def evaluate(self, episodes: int, seed: int, sampled: bool) -> Evaluation:
+        """Scores full episodes on seeds that neither its training nor its judgement used."""
+        place = (self.task.name, self.result.algo, self.result.seed)
+        seeds = [env_seed(seed, STREAM, *place, n) for n in range(episodes)]
+        scores = np.array([episode.score for episode in self.play(seeds, sampled)])
+        rng = generator(seed, STREAM, *place, "bootstrap")
+        policy = "sampled" if sampled else "greedy"
+        return Evaluation.of(scores, policy=policy, confidence=CONFIDENCE, rng=rng)
+
+    def film(self, seed: int, sampled: bool, gif: Path | None) -> Episode:
+        """Plays one episode, and writes it as an animation if a file is named."""
+        film = Film()
+        (episode,) = self.play([seed], sampled, film)
+        if gif is not None:
+            env = self.make_env(self.task, 1)
+            env.close()
+            write_gif(gif, *agent_gif(env.spec, film))
+        return episode
+
+
+def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -> TrainedBaseline:
+    """Opens a finished training; no code of its files is run.
+
+    Args:
+        directory: of the baseline, `<out>/<algo>-<task>-seed<n>`.
+        make_env: builds environments.
+        device: where torch computes.
+
+    Raises:
+        ConfigError: there is no finished training, or this version builds another network.
+    """
+    result = read_result(directory / RESULT)
+    if result.algo == "random" or not (directory / WEIGHTS).is_file():
+        raise ConfigError(f"{directory} holds no trained policy: {WEIGHTS} is not there")
+    task = _task_of(result)
+    one = make_env(task, 1)
+    one.close()
+    recipe = recipe_of(result.algo, one.spec)
+    env = make_env(task, recipe.num_envs)
+    try:
+        wrapped = TrainingVecEnv(env, lambda slot: slot, frame_stack=recipe.frame_stack)
+        model = build(result.algo, _to_play(recipe), wrapped, Training(steps=1, device=device))
+        model.policy.load_state_dict(load_file(directory / WEIGHTS, device=device))
+    except RuntimeError as e:
+        raise ConfigError(f"{directory} holds weights of another network: {e}") from e
+    finally:
+        env.close()
+    return TrainedBaseline(result, task, model, recipe, make_env)
+
+
+def _to_play(recipe: Recipe) -> Recipe:
+    """Returns the recipe without room for a replay, which may be gigabytes."""
+    small = {"buffer_size": 1} if "buffer_size" in recipe.settings else {}
+    return replace(recipe, settings={**recipe.settings, **small})
+
+
+def _task_of(result: BaselineResult) -> TaskConfig:
+    """Returns the task with the rules that a result was earned by."""
+    seen = "state" if result.settings.get("policy") == "MlpPolicy" else "pixels"
+    known = {task.name: task.target for task in builtin_tasks()}
+    told = {
+        "env_id": result.env_id,
+        "observation": seen,
+        "target": known.get(result.task, 0.0),
+        "env": result.env,
+    }
+    with TemporaryDirectory(prefix="baseline-") as directory:
+        path = Path(directory) / "task.yaml"
+        path.write_text(yaml.safe_dump({"tasks": {result.task: told}}), encoding="utf-8")
+        (task,) = load_config(path).tasks
+    return task
