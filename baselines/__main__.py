@@ -107,8 +107,8 @@ def _train_matrix(args: argparse.Namespace) -> ExitCode:
     from curriculum.records.files import write_bytes
 
     names, seeds = args.tasks or [args.task], args.seeds or (args.seed,)
-    known = [_task(argparse.Namespace(**{**vars(args), "task": name}))[0] for name in names]
-    tasks = {task.name: task.target for task in known}
+    config = _config(args)
+    tasks = {name: _known(config, name).target for name in names}
     cells = cells_of(args.algo, list(tasks), seeds)
     with make_display([cell.name for cell in cells]) as display:
         code = train_all(cells, partial(single_arguments, args), args.out, args.jobs, display)
@@ -172,12 +172,13 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
     from baselines.study.sides import contests
     from baselines.study.text import facts, markdown
+    from baselines.study.verdicts import judged
     from curriculum.records.files import output_path, write_bytes
     from diagnostics.json_report import write_json
 
     files = {name: getattr(args, name) for name in ("md", "html", "json")}
     out = {name: output_path(Path(p)) for name, p in files.items() if p not in (None, "-")}
-    found = contests(args.runs, args.baseline)
+    found = [judged(contest) for contest in contests(args.runs, args.baseline)]
     title = f"{', '.join(path.name for path in args.runs)} beside baselines"
     commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
     text = markdown(title, found, commands)
@@ -262,12 +263,16 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
 def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
     """Returns the task, and how many processes may hold its environments."""
     config = _config(args)
+    return _known(config, args.task), config.curriculum.env_workers
+
+
+def _known(config: Config, name: str) -> TaskConfig:
     tasks = {task.name: task for task in config.tasks}
-    if args.task not in tasks:
-        close = difflib.get_close_matches(args.task.lower(), tasks, n=1)
+    if name not in tasks:
+        close = difflib.get_close_matches(name.lower(), tasks, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"there is no task {args.task!r}: there are {', '.join(tasks)}{meant}")
-    return tasks[args.task], config.curriculum.env_workers
+        raise ConfigError(f"there is no task {name!r}: there are {', '.join(tasks)}{meant}")
+    return tasks[name]
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -17,9 +17,10 @@ from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact, entry, finite
 from curriculum.records.files import read_json, refused, to_json, write_json
-from curriculum.records.ledger import Ledger
+from curriculum.records.ledger import Ledger, read_events
 from curriculum.records.lock import DirectoryLock
 from curriculum.seeds import generator
+from curriculum.show import words
 from curriculum.statistics import bootstrap_interval, iqm, mean
 
 CONFIDENCE = 0.95
@@ -202,6 +203,15 @@ def load_results(directory: Path) -> list[BaselineResult]:
     Raises:
         ConfigError: there is none, or a result was not written by this program.
     """
+    return list(results_in(directory).values())
+
+
+def results_in(directory: Path) -> dict[Path, BaselineResult]:
+    """Reads every finished baseline in a directory and below, by its own directory.
+
+    Raises:
+        ConfigError: there is none, or a result was not written by this program.
+    """
     paths = sorted(directory.rglob(RESULT)) if directory.is_dir() else []
     # The stages of a run keep files of the same name under its `tasks`.
     paths = [path for path in paths if "tasks" not in path.relative_to(directory).parts]
@@ -210,7 +220,31 @@ def load_results(directory: Path) -> list[BaselineResult]:
             f"there is no baseline in {directory}: make one with "
             f"`python -m baselines random --task lunarlander --out {directory}`"
         )
-    return [read_result(path) for path in paths]
+    return {path.parent: read_result(path) for path in paths}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A point of a learning curve: a score after so many steps, and seconds where they are told."""
+
+    steps: float
+    score: float
+    seconds: float | None
+
+
+def examinations(directory: Path) -> list[Examination]:
+    """Returns what a training's ledger tells of its learning curve, oldest first.
+
+    Raises:
+        RunIOError: the ledger cannot be read.
+    """
+    found = []
+    for event in read_events(directory / LEDGER):
+        told = [event.get(name) for name in ("step", "score", "seconds")]
+        steps, score, seconds = map(words.finite, told)
+        if event["event"] == "evaluation" and steps is not None and score is not None:
+            found.append(Examination(steps, score, seconds))
+    return found
 
 
 def read_result(path: Path) -> BaselineResult:

@@ -193,7 +193,8 @@ class ConvVAE:
             values = torch.stack(list(metrics.values())).tolist()
         measured = dict(zip(metrics, values, strict=True))
         if self._network.key_points is not None:
-            measured["key_point_restarts"] = float(self._restarts())
+            restarts = self._begins_anew(measured["key_point_outliers"])
+            measured["key_point_restarts"] = float(restarts)
         return {"loss": loss, **measured, "beta": beta, "gradient_norm": norm}
 
     def finish(self) -> Metrics:
@@ -290,12 +291,11 @@ class ConvVAE:
             return {}
         return {"key_point_nll": seen.surprise.sum(), **key_points.measure(seen.sharpness)}
 
-    def _restarts(self) -> bool:
+    def _begins_anew(self, unexplained: float) -> bool:
         """Lets key points that leave too much to none begin anew; returns whether they do."""
-        key_points, every = self._network.key_points, self._settings.key_point_trial
-        assert key_points is not None
+        every = self._settings.key_point_trial
         trial, rest = divmod(int(self._counted.updates), every) if every else (0, 1)
-        if rest or trial > _TRIALS or key_points.unexplained <= _UNEXPLAINED:
+        if rest or trial > _TRIALS or unexplained <= _UNEXPLAINED:
             return False
         shape, settings, frames = self.frame_shape, self._settings, self._frames
         fresh = build(lambda: KeyPoints(shape, settings, frames), self._seed + _APART * trial)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.results import CONFIDENCE, LEDGER, BaselineResult, load_results
-from curriculum.records.ledger import read_events
+from baselines.results import CONFIDENCE, BaselineResult, examinations, results_in
 from curriculum.seeds import generator
 from curriculum.show.markdown import bullets, cell, code, table
-from curriculum.show.words import NOTHING, count, duration, finite, interval, number
+from curriculum.show.words import NOTHING, count, duration, interval, number
 from curriculum.statistics import (
     FEWEST_RUNS,
     Reach,
@@ -52,8 +51,10 @@ def trained_in(out: Path, targets: Mapping[str, float]) -> list[Trained]:
         ConfigError: there is no baseline, or a result was not written by this program.
         RunIOError: a ledger cannot be read.
     """
-    found = [result for result in load_results(out) if result.algo != "random"]
-    return [Trained(result, _reach(out, result, targets.get(result.task))) for result in found]
+    found = {path: r for path, r in results_in(out).items() if r.algo != "random"}
+    return [
+        Trained(result, _reach(path, targets.get(result.task))) for path, result in found.items()
+    ]
 
 
 def report_of(trained: Sequence[Trained], arguments: Sequence[str]) -> str:
@@ -73,15 +74,11 @@ def report_of(trained: Sequence[Trained], arguments: Sequence[str]) -> str:
     return "\n".join([*parts, "## How to make it again\n", code([words])])
 
 
-def _reach(out: Path, result: BaselineResult, target: float | None) -> Reach | None:
-    directory = out / f"{result.algo}-{result.task}-seed{result.seed}"
-    events = [e for e in read_events(directory / LEDGER) if e["event"] == "evaluation"]
-    told = [(finite(e.get("step")), finite(e.get("score"))) for e in events]
-    curve = [(step, score) for step, score in told if step is not None and score is not None]
+def _reach(directory: Path, target: float | None) -> Reach | None:
+    curve = examinations(directory)
     if target is None or not curve:
         return None
-    steps, scores = zip(*curve, strict=True)
-    return first_reach(steps, scores, target)
+    return first_reach([e.steps for e in curve], [e.score for e in curve], target)
 
 
 def _section(task: str, algo: str, those: Sequence[Trained]) -> list[str]:

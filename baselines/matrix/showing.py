@@ -4,57 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import IO, Any, Self, cast
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from baselines.lines import BaselineLines
 from curriculum.errors import ExitCode
-from curriculum.show.lines import LosableStream
+from curriculum.series.side_by_side import (
+    STOPPED,
+    Event,
+    LiveTable,
+    Marked,
+    MarkedLines,
+    SideBySide,
+    Words,
+    console_on,
+    ending,
+)
+from curriculum.show.lines import LosableStream, wants_lines
 from curriculum.show.words import amount, finite, number
 
-_STATES: Mapping[int | None, tuple[str, str]] = {
-    None: ("training", "bold cyan"),
-    ExitCode.OK: ("done", "bold green"),
-    ExitCode.INTERRUPTED: ("stopped", "cyan"),
-    ExitCode.TERMINATED: ("stopped", "cyan"),
-}
+_WAITING, _TRAINING = ("waiting", "dim"), ("training", "bold cyan")
+_BY_CODE: Words = {**STOPPED, ExitCode.OK: ("done", "bold green")}
 
 
-def _state(code: int | None) -> tuple[str, str]:
-    return _STATES.get(code, (f"failed, exit code {code}", "bold red"))
+class MatrixDisplay(SideBySide[str]):
+    """Shows trainings by name. This one shows nothing."""
 
 
-class MatrixDisplay:
-    """Shows trainings; entered before the first, left after the last. This one shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Has nothing to end."""
-
-    def turned(self, name: str, code: int | None) -> None:
-        """Takes that a training was begun, or ended with a code."""
-
-    def told(self, name: str, event: dict[str, Any]) -> None:
-        """Takes one event of a training."""
-
-    def refresh(self) -> None:
-        """Is called about twice a second."""
-
-
-class MatrixLines(MatrixDisplay):
+class MatrixLines(MarkedLines[str], MatrixDisplay):
     """Writes what happens in each training, its name in front.
 
     Args:
@@ -63,34 +43,14 @@ class MatrixLines(MatrixDisplay):
     """
 
     def __init__(self, names: Sequence[str], stream: LosableStream) -> None:
-        self._stream = stream
-        self._lines = {name: BaselineLines(self._writer(name)) for name in names}
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream.drain()
-
-    def turned(self, name: str, code: int | None) -> None:
-        """Writes that a training is worked on, or how it ended."""
-        self._writer(name)(_state(code)[0])
-
-    def told(self, name: str, event: dict[str, Any]) -> None:
-        """Writes what an event means to a person, if anything."""
-        self._lines[name].on_event(event)
-
-    def _writer(self, name: str) -> Any:
-        def write(text: str) -> None:
-            self._stream.write(f"{name}: {text}\n")
-            self._stream.flush()
-
-        return write
+        tellers = {
+            name: BaselineLines(_lines_to(Marked(f"{name}: ", stream))).on_event for name in names
+        }
+        marks = {name: name for name in names}
+        super().__init__(tellers, marks, _TRAINING[0], _BY_CODE, stream)
 
 
-class MatrixTable(MatrixDisplay):
+class MatrixTable(LiveTable[str], MatrixDisplay):
     """One table that is drawn again and again: a row per training.
 
     Args:
@@ -99,46 +59,17 @@ class MatrixTable(MatrixDisplay):
     """
 
     def __init__(self, names: Sequence[str], console: Console) -> None:
-        self._names, self._console = names, console
-        self._codes: dict[str, int | None] = {}
+        self._names = names
         self._steps: dict[str, float | None] = {}
         self._scores: dict[str, float | None] = {}
-        self._live = Live(
-            console=console,
-            get_renderable=self.picture,
-            auto_refresh=False,
-            vertical_overflow="crop",
-        )
+        super().__init__(console)  # which asks for the first picture
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.refresh()
-        self._live.stop()
-        if isinstance(self._console.file, LosableStream):
-            self._console.file.drain()
-
-    def turned(self, name: str, code: int | None) -> None:
-        """Takes the state of a training for its row."""
-        self._codes[name] = code
-
-    def told(self, name: str, event: dict[str, Any]) -> None:
+    def told(self, key: str, event: Event) -> None:
         """Takes how far a training has come, and how well it plays."""
         steps = event.get("steps_in_episodes") or event.get("step") or event.get("env_steps")
-        self._steps[name] = finite(steps) or self._steps.get(name)
+        self._steps[key] = finite(steps) or self._steps.get(key)
         if event["event"] in ("evaluation", "baseline_done"):
-            self._scores[name] = finite(event.get("score"))
-
-    def refresh(self) -> None:
-        """Draws the table."""
-        self._live.refresh()
+            self._scores[key] = finite(event.get("score"))
 
     def picture(self) -> Table:
         """Returns what is to be seen now."""
@@ -146,8 +77,9 @@ class MatrixTable(MatrixDisplay):
         for column in ("training", "state", "steps", "score"):
             table.add_column(column, justify="right" if column in ("steps", "score") else "left")
         for name in self._names:
-            begun = name in self._codes
-            word, style = _state(self._codes[name]) if begun else ("waiting", "dim")
+            code = self._codes.get(name)
+            running = _TRAINING if name in self._codes else _WAITING
+            word, style = running if code is None else ending(code, _BY_CODE)
             steps, score = self._steps.get(name), self._scores.get(name)
             table.add_row(
                 name,
@@ -166,7 +98,14 @@ def make_display(names: Sequence[str], environ: Mapping[str, str] = os.environ) 
         environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
     """
     stream = LosableStream(sys.stdout, waits=False)
-    simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
-    if simple or not stream.isatty():
+    if wants_lines(stream, environ):
         return MatrixLines(names, stream)
-    return MatrixTable(names, Console(file=cast(IO[str], stream), highlight=False, markup=False))
+    return MatrixTable(names, console_on(stream))
+
+
+def _lines_to(stream: Marked) -> Callable[[str], None]:
+    def write(text: str) -> None:
+        stream.write(f"{text}\n")
+        stream.flush()
+
+    return write

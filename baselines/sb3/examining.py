@@ -9,11 +9,9 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from baselines.random_agent import MakeEnv
 from baselines.sb3.vec_env import FrameStack
 from curriculum.agent.episodes import Episode, run_episodes
-from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import EnvSpec
+from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.records.ledger import Ledger
 from curriculum.seeds import env_seed
 
@@ -53,25 +51,17 @@ class Examiner:
     """Plays full episodes with a model on seeds that its training never sees.
 
     Args:
-        task: what is played.
-        make_env: builds its environments.
-        algo: part of the seeds' names, as is the task.
+        env: what it plays in.
+        place: names of the training in the seeds.
         seed: root of all randomness.
         frame_stack: observations joined into one.
         sampled: draw actions instead of taking the most likely ones.
     """
 
     def __init__(
-        self,
-        task: TaskConfig,
-        make_env: MakeEnv,
-        algo: str,
-        seed: int,
-        frame_stack: int,
-        sampled: bool,
+        self, env: VectorEnv, place: tuple[str, ...], seed: int, frame_stack: int, sampled: bool
     ) -> None:
-        self._env = make_env(EVALUATION_ENVS)
-        self._place = (task.name, algo)
+        self._env, self._place = env, place
         self._seed, self._frame_stack, self._sampled = seed, frame_stack, sampled
         self.seconds = 0.0
         """Wall time of all examinations."""
@@ -85,10 +75,6 @@ class Examiner:
         played = run_episodes(self._env, policy, seeds)
         self.seconds += time.monotonic() - began
         return played
-
-    def close(self) -> None:
-        """Closes the environments."""
-        self._env.close()
 
 
 class LearningCurve(BaseCallback):

@@ -19,7 +19,7 @@ from baselines.sb3.training import WEIGHTS, Training, build, recipe_of
 from baselines.sb3.vec_env import TrainingVecEnv
 from curriculum.agent.episodes import Episode, run_episodes
 from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import VectorEnv
+from curriculum.envs.interface import EnvSpec, VectorEnv
 from curriculum.errors import ConfigError
 from curriculum.insight.drawing import write_gif
 from curriculum.insight.films import Film, agent_gif
@@ -39,6 +39,7 @@ class TrainedBaseline:
     Attributes:
         result: what it came to when it was judged.
         task: that it plays, by the rules it learned with.
+        spec: of its environments.
         model: with its learned weights.
         recipe: it was trained by.
         make_env: builds environments of its task.
@@ -46,6 +47,7 @@ class TrainedBaseline:
 
     result: BaselineResult
     task: TaskConfig
+    spec: EnvSpec
     model: BaseAlgorithm
     recipe: Recipe
     make_env: MakeTaskEnv
@@ -74,9 +76,7 @@ class TrainedBaseline:
         film = Film()
         (episode,) = self.play([seed], sampled, film)
         if gif is not None:
-            env = self.make_env(self.task, 1)
-            env.close()
-            write_gif(gif, *agent_gif(env.spec, film))
+            write_gif(gif, *agent_gif(self.spec, film))
         return episode
 
 
@@ -95,11 +95,9 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
     if result.algo == "random" or not (directory / WEIGHTS).is_file():
         raise ConfigError(f"{directory} holds no trained policy: {WEIGHTS} is not there")
     task = _task_of(result)
-    one = make_env(task, 1)
-    one.close()
-    recipe = recipe_of(result.algo, one.spec)
-    env = make_env(task, recipe.num_envs)
+    env = make_env(task, 1)
     try:
+        recipe = recipe_of(result.algo, env.spec)
         wrapped = TrainingVecEnv(env, lambda slot: slot, frame_stack=recipe.frame_stack)
         model = build(result.algo, _to_play(recipe), wrapped, Training(steps=1, device=device))
         model.policy.load_state_dict(load_file(directory / WEIGHTS, device=device))
@@ -107,13 +105,14 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
         raise ConfigError(f"{directory} holds weights of another network: {e}") from e
     finally:
         env.close()
-    return TrainedBaseline(result, task, model, recipe, make_env)
+    return TrainedBaseline(result, task, env.spec, model, recipe, make_env)
 
 
 def _to_play(recipe: Recipe) -> Recipe:
-    """Returns the recipe without room for a replay, which may be gigabytes."""
-    small = {"buffer_size": 1} if "buffer_size" in recipe.settings else {}
-    return replace(recipe, settings={**recipe.settings, **small})
+    """Returns the recipe without room for rollouts or a replay, which may be gigabytes."""
+    small = {"n_steps": 2, "batch_size": 2, "buffer_size": 1}
+    kept = {name: small.get(name, value) for name, value in recipe.settings.items()}
+    return replace(recipe, settings=kept)
 
 
 def _task_of(result: BaselineResult) -> TaskConfig:

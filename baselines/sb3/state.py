@@ -16,26 +16,29 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from curriculum.records.agent_state import as_part, part_of
 from models.interfaces import State
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls")
 _NUMBERS = ("_current_progress_remaining", "exploration_rate")
+_SCALES = ("mean", "var", "count")
 _REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 def model_state(model: BaseAlgorithm) -> State:
     """Returns weights, optimisers, counters, scales of rewards, and the replay, as copies."""
-    state = {f"policy/{name}": _array(t) for name, t in model.policy.state_dict().items()}
+    state = as_part("policy", {name: _array(t) for name, t in model.policy.state_dict().items()})
     for name, optimiser in _optimisers(model):
         for index, slots in optimiser.state_dict()["state"].items():
-            state |= {f"{name}/{index}/{slot}": _array(value) for slot, value in slots.items()}
+            moments = {slot: _array(value) for slot, value in slots.items()}
+            state |= as_part(f"{name}/{index}", moments)
     for name in (*_COUNTERS, *_NUMBERS):
         if hasattr(model, name):
             state[f"counter/{name}"] = np.array(getattr(model, name))
     if (entropy := getattr(model, "log_ent_coef", None)) is not None:
         state["log_ent_coef"] = _array(entropy)
     if (scales := _reward_scales(model)) is not None:
-        state |= {f"rewards/{name}": np.array(getattr(scales, name)) for name in _SCALES}
+        state |= as_part("rewards", {name: np.array(getattr(scales, name)) for name in _SCALES})
     if (replay := _replay(model)) is not None:
         state |= _replay_state(replay)
     return state
@@ -47,26 +50,23 @@ def load_model_state(model: BaseAlgorithm, state: Mapping[str, np.ndarray]) -> N
     Raises:
         ValueError: it is of another network.
     """
-    weights = {k: torch.from_numpy(v) for k, v in _part(state, "policy").items()}
+    weights = {k: torch.from_numpy(v) for k, v in part_of(state, "policy").items()}
     try:
         model.policy.load_state_dict(weights)
     except RuntimeError as e:
         raise ValueError(f"these weights are of another network: {e}") from e
     for name, optimiser in _optimisers(model):
-        _load_optimiser(optimiser, _part(state, name))
-    for name, value in _part(state, "counter").items():
+        _load_optimiser(optimiser, part_of(state, name))
+    for name, value in part_of(state, "counter").items():
         setattr(model, name, value.item())
     if (entropy := getattr(model, "log_ent_coef", None)) is not None:
         with torch.no_grad():
             entropy.copy_(torch.from_numpy(state["log_ent_coef"]))
     if (scales := _reward_scales(model)) is not None:
-        for name, value in _part(state, "rewards").items():
+        for name, value in part_of(state, "rewards").items():
             setattr(scales, name, value if value.ndim else value[()])
     if (replay := _replay(model)) is not None:
         _load_replay(replay, state)
-
-
-_SCALES = ("mean", "var", "count")
 
 
 def _optimisers(model: BaseAlgorithm) -> Iterator[tuple[str, torch.optim.Optimizer]]:
@@ -102,19 +102,16 @@ def _replay(model: BaseAlgorithm) -> ReplayBuffer | None:
 
 def _replay_state(replay: ReplayBuffer) -> State:
     rows = replay.buffer_size if replay.full else replay.pos
-    state = {f"replay/{name}": getattr(replay, name)[:rows].copy() for name in _REPLAYED}
-    return {**state, "replay/pos": np.array(replay.pos), "replay/full": np.array(replay.full)}
+    kept = {name: getattr(replay, name)[:rows].copy() for name in _REPLAYED}
+    place = {"pos": np.array(replay.pos), "full": np.array(replay.full)}
+    return as_part("replay", {**kept, **place})
 
 
 def _load_replay(replay: ReplayBuffer, state: Mapping[str, np.ndarray]) -> None:
-    kept = _part(state, "replay")
+    kept = part_of(state, "replay")
     replay.pos, replay.full = int(kept["pos"]), bool(kept["full"])
     for name in _REPLAYED:
         getattr(replay, name)[: len(kept[name])] = kept[name]
-
-
-def _part(state: Mapping[str, np.ndarray], name: str) -> State:
-    return {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}/")}
 
 
 def _array(value: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from baselines.random_agent import MakeEnv
 from baselines.results import Algorithm, BaselineHome, BaselineResult, describe, finish
 from baselines.sb3.barriers import Barriers
-from baselines.sb3.examining import Examiner, LearningCurve
+from baselines.sb3.examining import EVALUATION_ENVS, Examiner, LearningCurve
 from baselines.sb3.recipes import Recipe, off_policy_recipe, recipe_for
 from baselines.sb3.state import load_model_state
 from baselines.sb3.vec_env import TrainingVecEnv
@@ -115,20 +116,18 @@ def train(
         ConfigError: the learner cannot learn this task, or was begun with other settings.
         RunIOError: the disk refused.
     """
-    env = make_env(1)
-    spec = env.spec
-    env.close()
-    recipe = training.recipe or recipe_of(algo, spec)
-    known = describe(algo, task, spec.env_id, training.seed)
-    known |= {"settings": _settings(recipe, training), "machine": dict(machine or {})}
-    examiner = Examiner(task, make_env, algo, training.seed, recipe.frame_stack, training.sampled)
-    try:
-        model, seconds = _trained(algo, task, make_env, home, training, recipe, examiner, known)
+    env = make_env(EVALUATION_ENVS)
+    with closing(env):
+        spec, place = env.spec, (task.name, algo)
+        recipe = training.recipe or recipe_of(algo, spec)
+        known = describe(algo, task, spec.env_id, training.seed)
+        known |= {"settings": _settings(recipe, training), "machine": dict(machine or {})}
+        stack, sampled = recipe.frame_stack, training.sampled
+        examiner = Examiner(env, place, training.seed, stack, sampled)
+        model, seconds = _trained(algo, place, make_env, home, training, recipe, examiner, known)
         played = examiner.examine(model, training.episodes, "final")
-    finally:
-        examiner.close()
     save_weights(model, home.path / WEIGHTS)
-    policy, scores = "sampled" if training.sampled else "greedy", tuple(e.score for e in played)
+    policy, scores = "sampled" if sampled else "greedy", tuple(e.score for e in played)
     used = {"env_steps": model.num_timesteps, "seconds": seconds}
     result = BaselineResult(**known, policy=policy, scores=scores, **used)
     finish(home.ledger, result)
@@ -137,7 +136,7 @@ def train(
 
 def _trained(
     algo: Algorithm,
-    task: TaskConfig,
+    place: tuple[str, ...],
     make_env: MakeEnv,
     home: BaselineHome,
     training: Training,
@@ -152,7 +151,7 @@ def _trained(
     def seconds() -> float:
         return before + time.monotonic() - began - examiner.seconds
 
-    place, total = (task.name, algo), whole_steps(recipe, training.steps)
+    total = whole_steps(recipe, training.steps)
     raw = TrainingVecEnv(
         make_env(recipe.num_envs),
         lambda slot: env_seed(training.seed, *place, "train", slot),
@@ -165,12 +164,11 @@ def _trained(
         model = build(algo, recipe, _wrapped(raw, recipe), training)
         if kept:
             load_model_state(model, kept.arrays)
-        every = training.commit_steps
         barriers = Barriers(
             raw,
             home.store,
             ledger,
-            every=every,
+            every=training.commit_steps,
             place=place,
             seed=training.seed,
             seconds=seconds,

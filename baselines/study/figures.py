@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from baselines.results import CONFIDENCE
-from baselines.study.sides import OURS, Contest, Side
-from baselines.study.verdicts import Verdict, floor_of, verdicts
+from baselines.study.sides import OURS, PPO, RANDOM, Contest, Side
+from baselines.study.verdicts import Judged, Verdict, floor_of
 from curriculum.seeds import generator
 from curriculum.show.words import count
 from curriculum.statistics import normalised, performance_profile, run_scores
@@ -25,11 +25,14 @@ from curriculum.statistics import normalised, performance_profile, run_scores
 INK = "#010203"
 COLOURS = {
     OURS: "#2f7ed8",
-    "PPO (SB3)": "#e07a1f",
+    PPO: "#e07a1f",
     "DQN (SB3)": "#8a63d2",
     "SAC (SB3)": "#2f9e6e",
-    "random": "#8c8c8c",
+    RANDOM: "#8c8c8c",
 }
+SHOWN = (0.05, 50.0)
+"""Ratios between which intervals are drawn."""
+
 _PLOT: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "study",
@@ -86,9 +89,9 @@ def _curves(axes: Axes, side: Side) -> None:
         told = True
 
 
-def ratios(found: Sequence[Contest]) -> str:
+def ratios(found: Sequence[Judged]) -> str:
     """Returns how many times fewer steps ours need, beside what is usually claimed; "" if none."""
-    rows = [(c, v) for c in found for v in verdicts(c) if v.steps is not None]
+    rows = [(j.contest, v) for j in found for v in j.verdicts if v.steps is not None]
     if not rows:
         return ""
 
@@ -111,23 +114,23 @@ def _ratio(axes: Axes, place: int, verdict: Verdict) -> None:
     assert ratio is not None
     colour = COLOURS[verdict.agent]
     if ratio.interval is not None:
-        low, high = (min(max(end, 0.05), 50.0) for end in ratio.interval)
+        low, high = (min(max(end, SHOWN[0]), SHOWN[1]) for end in ratio.interval)
         axes.plot([low, high], [place, place], color=colour, linewidth=2.0)
     axes.plot([ratio.value], [place], ">" if ratio.at_least else "o", color=colour, markersize=7)
     if verdict.claimed is not None:
         axes.plot([verdict.claimed], [place], "o", color=INK, markerfacecolor="none", markersize=8)
 
 
-def profiles(found: Sequence[Contest]) -> str:
+def profiles(found: Sequence[Judged]) -> str:
     """Returns the shares of runs above each normalised score; "" where no floor was measured."""
     agents: dict[str, list[np.ndarray]] = {}
-    for contest in found:
+    for contest in (judged.contest for judged in found):
         floor = floor_of(contest)
         if floor is None or contest.target is None or not contest.target > floor:
             continue
         for side in contest.sides:
             scores = run_scores([np.array(trial.scores) for trial in side.counted])
-            if len(scores) and side.agent != "random":
+            if len(scores) and side.agent != RANDOM:
                 agents.setdefault(side.agent, []).append(normalised(scores, floor, contest.target))
     if not agents:
         return ""

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from baselines.study import figures
-from baselines.study.sides import OURS, Contest
+from baselines.study.sides import Contest
 from baselines.study.text import (
     NOTES,
     RUNS,
@@ -17,7 +17,7 @@ from baselines.study.text import (
     standing_row,
     verdict_row,
 )
-from baselines.study.verdicts import headlines, standing, verdicts
+from baselines.study.verdicts import Judged
 from curriculum.show.words import facts as told
 
 _STYLE = """
@@ -44,7 +44,7 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
 """
 
 
-def page(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
+def page(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
     """Returns the study as HTML.
 
     Args:
@@ -52,9 +52,11 @@ def page(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
         found: the tasks.
         commands: that make it again.
     """
-    first = [line for contest in found for line in headlines(contest)]
-    standings = [standing_row(c, standing(c, side)) for c in found for side in c.sides]
-    against = [verdict_row(c, verdict) for c in found for verdict in verdicts(c)]
+    tasks = [judged.contest for judged in found]
+    first = [line for judged in found for line in judged.headlines]
+    standings = [standing_row(j.contest, standing) for j in found for standing in j.standings]
+    against = [verdict_row(j.contest, verdict) for j in found for verdict in j.verdicts]
+    low, high = figures.SHOWN
     body = [
         f"<h1>{escape(title)}</h1>",
         _list(first, "first"),
@@ -65,10 +67,10 @@ def page(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
             "Steps to the target",
             _figure(
                 figures.ratios(found),
-                "Whole intervals over runs; what has none shows its median alone.",
+                f"Intervals over runs, cut at {low:g} and {high:g}; a median alone has none.",
             ),
         ),
-        _section("Learning", "".join(map(_learning, found))),
+        _section("Learning", "".join(map(_learning, tasks))),
         _section(
             "All tasks together",
             _figure(
@@ -76,9 +78,9 @@ def page(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
                 "Performance profiles; bands are 95% intervals over runs, tasks counting alike.",
             ),
         ),
-        _section("Every run", _table(RUNS, run_rows(found)) + "".join(map(_made, found))),
+        _section("Every run", _table(RUNS, run_rows(found)) + "".join(map(_made, tasks))),
         _section(
-            "Rules that differ", _list([d for c in found for d in c.differences]) or "<p>none</p>"
+            "Rules that differ", _list([d for c in tasks for d in c.differences]) or "<p>none</p>"
         ),
         _section("How to make it again", _code(commands)),
     ]
@@ -119,7 +121,7 @@ def _made(contest: Contest) -> str:
                 "versions": _words(machine.get("versions")),
             }
             lines = [f"{name}: {text}" for name, text in known.items() if text]
-            who = f"{contest.task}, {side.agent if side.agent != OURS else 'ours'}, {trial.name}"
+            who = f"{contest.task}, {side.agent}, {trial.name}"
             parts.append(f"<details><summary>{escape(who)}</summary>{_code(lines)}</details>")
     return "".join(parts)
 

@@ -9,24 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from baselines.results import LEDGER, BaselineResult, load_results
+from baselines.results import BaselineResult, examinations, results_in
 from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.config.writing import plain_of
 from curriculum.errors import ConfigError
 from curriculum.mode import LADDER
-from curriculum.records.ledger import effective_events, read_events
+from curriculum.records.evaluation import Evaluation
+from curriculum.records.ledger import Event, effective, read_events
 from curriculum.records.rundir import RunDir
+from curriculum.series import exists as is_series
+from curriculum.series.plan import Series
 from curriculum.show.summary import RunSummary, summarise
 from curriculum.show.words import finite, plain
 from curriculum.statistics import Reach, first_reach
 from curriculum.tasks import load_config
 
-OURS = "ours"
+OURS, PPO, RANDOM = "ours", "PPO (SB3)", "random"
 ALGORITHMS: Mapping[str, str] = {
-    "ppo": "PPO (SB3)",
+    "ppo": PPO,
     "dqn": "DQN (SB3)",
     "sac": "SAC (SB3)",
-    "random": "random",
+    "random": RANDOM,
 }
 IGNORED_RULES = frozenset({"num_envs", "simulation"})
 """Keys of a task's `env` section that do not change the game."""
@@ -127,20 +130,22 @@ def contests(runs: Sequence[Path], baselines: Sequence[Path]) -> list[Contest]:
     ours: dict[str, list[Trial]] = {}
     for path in paths:
         rundir = RunDir.open(path)
-        summary = summarise(read_events(rundir.ledger_path))
+        events = list(read_events(rundir.ledger_path))
+        summary, told = summarise(events), effective(events)
         for task in load_config(rundir.config_path).tasks:
             tasks.setdefault(task.name, task)
-            ours.setdefault(task.name, []).append(_trial_of_ours(path, summary, task))
-    results = [(where, result) for where in baselines for result in load_results(where)]
+            ours.setdefault(task.name, []).append(_trial_of_ours(path.name, summary, told, task))
+    results = [found for where in baselines for found in results_in(where).items()]
     names = [*tasks, *dict.fromkeys(r.task for _, r in results if r.task not in tasks)]
     return [_contest(name, tasks.get(name), ours.get(name, []), results) for name in names]
 
 
 def _single(run: Path) -> list[Path]:
     """Returns the run itself, or the runs of a series that were begun."""
-    if not (run / "series.json").is_file():
+    if not is_series(run):
         return [run]
-    found = sorted(path for path in run.glob("seed-*") if RunDir.exists(path))
+    series = Series.open(run)
+    found = [path for path in map(series.run_dir, series.seeds) if RunDir.exists(path)]
     if not found:
         raise ConfigError(f"{run} is a series of which no run was begun: resume it first")
     return found
@@ -162,7 +167,9 @@ def _contest(
     return Contest(name, target, tuple(sides), tuple(told))
 
 
-def _trial_of_ours(path: Path, summary: RunSummary, task: TaskConfig) -> Trial:
+def _trial_of_ours(
+    name: str, summary: RunSummary, events: Sequence[Event], task: TaskConfig
+) -> Trial:
     verdict: Mapping[str, Any] = next(
         (v for v in summary.verdicts if v.get("task") == task.name), {}
     )
@@ -171,7 +178,7 @@ def _trial_of_ours(path: Path, summary: RunSummary, task: TaskConfig) -> Trial:
     steps, seconds = (finite(verdict.get(key)) or 0.0 for key in ("env_steps", "seconds"))
     passed = verdict.get("verdict") == "passed"
     return Trial(
-        name=path.name,
+        name=name,
         seed=int(summary.started.get("seed") or 0),
         policy=plain(verdict.get("policy")),
         mode=plain(verdict.get("mode")),
@@ -181,7 +188,7 @@ def _trial_of_ours(path: Path, summary: RunSummary, task: TaskConfig) -> Trial:
         seconds=seconds,
         steps_to_target=Reach(steps, passed),
         minutes_to_target=Reach(seconds / 60.0, passed),
-        curve=_checks(path, task.name, str(verdict.get("mode")), evaluation, steps),
+        curve=_checks(events, task.name, str(verdict.get("mode")), evaluation, steps),
         apart=_apart(summary, verdict, task.name),
         machine={
             "hardware": summary.started.get("hardware"),
@@ -202,12 +209,16 @@ def _apart(summary: RunSummary, verdict: Mapping[str, Any], task: str) -> str:
 
 
 def _checks(
-    path: Path, task: str, mode: str, evaluation: Any, env_steps: float
+    events: Sequence[Event],
+    task: str,
+    mode: str,
+    evaluation: Evaluation | None,
+    env_steps: float,
 ) -> tuple[Point, ...]:
     """Returns a run's checks, at the steps its learner had told before each, and its evaluation."""
     points: list[Point] = []
     before = learned = 0.0
-    for event in effective_events(RunDir.open(path).ledger_path):
+    for event in events:
         if event.get("task") != task or event.get("mode") not in (mode, "REAL"):
             continue
         if event["event"] == "stage_done" and event.get("stage") != "evaluate":
@@ -221,22 +232,17 @@ def _checks(
     return (*points, Point(env_steps, evaluation.score)) if evaluation else tuple(points)
 
 
-def _trial_of_baseline(where: Path, result: BaselineResult, target: float | None) -> Trial:
-    name = f"{result.algo}-{result.task}-seed{result.seed}"
-    ledger = next((path / LEDGER for path in where.rglob(name) if path.is_dir()), where / LEDGER)
-    events = [e for e in read_events(ledger) if e["event"] == "evaluation"]
-    told = [
-        (finite(e.get("step")), finite(e.get("score")), finite(e.get("seconds"))) for e in events
-    ]
-    curve = [(step, score, s) for step, score, s in told if step is not None and score is not None]
+def _trial_of_baseline(directory: Path, result: BaselineResult, target: float | None) -> Trial:
+    curve = examinations(directory)
     steps = minutes = None
     if target is not None and curve:
-        at, scores, seconds = zip(*curve, strict=True)
-        steps = first_reach(at, scores, target)
-        if all(second is not None for second in seconds):
+        scores = [point.score for point in curve]
+        steps = first_reach([point.steps for point in curve], scores, target)
+        seconds = [point.seconds for point in curve if point.seconds is not None]
+        if len(seconds) == len(curve):
             minutes = first_reach([second / 60.0 for second in seconds], scores, target)
     return Trial(
-        name=name,
+        name=directory.name,
         seed=result.seed,
         policy=result.policy,
         mode="real environment",
@@ -246,7 +252,7 @@ def _trial_of_baseline(where: Path, result: BaselineResult, target: float | None
         seconds=result.seconds,
         steps_to_target=steps,
         minutes_to_target=minutes,
-        curve=tuple(Point(step, score) for step, score, _ in curve),
+        curve=tuple(Point(point.steps, point.score) for point in curve),
         settings=result.settings,
         machine=result.machine,
     )

@@ -9,16 +9,17 @@ from typing import Any
 
 from baselines.results import CONFIDENCE
 from baselines.study.sides import Contest, Trial
-from baselines.study.verdicts import Standing, Verdict, headlines, standing, verdicts
+from baselines.study.verdicts import Judged, Standing, Verdict
 from curriculum.show.markdown import bullets, cell, code, escape, table
 from curriculum.show.words import NOTHING, count, duration, interval, number
-from curriculum.statistics import Ratio, Reach
+from curriculum.statistics import FEWEST_RUNS, Ratio, Reach
 
 LEVEL = f"{CONFIDENCE:.0%} interval over runs"
 STANDINGS = ("task", "agent", "runs", "IQM", LEVEL, "runs differ by", "episodes within by")
 STANDINGS += ("real steps", "time", "half at the target from", "and in")
 VERDICTS = ("task", "than", "verdict", "a run of ours scores more", LEVEL, "fewer steps", LEVEL)
 VERDICTS += ("less time", LEVEL, "usually claimed (steps)")
+TOO_FEW = f"fewer than {FEWEST_RUNS} runs"
 NOTES = (
     "Scores are means of full episodes with true rewards, one number a run; IQM is the "
     "interquartile mean of runs. Real steps are all that an agent ever saw of the environment, "
@@ -40,7 +41,7 @@ def standing_row(contest: Contest, found: Standing) -> list[str]:
         found.agent,
         count(len(found.scores)),
         number(found.iqm),
-        interval(found.interval) if found.interval else "fewer than 3 runs",
+        interval(found.interval) if found.interval else TOO_FEW,
         number(found.spread.between),
         number(found.spread.within),
         count(found.env_steps),
@@ -66,14 +67,14 @@ def verdict_row(contest: Contest, found: Verdict) -> list[str]:
         found.agent,
         found.word,
         number(share, 2),
-        f"[{number(within[0], 2)}, {number(within[1], 2)}]" if within else "fewer than 3 runs",
+        f"[{number(within[0], 2)}, {number(within[1], 2)}]" if within else TOO_FEW,
         *_ratio(found.steps),
         *_ratio(found.minutes),
         NOTHING if found.claimed is None else f"{found.claimed}×",
     ]
 
 
-def markdown(title: str, found: Sequence[Contest], commands: Sequence[str]) -> str:
+def markdown(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
     """Returns the study as Markdown.
 
     Args:
@@ -81,15 +82,15 @@ def markdown(title: str, found: Sequence[Contest], commands: Sequence[str]) -> s
         found: the tasks.
         commands: that make it again.
     """
-    first = [line for contest in found for line in headlines(contest)]
+    first = [line for judged in found for line in judged.headlines]
     parts = [f"# {escape(title)}\n", bullets(first) if first else ""]
-    rows = [standing_row(c, standing(c, side)) for c in found for side in c.sides]
+    rows = [standing_row(j.contest, standing) for j in found for standing in j.standings]
     parts += ["## Where each stands\n", table(STANDINGS, rows)]
-    against = [verdict_row(c, verdict) for c in found for verdict in verdicts(c)]
+    against = [verdict_row(j.contest, verdict) for j in found for verdict in j.verdicts]
     if against:
         parts += ["## Ours against the others\n", table(VERDICTS, against)]
     parts += [*(f"{note}\n" for note in NOTES), "## Every run\n", table(RUNS, run_rows(found))]
-    different = [line for contest in found for line in contest.differences]
+    different = [line for judged in found for line in judged.contest.differences]
     parts += ["## Rules that differ\n", bullets(different)]
     parts += ["## How to make it again\n", code(commands)]
     return "\n".join(parts)
@@ -99,33 +100,32 @@ RUNS = ("task", "agent", "run", "seed", "mode", "policy", "score", "episodes", "
 RUNS += ("at the target from", "counted")
 
 
-def run_rows(found: Sequence[Contest]) -> list[list[str]]:
+def run_rows(found: Sequence[Judged]) -> list[list[str]]:
     """Returns a row for every run there is, counted or not, after `RUNS`."""
     return [
-        [contest.task, side.agent, *_trial(trial)]
-        for contest in found
-        for side in contest.sides
+        [judged.contest.task, side.agent, *_trial(trial)]
+        for judged in found
+        for side in judged.contest.sides
         for trial in side.trials
     ]
 
 
-def facts(found: Sequence[Contest]) -> dict[str, Any]:
+def facts(found: Sequence[Judged]) -> dict[str, Any]:
     """Returns the study as JSON-compatible data."""
-    tasks = [
-        {
-            "task": contest.task,
-            "target": contest.target,
-            "headlines": headlines(contest),
-            "sides": [
-                {**asdict(standing(contest, side)), "runs": [asdict(t) for t in side.trials]}
-                for side in contest.sides
-            ],
-            "verdicts": [{**asdict(v), "verdict": v.word} for v in verdicts(contest)],
-            "differences": list(contest.differences),
-        }
-        for contest in found
-    ]
-    return _plain({"confidence": CONFIDENCE, "tasks": tasks})
+    return _plain({"confidence": CONFIDENCE, "tasks": [_facts(judged) for judged in found]})
+
+
+def _facts(judged: Judged) -> dict[str, Any]:
+    contest = judged.contest
+    sides = zip(judged.standings, contest.sides, strict=True)
+    return {
+        "task": contest.task,
+        "target": contest.target,
+        "headlines": judged.headlines,
+        "sides": [{**asdict(s), "runs": [asdict(t) for t in side.trials]} for s, side in sides],
+        "verdicts": [{**asdict(v), "verdict": v.word} for v in judged.verdicts],
+        "differences": contest.differences,
+    }
 
 
 def _trial(trial: Trial) -> list[str]:
@@ -150,7 +150,7 @@ def _ratio(ratio: Ratio | None) -> list[str]:
     least = "at least " if ratio.at_least else ""
     told = f"{least}{number(ratio.value, 2)}×"
     if ratio.interval is None:
-        return [told, "fewer than 3 runs"]
+        return [told, TOO_FEW]
     low, high = (_end(end) for end in ratio.interval)
     return [told, f"[{low}, {high}]"]
 

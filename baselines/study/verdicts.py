@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.results import CONFIDENCE
-from baselines.study.sides import OURS, Contest, Side
+from baselines.study.sides import OURS, PPO, RANDOM, Contest, Side
 from curriculum.seeds import generator
 from curriculum.statistics import (
     FEWEST_RUNS,
@@ -96,6 +96,30 @@ class Verdict:
         return "better" if interval[0] > 0.5 else "worse"
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A contest with all that is said of it, worked out once.
+
+    Attributes:
+        contest: what was held against each other.
+        standings: of its sides, in their order.
+        verdicts: ours against each other side.
+        headlines: what a reader must know before any number.
+    """
+
+    contest: Contest
+    standings: tuple[Standing, ...]
+    verdicts: tuple[Verdict, ...]
+    headlines: tuple[str, ...]
+
+
+def judged(contest: Contest) -> Judged:
+    """Works out what a contest says."""
+    found = tuple(verdicts(contest))
+    standings = tuple(standing(contest, side) for side in contest.sides)
+    return Judged(contest, standings, found, tuple(headlines(contest, found)))
+
+
 def standing(contest: Contest, side: Side) -> Standing:
     """Returns what the counted runs of a side say together."""
     counted = side.counted
@@ -137,9 +161,9 @@ def _verdict(contest: Contest, ours: Side, theirs: Side) -> Verdict:
     ratios: list[Ratio | None] = []
     for name in ("steps_to_target", "minutes_to_target"):
         here, there = (_known(getattr(trial, name) for trial in side) for side in (mine, other))
-        told = here and there and theirs.agent != "random"
+        told = here and there and theirs.agent != RANDOM
         ratios.append(times_sooner(here, there, CONFIDENCE, rng) if told else None)
-    claimed = USUALLY_CLAIMED.get(contest.task) if theirs.agent == "PPO (SB3)" else None
+    claimed = USUALLY_CLAIMED.get(contest.task) if theirs.agent == PPO else None
     return Verdict(theirs.agent, "", improvement, ratios[0], ratios[1], claimed, warnings)
 
 
@@ -147,7 +171,7 @@ def _unfair(contest: Contest, side: Side) -> list[str]:
     """Says where PPO did not come to what its authors' settings are known to come to."""
     usual = ZOO_STEPS.get(contest.task)
     reaches = _known(trial.steps_to_target for trial in side.counted)
-    if side.agent != "PPO (SB3)" or usual is None or not reaches:
+    if side.agent != PPO or usual is None or not reaches:
         return []
     median = median_reach(reaches)
     if median.reached and median.at <= _BROKEN * usual:
@@ -165,23 +189,26 @@ def _unfair(contest: Contest, side: Side) -> list[str]:
     ]
 
 
-def headlines(contest: Contest) -> list[str]:
-    """Says first what a reader must know before any number."""
+def headlines(contest: Contest, found: Sequence[Verdict]) -> list[str]:
+    """Says first what a reader must know before any number.
+
+    Args:
+        contest: whose runs may be set apart, or too few.
+        found: its verdicts.
+    """
     told = []
     for side in contest.sides:
         for trial in side.trials:
             if trial.apart:
                 told.append(f"{contest.task}, {side.agent}, {trial.name}: set apart, {trial.apart}")
         few = len(side.counted)
-        if side.agent != "random" and 0 < few < FEWEST_RUNS:
+        if side.agent != RANDOM and 0 < few < FEWEST_RUNS:
             those = "one run" if few == 1 else f"{few} runs"
             told.append(
                 f"{contest.task}, {side.agent}: {those}, which say too little of how much seeds "
                 f"differ; no interval is told"
             )
-    for verdict in verdicts(contest):
-        told += verdict.warnings
-    return told
+    return told + [warning for verdict in found for warning in verdict.warnings]
 
 
 def _known(reaches: Iterable[Reach | None]) -> list[Reach]:
@@ -198,7 +225,7 @@ def floor_of(contest: Contest) -> float | None:
     scores: Sequence[float] = [
         trial.score
         for side in contest.sides
-        if side.agent == "random"
+        if side.agent == RANDOM
         for trial in side.counted
         if trial.score is not None
     ]

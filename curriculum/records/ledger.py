@@ -28,6 +28,7 @@ _ANY_PLACE: Mapping[str, Any] = MappingProxyType(
     {"task": str | None, "mode": str | None, "round": int | None, "stage": str | None}
 )
 _MOST_READ = 1 << 22
+_UNREADABLE = "unreadable_line"
 _COUNTS = ("step", "generation", "rollbacks")
 """Facts that say how far a stage had come when it told an event."""
 
@@ -141,17 +142,14 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self._path, self._at = path, 0
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """Yields the new events; lines that are none are left to the report to tell of."""
         while data := self._read():
             whole = data[: data.rfind(b"\n") + 1]
             if not whole:
                 return
             self._at += len(whole)
-            for line in whole.splitlines():
-                event = _event_of(line)
-                if event is not None:
-                    yield event
+            yield from (e for e in parse_events(whole) if e["event"] != _UNREADABLE)
 
     def _read(self) -> bytes:
         try:
@@ -251,7 +249,7 @@ def _parse(line: bytes, number: int) -> Event:
             fact(kind, found.get(name), name)
     except (ValueError, RecursionError, KeyError, WrongFact) as e:
         why = f"`{e.args[0]}` is missing" if isinstance(e, KeyError) else str(e)
-        return {"t": 0.0, "event": "unreadable_line", "line": number, "reason": why}
+        return {"t": 0.0, "event": _UNREADABLE, "line": number, "reason": why}
     return found
 
 
@@ -277,12 +275,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return value
-
-
-def _event_of(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    sound = isinstance(event, dict) and isinstance(event.get("event"), str)
-    return event if sound else None

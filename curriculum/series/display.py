@@ -6,30 +6,36 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import IO, Any, Self, TextIO, cast
+from typing import TextIO, cast
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode
 from curriculum.series.following import Following
-from curriculum.show.lines import LosableStream, PlainLines
+from curriculum.series.side_by_side import (
+    STOPPED,
+    LiveTable,
+    Marked,
+    MarkedLines,
+    SideBySide,
+    Words,
+    console_on,
+    ending,
+)
+from curriculum.show.lines import LosableStream, PlainLines, wants_lines
 from curriculum.show.panels import line, verdict_style
 from curriculum.show.view import Rung
 from curriculum.show.words import amount, duration, number, plain
 
-WAITING, RUNNING = "waiting", "running"
+WAITING, RUNNING = ("waiting", "dim"), ("running", "bold cyan")
 
-_BY_CODE: Mapping[int, tuple[str, str]] = {
+_BY_CODE: Words = {
+    **STOPPED,
     ExitCode.OK: ("passed", "bold green"),
     ExitCode.TARGET_MISSED: ("target missed", "yellow"),
-    ExitCode.RESUMABLE: ("stopped", "cyan"),
-    ExitCode.INTERRUPTED: ("stopped", "cyan"),
-    ExitCode.TERMINATED: ("stopped", "cyan"),
 }
 
 
@@ -41,35 +47,15 @@ def state_of(code: int | None, begun: bool) -> tuple[str, str]:
         begun: whether it was begun.
     """
     if code is None:
-        return (RUNNING, "bold cyan") if begun else (WAITING, "dim")
-    return _BY_CODE.get(code, (f"failed, exit code {code}", "bold red"))
+        return RUNNING if begun else WAITING
+    return ending(code, _BY_CODE)
 
 
-class SeriesDisplay:
-    """Shows a series; entered before its first run, left after its last. This one shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Has nothing to end."""
-
-    def turned(self, seed: int, code: int | None) -> None:
-        """Takes that a run was begun, or ended with a code."""
-
-    def told(self, seed: int, event: dict[str, Any]) -> None:
-        """Takes one event of a run."""
-
-    def refresh(self) -> None:
-        """Is called about twice a second."""
+class SeriesDisplay(SideBySide[int]):
+    """Shows a series, its runs by seed. This one shows nothing."""
 
 
-class SeriesLines(SeriesDisplay):
+class SeriesLines(MarkedLines[int], SeriesDisplay):
     """Writes what happens in each run as `PlainLines` does, its seed in front.
 
     Args:
@@ -79,47 +65,15 @@ class SeriesLines(SeriesDisplay):
     """
 
     def __init__(self, config: Config, seeds: Sequence[int], stream: LosableStream) -> None:
-        self._stream = stream
-        self._lines = {
-            seed: PlainLines(config, cast(TextIO, _Marked(f"seed {seed} ", stream)))
+        tellers = {
+            seed: PlainLines(config, cast(TextIO, Marked(f"seed {seed} ", stream))).on_event
             for seed in seeds
         }
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream.flush()
-        self._stream.drain()
-
-    def turned(self, seed: int, code: int | None) -> None:
-        """Writes that a run is worked on, or how it ended."""
-        self._stream.write(f"seed {seed}: {state_of(code, begun=True)[0]}\n")
-        self._stream.flush()
-
-    def told(self, seed: int, event: dict[str, Any]) -> None:
-        """Writes what an event means to a person, if anything."""
-        self._lines[seed].on_event(event)
+        marks = {seed: f"seed {seed}" for seed in seeds}
+        super().__init__(tellers, marks, RUNNING[0], _BY_CODE, stream)
 
 
-class _Marked:
-    """A stream whose every line begins with a mark."""
-
-    encoding = "utf-8"
-
-    def __init__(self, mark: str, stream: LosableStream) -> None:
-        self._mark, self._stream = mark, stream
-
-    def write(self, text: str) -> int:
-        return self._stream.write(self._mark + text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-class SeriesTable(SeriesDisplay):
+class SeriesTable(LiveTable[int], SeriesDisplay):
     """One table that is drawn again and again: a row per run.
 
     Args:
@@ -136,38 +90,9 @@ class SeriesTable(SeriesDisplay):
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._runs, self._console = name, runs, console
+        self._name, self._runs = name, runs
         self._clock, self._began = clock, clock()
-        self._codes: dict[int, int | None] = {}
-        self._live = Live(
-            console=console,
-            get_renderable=self.picture,
-            auto_refresh=False,
-            vertical_overflow="crop",
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.refresh()
-        self._live.stop()
-        if isinstance(self._console.file, LosableStream):
-            self._console.file.drain()
-
-    def turned(self, seed: int, code: int | None) -> None:
-        """Takes the state of a run for its row."""
-        self._codes[seed] = code
-
-    def refresh(self) -> None:
-        """Draws the table."""
-        self._live.refresh()
+        super().__init__(console)  # which asks for the first picture
 
     def picture(self) -> Table:
         """Returns what is to be seen now."""
@@ -179,8 +104,8 @@ class SeriesTable(SeriesDisplay):
             # What is long gives way first.
             table.add_column(column, justify=justify, no_wrap=column not in ("where", "tasks"))
         for seed, run in self._runs.items():
-            word, style = state_of(self._codes.get(seed), seed in self._codes)
-            running = word == RUNNING
+            word, style = state = state_of(self._codes.get(seed), seed in self._codes)
+            running = state == RUNNING
             table.add_row(
                 str(seed),
                 Text(word, style=style),
@@ -216,11 +141,9 @@ def make_display(
     if json and stream is None:
         return SeriesLines(config, list(runs), LosableStream(sys.stderr, waits=False))
     losable = LosableStream(sys.stdout if stream is None else stream, waits=False)
-    simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
-    if json or simple or not losable.isatty():
+    if json or wants_lines(losable, environ):
         return SeriesLines(config, list(runs), losable)
-    console = Console(file=cast(IO[str], losable), highlight=False, markup=False)
-    return SeriesTable(config.name, runs, console)
+    return SeriesTable(config.name, runs, console_on(losable))
 
 
 def _where(run: Following) -> str:

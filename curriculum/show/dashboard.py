@@ -23,7 +23,7 @@ from curriculum.progress import Progress
 from curriculum.records.events import known
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import effective
-from curriculum.show.lines import LosableStream, PlainLines, Quiet
+from curriculum.show.lines import LosableStream, PlainLines, Quiet, wants_lines
 from curriculum.show.panels import line, mode_style, render, verdict_style
 from curriculum.show.view import RunView
 from curriculum.show.words import amount, count, duration, interval, number, outcome, plain, tried
@@ -143,8 +143,7 @@ def make_display(
     if json and stream is None:
         return PlainLines(config, LosableStream(sys.stderr, waits=False))
     losable = LosableStream(sys.stdout if stream is None else stream, waits=False)
-    simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
-    if json or simple or not losable.isatty():
+    if json or wants_lines(losable, environ):
         return PlainLines(config, losable)
     return Dashboard(config, _console(losable))
 

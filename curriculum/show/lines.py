@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -227,6 +227,17 @@ class PlainLines:
         self.stream.write(f"[{duration(self._view.elapsed_s):>6}] {plain(text)}\n")
         self.stream.flush()
         self._last = self._clock()
+
+
+def wants_lines(stream: LosableStream, environ: Mapping[str, str]) -> bool:
+    """Tells whether a stream is to get plain lines: it is no terminal, or a simple one.
+
+    Args:
+        stream: where to show.
+        environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
+    """
+    simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
+    return bool(simple) or not stream.isatty()
 
 
 class Quiet:

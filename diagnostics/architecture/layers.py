@@ -74,17 +74,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.runs.*",
         "curriculum.show.*",
         "baselines.ablate",
-        "baselines.arguments",
         "baselines.lines",
-        "baselines.matrix.*",
         "baselines.random_agent",
         "baselines.results",
         "baselines.sb3.*",
-        "baselines.study.*",
         "baselines.throughput",
         "diagnostics.*",
     ),
-    "series": ("curriculum.series.*",),
+    "series": ("curriculum.series.*", "baselines.matrix.*", "baselines.study.*"),
     "doors": ("curriculum.cli.*", "curriculum.door.*", "baselines.*"),
 }
 """From the ground up; the first floor with a matching pattern owns a module."""

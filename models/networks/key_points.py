@@ -155,11 +155,6 @@ class KeyPoints(nn.Module):
         """Log weights of the mixture, `[K + 1]`, the last of what no key point explains."""
         return functional.log_softmax(_RATE * self.share, dim=0)
 
-    @property
-    def unexplained(self) -> float:
-        """The mixture's weight of what no key point explains."""
-        return float(self.log_shares.detach()[-1].exp())
-
     def surprise(self, places: Tensor, before: Tensor, changed: Tensor) -> Tensor:
         """Returns how unlikely the places of changed pixels are, `[B]`.
 
@@ -230,11 +225,11 @@ class KeyPoints(nn.Module):
         times the key point's Gaussian; where nothing is, a place stays.
         """
         there = images[:, -self._channels :].float().abs().sum(dim=1)
-        lines = _lines(self._size, places.device)
+        lines, sigmas = _lines(self._size, places.device), self.sigmas.T
         for _ in range(self._shifts):
             columns, rows = (
                 torch.exp(-0.5 * ((places[..., axis, None] - line) / sigma[:, None]).square())
-                for axis, (line, sigma) in enumerate(zip(lines, self.sigmas.T, strict=True))
+                for axis, (line, sigma) in enumerate(zip(lines, sigmas, strict=True))
             )
             across = columns * (rows @ there)
             down = rows * (columns @ there.mT)

@@ -162,14 +162,14 @@ class QRDQN:
             return self._network.online.means(self._network.online.hidden(x)).cpu().numpy()
 
     def get_parameters(self) -> Float:
-        """Returns a controller of raw features, `[P]`: its logits are Q over `of_logits`."""
+        """Returns a controller of raw features, `[P]`: logits are Q over `logit_temperature`."""
         return folded(
-            self._network.online.layers(self._settings.of_logits),
+            self._network.online.layers(self._settings.logit_temperature),
             self._network.scale.scale,
         )
 
     def set_parameters(self, parameters: np.ndarray) -> None:
-        """Starts from a controller's parameters `[P]`: Q becomes its logits times `of_logits`.
+        """Starts from a controller's parameters `[P]`: Q becomes logits times `logit_temperature`.
 
         All quantiles of an action become one; Adam's moments are kept.
 
@@ -178,7 +178,7 @@ class QRDQN:
         """
         layers = unfolded(parameters, self._shape, self._network.scale.scale)
         for network in (self._network.online, self._network.target):
-            network.take_layers(layers, self._settings.of_logits)
+            network.take_layers(layers, self._settings.logit_temperature)
         self._counted.given.fill_(True)
 
     def state(self) -> State:

@@ -52,8 +52,8 @@ class QRDQNSettings:
     )
 
     @property
-    def of_logits(self) -> float:
-        """What values are divided by to be the controller's logits."""
+    def logit_temperature(self) -> float:
+        """What values are divided by to be the controller's logits: the soft policy's, if any."""
         return self.temperature or self.policy_temperature
 
     def num_parameters(self, policy_widths: Sequence[int]) -> int:

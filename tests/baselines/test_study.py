@@ -16,7 +16,7 @@ from baselines.__main__ import main
 from baselines.results import BaselineHome, BaselineResult, finish
 from baselines.study.sides import OURS, Contest, Point, Side, Trial, contests
 from baselines.study.text import VERDICTS, facts, markdown, run_rows, verdict_row
-from baselines.study.verdicts import headlines, standing, verdicts
+from baselines.study.verdicts import judged, standing, verdicts
 from curriculum.config.loading import dump
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError
@@ -143,7 +143,7 @@ def test_many_episodes_of_two_runs_do_not_make_a_verdict(tmp_path: Path) -> None
     told = row(found, "PPO (SB3)")
     assert told["verdict"] == "not told apart by these runs"
     assert told["a run of ours scores more"] == "1.00"
-    assert "2 runs, which say too little" in "".join(headlines(found))
+    assert "2 runs, which say too little" in "".join(judged(found).headlines)
 
 
 @pytest.mark.parametrize("mode", ["GYM_ONLY", "SIMULATION"])
@@ -156,12 +156,12 @@ def test_a_lesser_mode_is_set_apart_told_first_and_averaged_in_nowhere(
     baseline(tmp_path / "b", "random", 0, [-200.0])
     found = studied(tmp_path, [*full, lesser])
     assert standing(found, found.sides[0]).iqm == pytest.approx(241.0)
-    assert headlines(found)[0] == (
+    assert judged(found).headlines[0] == (
         f"lunarlander, ours, lesser: set apart, it stepped down to {mode}"
     )
-    rows = {cells[2]: cells for cells in run_rows([found])}
+    rows = {cells[2]: cells for cells in run_rows([judged(found)])}
     assert rows["lesser"][-1] == "no" and rows["full-0"][-1] == "yes"
-    text = markdown("t", [found], ["again"])
+    text = markdown("t", [judged(found)], ["again"])
     assert text.index("set apart") < text.index("## Where each stands")
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_not_finished_is_set_apart(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [], over=False)
     baseline(tmp_path / "b", "ppo", 0, [1.0])
     found = studied(tmp_path, [run])
-    assert "set apart, it has no verdict yet" in headlines(found)[0]
+    assert "set apart, it has no verdict yet" in judged(found).headlines[0]
     assert row(found, "PPO (SB3)")["verdict"] == "not measured: ours was not measured"
 
 
@@ -179,7 +179,7 @@ def test_a_baseline_that_never_learned_is_told_to_be_broken(tmp_path: Path) -> N
         curve = tuple((step, -150.0) for step in range(100_000, 1_000_001, 100_000))
         baseline(tmp_path / "b", "ppo", seed, [-150.0], curve)
     found = studied(tmp_path, runs)
-    assert "this baseline may be broken" in headlines(found)[0]
+    assert "this baseline may be broken" in judged(found).headlines[0]
     told = row(found, "PPO (SB3)")
     assert told["fewer steps"] == "at least 10.00×"
 
@@ -187,13 +187,14 @@ def test_a_baseline_that_never_learned_is_told_to_be_broken(tmp_path: Path) -> N
 def test_a_baseline_that_was_cut_short_is_no_fair_rival(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [250.0])
     baseline(tmp_path / "b", "ppo", 0, [-150.0], ((50_000, -150.0), (100_000, -150.0)))
-    assert any("too few to judge it" in line for line in headlines(studied(tmp_path, [run])))
+    assert any("too few to judge it" in line for line in judged(studied(tmp_path, [run])).headlines)
 
 
 def test_a_series_is_all_its_runs(tmp_path: Path) -> None:
     series = tmp_path / "series"
     series.mkdir()
-    (series / "series.json").write_text("{}")
+    facts_of_it = {"schema": 1, "seeds": [0, 1], "threads": 1, "options": []}
+    (series / "series.json").write_text(json.dumps(facts_of_it))
     baseline(tmp_path / "b", "random", 0, [-200.0])
     with pytest.raises(ConfigError, match="no run was begun"):
         contests([series], [tmp_path / "b"])
@@ -273,12 +274,12 @@ def test_the_command_writes_a_page_that_loads_nothing_and_runs_no_code(
     assert "prefers-color-scheme: dark" in page
     data = json.loads(files["json"].read_text())
     assert data["tasks"][0]["verdicts"][0]["verdict"] == "not told apart by these runs"
-    assert facts(contests([run], [tmp_path / "b"])) == data
+    assert facts([judged(c) for c in contests([run], [tmp_path / "b"])]) == data
 
 
 def test_the_same_study_is_the_same_page(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from baselines.study.page import page
 
-    found = [several(tmp_path, [240, 250, 260], [210, 215, 220])]
+    found = [judged(several(tmp_path, [240, 250, 260], [210, 215, 220]))]
     assert page("t", found, ["again"]) == page("t", found, ["again"])

@@ -83,8 +83,7 @@ def test_it_resumes_bit_for_bit_across_a_restart() -> None:
         np.testing.assert_array_equal(second.state()[name], value, err_msg=name)
 
 
-def test_a_second_trial_finds_what_the_first_had_left() -> None:
-    """From these weights both key points go to the square, and the bar is left to none."""
+def test_what_began_anew_learns_as_what_is_new_does() -> None:
     vae, world = leaving(0.6, key_point_trial=5), World(bar=True)
     learn(vae, world, 5)
     vae.learning_rate = 5e-3

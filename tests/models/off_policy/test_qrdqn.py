@@ -96,7 +96,7 @@ def linear(
     """A learner whose target network values two actions at `q`, the other one at `online`."""
     settings = QRDQNSettings(num_quantiles=3, learning_rate=1e-9, **changes)
     learner = QRDQN(PolicyShape(2, "discrete", 2, (), None, None), settings)
-    temperature = settings.of_logits
+    temperature = settings.logit_temperature
     state = learner.state()
     for name, values in (("online", online or q), ("target", q)):
         learner.set_parameters(np.array([0, 0, 0, 0, *values], np.float32) / temperature)
