@@ -72,6 +72,7 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
     task, workers = _task(args)
     _probe(task, args, "torch", "stable_baselines3")
     try:
+        from baselines.sb3.arena import SameEnvironments, StockEnvironments
         from baselines.sb3.training import Training, train
     except ImportError as e:
         raise ComponentMissing(
@@ -87,11 +88,16 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
         device=args.device,
         commit_steps=args.commit_steps,
     )
-    with _home(args.algo, task, args) as home:
+    with _home(args.algo, task, args, args.setting) as home:
+        arena = (
+            StockEnvironments(task)
+            if args.setting == "stock"
+            else SameEnvironments(task, lambda n: _make_env(task, n, workers, home.ledger))
+        )
         result = train(
             args.algo,
             task,
-            lambda n: _make_env(task, n, workers, home.ledger),
+            arena,
             home,
             training,
             machine=_machine(args.device),
@@ -109,7 +115,7 @@ def _train_matrix(args: argparse.Namespace) -> ExitCode:
     names, seeds = args.tasks or [args.task], args.seeds or (args.seed,)
     config = _config(args)
     tasks = {name: _known(config, name).target for name in names}
-    cells = cells_of(args.algo, list(tasks), seeds)
+    cells = cells_of(args.algo, list(tasks), seeds, args.setting)
     with make_display([cell.name for cell in cells]) as display:
         code = train_all(cells, partial(single_arguments, args), args.out, args.jobs, display)
     if code != ExitCode.OK:
@@ -315,12 +321,14 @@ def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
         )
 
 
-def _home(algo: str, task: TaskConfig, args: argparse.Namespace) -> BaselineHome:
+def _home(
+    algo: str, task: TaskConfig, args: argparse.Namespace, setting: str = "same"
+) -> BaselineHome:
     """Opens a baseline's directory, the events of whose ledger are told on stdout."""
     from baselines.lines import BaselineLines
-    from baselines.results import BaselineHome
+    from baselines.results import BaselineHome, name_of
 
-    home = BaselineHome(args.out, algo, task.name, args.seed)
+    home = BaselineHome(args.out, name_of(algo, task.name, args.seed, setting))
     home.ledger.subscribe(BaselineLines(partial(print, flush=True)).on_event)
     return home
 
@@ -350,7 +358,9 @@ def _machine(device: str) -> dict[str, Any]:
 
 
 def _say(result: BaselineResult, out: Path) -> ExitCode:
-    directory = out / f"{result.algo}-{result.task}-seed{result.seed}"
+    from baselines.results import name_of
+
+    directory = out / name_of(result.algo, result.task, result.seed, result.setting)
     print(
         f"{result.task} ({result.playing}), {result.algo}: {result.score:.1f} over "
         f"{len(result.scores)} {result.policy} episodes, {result.env_steps:,} training steps; "

@@ -17,6 +17,7 @@ examples:
   python -m baselines random --task lunarlander
   python -m baselines ppo --task lunarlander --steps 500000 --episodes 100
   python -m baselines ppo --tasks lunarlander,pong --seeds 0-4 --jobs 2 --steps 2500000
+  python -m baselines ppo --task pong --setting stock --steps 2500000
   python -m baselines evaluate runs/baselines/ppo-lunarlander-seed0 --episodes 100 --seed 7
   python -m baselines compare runs/default --baseline runs/baselines --html study.html
   python -m baselines throughput --pretrained pong
@@ -24,7 +25,7 @@ examples:
 
 A baseline plays by the rules of the task's `env` section, true scores included, and leaves
 events.jsonl and result.json in OUT/<algo>-<task>-seed<N>/ (what learns also
-policy.safetensors and commits).
+policy.safetensors and commits); with --setting stock in OUT/<algo>-stock-<task>-seed<N>/.
 exit codes: 0 done, 2 usage, 4 component missing, 7 I/O error, 130 Ctrl-C, 143 SIGTERM
 """
 
@@ -125,6 +126,13 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         default="ppo",
         help="what learns: ppo; or, of states, dqn for discrete and sac for continuous actions",
     )
+    parser.add_argument(
+        "--setting",
+        choices=("same", "stock"),
+        default="same",
+        help="same: our environments, so that only the learning differs; stock: the wrappers and "
+        "batches of Stable-Baselines3 and its zoo",
+    )
     parser.add_argument("--steps", type=_positive, required=True, metavar="N", help="of training")
     parser.add_argument(
         "--evaluations", type=_positive, default=10, metavar="N", help="of the curve"
@@ -165,9 +173,9 @@ def compare_arguments(args: argparse.Namespace) -> list[str]:
 
 
 def _shared(args: argparse.Namespace) -> list[str]:
-    given = ("algo", "steps", "episodes", "evaluations", "device", "commit_steps", "out", "config")
+    given = ("algo", "setting", "steps", "episodes", "evaluations", "device", "commit_steps")
     words: list[str] = []
-    for name in (*given, "probe_timeout"):
+    for name in (*given, "out", "config", "probe_timeout"):
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -27,7 +27,10 @@ CONFIDENCE = 0.95
 LEDGER, RESULT = "events.jsonl", "result.json"
 
 Algorithm = Literal["ppo", "dqn", "sac"]
-_NAMED = ("algo", "task", "env_id", "playing", "env", "seed", "settings")
+Setting = Literal["same", "stock"]
+"""Our own environments, so that only the learning differs; or those of SB3 and its zoo."""
+
+_NAMED = ("algo", "setting", "task", "env_id", "playing", "env", "seed", "settings")
 """What a training is, as its ledger has it: it goes on as it was begun, or not at all."""
 
 
@@ -38,7 +41,7 @@ class BaselineResult:
     Attributes:
         algo: `random`, or what learned.
         task, env_id: what was asked for; `playing` is the environment that really ran.
-        env: the rules it was played by, those of the task's `env` section.
+        env: the rules it was played by, in the words of a task's `env` section.
         seed: root of all randomness.
         policy: `random`, `greedy` or `sampled`.
         scores: of full episodes on seeds that training never saw, true and unclipped.
@@ -46,6 +49,7 @@ class BaselineResult:
         seconds: wall time of the training, evaluation not included.
         settings: hyper-parameters.
         machine: hardware and versions.
+        setting: whose environments; those that tell of none are ours.
     """
 
     algo: Literal["random", "ppo", "dqn", "sac"]
@@ -60,11 +64,17 @@ class BaselineResult:
     seconds: float
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    setting: Setting = "same"
 
     @property
     def score(self) -> float:
         """The mean over all episodes."""
         return float(mean(np.array(self.scores)))
+
+
+def name_of(algo: str, task: str, seed: int, setting: str = "same") -> str:
+    """Returns what a baseline, and its directory, is called."""
+    return f"{algo}{'' if setting == 'same' else f'-{setting}'}-{task}-seed{seed}"
 
 
 def describe(algo: str, task: TaskConfig, playing: str, seed: int) -> dict[str, Any]:
@@ -80,11 +90,11 @@ def describe(algo: str, task: TaskConfig, playing: str, seed: int) -> dict[str, 
 
 
 class BaselineHome:
-    """The directory of one baseline, `<out>/<algo>-<task>-seed<n>`, locked while it is open.
+    """The directory of one baseline, locked while it is open.
 
     Args:
         out: parent directory.
-        algo, task, seed: of the baseline.
+        name: see `name_of`.
 
     Attributes:
         path: of the directory.
@@ -97,8 +107,8 @@ class BaselineHome:
         RunIOError: the disk refused.
     """
 
-    def __init__(self, out: Path, algo: str, task: str, seed: int) -> None:
-        self.path = out / f"{algo}-{task}-seed{seed}"
+    def __init__(self, out: Path, name: str) -> None:
+        self.path = out / name
         if (self.path / RESULT).exists():
             raise ConfigError(
                 f"{self.path} holds a finished baseline already: choose another --seed or --out, "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.matrix.showing import MatrixDisplay
-from baselines.results import LEDGER, RESULT
+from baselines.results import LEDGER, RESULT, name_of
 from curriculum.errors import ExitCode, RunIOError
 from curriculum.pool.programs import Child, Children
 from curriculum.records.files import refused
@@ -28,16 +28,19 @@ class Cell:
     algo: str
     task: str
     seed: int
+    setting: str = "same"
 
     @property
     def name(self) -> str:
         """Its directory's name."""
-        return f"{self.algo}-{self.task}-seed{self.seed}"
+        return name_of(self.algo, self.task, self.seed, self.setting)
 
 
-def cells_of(algo: str, tasks: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+def cells_of(
+    algo: str, tasks: Sequence[str], seeds: Sequence[int], setting: str = "same"
+) -> list[Cell]:
     """Returns the trainings, seed by seed, so that all tasks have the first seeds first."""
-    return [Cell(algo, task, seed) for seed in seeds for task in tasks]
+    return [Cell(algo, task, seed, setting) for seed in seeds for task in tasks]
 
 
 def train_all(

@@ -64,12 +64,12 @@ def report_of(trained: Sequence[Trained], arguments: Sequence[str]) -> str:
         trained: in any order.
         arguments: of `python -m baselines` that made them.
     """
-    groups: dict[tuple[str, str], list[Trained]] = {}
-    for one in sorted(trained, key=lambda t: (t.result.task, t.result.algo, t.result.seed)):
-        groups.setdefault((one.result.task, one.result.algo), []).append(one)
+    groups: dict[tuple[str, str, str], list[Trained]] = {}
+    for one in sorted(trained, key=lambda t: (*_kind(t.result), t.result.seed)):
+        groups.setdefault(_kind(one.result), []).append(one)
     parts = ["# Learners of Stable-Baselines3\n"]
-    for (task, algo), those in groups.items():
-        parts += _section(task, algo, those)
+    for (task, algo, setting), those in groups.items():
+        parts += _section(task, algo, setting, those)
     words = shlex.join(["python", "-m", "baselines", *arguments])
     return "\n".join([*parts, "## How to make it again\n", code([words])])
 
@@ -81,7 +81,11 @@ def _reach(directory: Path, target: float | None) -> Reach | None:
     return first_reach([e.steps for e in curve], [e.score for e in curve], target)
 
 
-def _section(task: str, algo: str, those: Sequence[Trained]) -> list[str]:
+def _kind(result: BaselineResult) -> tuple[str, str, str]:
+    return result.task, result.algo, result.setting
+
+
+def _section(task: str, algo: str, setting: str, those: Sequence[Trained]) -> list[str]:
     header = ["seed", "policy", "score", f"{CONFIDENCE:.0%} interval", "median", "steps", "time"]
     rows = [_row(one) for one in those]
     groups = [np.array(one.result.scores) for one in those]
@@ -100,7 +104,8 @@ def _section(task: str, algo: str, those: Sequence[Trained]) -> list[str]:
             f"differ, {FEWEST_RUNS} are the fewest"
         )
     lines += _reached(one.reach for one in those)
-    title = f"## {cell(task)}, {algo.upper()}\n"
+    whose = "" if setting == "same" else f", {setting} environments"
+    title = f"## {cell(task)}, {algo.upper()}{whose}\n"
     return [title, table([*header, "target from"], rows), bullets(lines)]
 
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from baselines.results import LEDGER
 from baselines.sb3.state import model_state
+from baselines.sb3.stock import StockVecEnv
 from baselines.sb3.vec_env import TrainingVecEnv
 from curriculum.records.commit import CommitStore
 from curriculum.records.ledger import Ledger
@@ -37,7 +38,7 @@ class Barriers(BaseCallback):
 
     def __init__(
         self,
-        env: TrainingVecEnv,
+        env: TrainingVecEnv | StockVecEnv,
         store: CommitStore,
         ledger: Ledger,
         *,

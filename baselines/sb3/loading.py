@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from baselines.results import CONFIDENCE, RESULT, BaselineResult, read_result
+from baselines.sb3.arena import Arena, SameEnvironments, StockEnvironments
 from baselines.sb3.examining import EVALUATION_ENVS, ModelPolicy
 from baselines.sb3.recipes import Recipe
 from baselines.sb3.training import WEIGHTS, Training, build, recipe_of
@@ -42,7 +43,7 @@ class TrainedBaseline:
         spec: of its environments.
         model: with its learned weights.
         recipe: it was trained by.
-        make_env: builds environments of its task.
+        arena: builds environments of its task, in the setting it learned in.
     """
 
     result: BaselineResult
@@ -50,11 +51,11 @@ class TrainedBaseline:
     spec: EnvSpec
     model: BaseAlgorithm
     recipe: Recipe
-    make_env: MakeTaskEnv
+    arena: Arena
 
     def play(self, seeds: list[int], sampled: bool, film: Film | None = None) -> list[Episode]:
         """Plays one full episode per seed; the first of them is filmed, alone, if asked."""
-        env = self.make_env(self.task, 1 if film else min(EVALUATION_ENVS, len(seeds)))
+        env = self.arena.to_play(1 if film else min(EVALUATION_ENVS, len(seeds)))
         try:
             depth = self.recipe.frame_stack
             policy = ModelPolicy(self.model, env.spec, env.num_envs, depth, sampled)
@@ -95,7 +96,8 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
     if result.algo == "random" or not (directory / WEIGHTS).is_file():
         raise ConfigError(f"{directory} holds no trained policy: {WEIGHTS} is not there")
     task = _task_of(result)
-    env = make_env(task, 1)
+    arena = _arena_of(result, task, make_env)
+    env = arena.to_play(1)
     try:
         recipe = recipe_of(result.algo, env.spec)
         wrapped = TrainingVecEnv(env, lambda slot: slot, frame_stack=recipe.frame_stack)
@@ -105,7 +107,13 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
         raise ConfigError(f"{directory} holds weights of another network: {e}") from e
     finally:
         env.close()
-    return TrainedBaseline(result, task, env.spec, model, recipe, make_env)
+    return TrainedBaseline(result, task, env.spec, model, recipe, arena)
+
+
+def _arena_of(result: BaselineResult, task: TaskConfig, make_env: MakeTaskEnv) -> Arena:
+    if result.setting == "stock":
+        return StockEnvironments(task)
+    return SameEnvironments(task, lambda num_envs: make_env(task, num_envs))
 
 
 def _to_play(recipe: Recipe) -> Recipe:
@@ -123,7 +131,8 @@ def _task_of(result: BaselineResult) -> TaskConfig:
         "env_id": result.env_id,
         "observation": seen,
         "target": known.get(result.task, 0.0),
-        "env": result.env,
+        # The words of the stock setting are rules to tell, not to build from.
+        "env": result.env if result.setting == "same" else {},
     }
     with TemporaryDirectory(prefix="baseline-") as directory:
         path = Path(directory) / "task.yaml"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from baselines.results import Setting
 from curriculum.envs.interface import EnvSpec
 
 
@@ -27,7 +28,7 @@ class Recipe:
     """How one of its learners learns one kind of task.
 
     Attributes:
-        source: where the numbers come from, and what is different here.
+        source: where the numbers come from.
         policy: SB3's name of the network.
         num_envs: environments stepped together.
         frame_stack: observations joined into one.
@@ -37,6 +38,7 @@ class Recipe:
         gamma: discount.
         settings: arguments of the learner.
         network: arguments of the network.
+        differs: what is different from there in our environments; nothing is in stock ones.
     """
 
     source: str
@@ -49,22 +51,27 @@ class Recipe:
     gamma: float
     settings: Mapping[str, float | int | bool | str | Callable[[float], float]]
     network: Mapping[str, Any]
+    differs: str = ""
 
     @property
     def steps_per_rollout(self) -> int:
         """Steps of each environment between two looks at whether all steps are taken."""
         return int(self.settings.get("n_steps") or self.settings.get("train_freq") or 1)  # type: ignore[arg-type]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, setting: Setting) -> dict[str, Any]:
         """Returns everything as JSON-compatible data, for the record."""
         settings = {
             k: v if isinstance(v, int | float) else str(v) for k, v in self.settings.items()
         }
-        return {**vars(self), "settings": settings, "network": dict(self.network)}
+        told = {**vars(self), "settings": settings, "network": dict(self.network)}
+        differs = told.pop("differs")
+        if differs and setting == "same":
+            told["source"] += f"; different here: {differs}"
+        return told
 
 
 STATE = Recipe(
-    source="rl-baselines3-zoo hyperparams/ppo.yml, LunarLander-v2, unchanged",
+    source="rl-baselines3-zoo hyperparams/ppo.yml, LunarLander-v2",
     policy="MlpPolicy",
     num_envs=16,
     gamma=0.999,
@@ -79,10 +86,8 @@ STATE = Recipe(
 )
 
 PIXELS_DISCRETE = Recipe(
-    source=(
-        "rl-baselines3-zoo hyperparams/ppo.yml, atari; different here: 64x64 frames instead of "
-        "84x84"
-    ),
+    source="rl-baselines3-zoo hyperparams/ppo.yml, atari",
+    differs="64x64 frames instead of 84x84",
     policy="CnnPolicy",
     num_envs=8,
     frame_stack=4,
@@ -102,10 +107,8 @@ PIXELS_DISCRETE = Recipe(
 )
 
 PIXELS_CONTINUOUS = Recipe(
-    source=(
-        "rl-baselines3-zoo hyperparams/ppo.yml, CarRacing-v0; different here: the task's own "
-        "frame skip and colours instead of skip 2 and grey"
-    ),
+    source="rl-baselines3-zoo hyperparams/ppo.yml, CarRacing-v0",
+    differs="the task's own frame skip and colours instead of skip 2 and grey",
     policy="CnnPolicy",
     num_envs=8,
     frame_stack=2,
@@ -133,7 +136,7 @@ PIXELS_CONTINUOUS = Recipe(
 )
 
 DQN_STATE = Recipe(
-    source="rl-baselines3-zoo hyperparams/dqn.yml, LunarLander-v2, unchanged",
+    source="rl-baselines3-zoo hyperparams/dqn.yml, LunarLander-v2",
     policy="MlpPolicy",
     num_envs=1,
     gamma=0.99,
@@ -152,7 +155,7 @@ DQN_STATE = Recipe(
 )
 
 DQN_PIXELS = Recipe(
-    source="rl-baselines3-zoo hyperparams/dqn.yml, atari, unchanged",
+    source="rl-baselines3-zoo hyperparams/dqn.yml, atari",
     policy="CnnPolicy",
     num_envs=1,
     frame_stack=4,

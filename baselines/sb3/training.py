@@ -16,13 +16,19 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from baselines.random_agent import MakeEnv
-from baselines.results import Algorithm, BaselineHome, BaselineResult, describe, finish
+from baselines.results import (
+    Algorithm,
+    BaselineHome,
+    BaselineResult,
+    Setting,
+    describe,
+    finish,
+)
+from baselines.sb3.arena import Arena
 from baselines.sb3.barriers import Barriers
 from baselines.sb3.examining import EVALUATION_ENVS, Examiner, LearningCurve
 from baselines.sb3.recipes import Recipe, off_policy_recipe, recipe_for
 from baselines.sb3.state import load_model_state
-from baselines.sb3.vec_env import TrainingVecEnv
 from curriculum.collecting.lessons import Ended
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import EnvSpec
@@ -95,7 +101,7 @@ def whole_steps(recipe: Recipe, steps: int) -> int:
 def train(
     algo: Algorithm,
     task: TaskConfig,
-    make_env: MakeEnv,
+    arena: Arena,
     home: BaselineHome,
     training: Training,
     machine: Mapping[str, Any] | None = None,
@@ -107,7 +113,7 @@ def train(
     Args:
         algo: which learner.
         task: what is played.
-        make_env: builds its environments, for training and for examination.
+        arena: builds its environments, for training and for examination.
         home: where this baseline is kept, locked.
         training: how long, how judged, with which hyper-parameters.
         machine: hardware and versions, for the record.
@@ -116,15 +122,17 @@ def train(
         ConfigError: the learner cannot learn this task, or was begun with other settings.
         RunIOError: the disk refused.
     """
-    env = make_env(EVALUATION_ENVS)
+    env = arena.to_play(EVALUATION_ENVS)
     with closing(env):
         spec, place = env.spec, (task.name, algo)
         recipe = training.recipe or recipe_of(algo, spec)
         known = describe(algo, task, spec.env_id, training.seed)
-        known |= {"settings": _settings(recipe, training), "machine": dict(machine or {})}
+        settings = _settings(recipe, training, arena.setting)
+        known |= {"settings": settings, "machine": dict(machine or {})}
+        known |= {"setting": arena.setting, "env": arena.rules}
         stack, sampled = recipe.frame_stack, training.sampled
         examiner = Examiner(env, place, training.seed, stack, sampled)
-        model, seconds = _trained(algo, place, make_env, home, training, recipe, examiner, known)
+        model, seconds = _trained(algo, place, arena, home, training, recipe, examiner, known)
         played = examiner.examine(model, training.episodes, "final")
     save_weights(model, home.path / WEIGHTS)
     policy, scores = "sampled" if sampled else "greedy", tuple(e.score for e in played)
@@ -137,7 +145,7 @@ def train(
 def _trained(
     algo: Algorithm,
     place: tuple[str, ...],
-    make_env: MakeEnv,
+    arena: Arena,
     home: BaselineHome,
     training: Training,
     recipe: Recipe,
@@ -152,13 +160,8 @@ def _trained(
         return before + time.monotonic() - began - examiner.seconds
 
     total = whole_steps(recipe, training.steps)
-    raw = TrainingVecEnv(
-        make_env(recipe.num_envs),
-        lambda slot: env_seed(training.seed, *place, "train", slot),
-        frame_stack=recipe.frame_stack,
-        clip_rewards=recipe.clip_rewards,
-        end_on_life_loss=recipe.end_on_life_loss,
-        on_episode=_teller(ledger),
+    raw = arena.to_train(
+        recipe, lambda slot: env_seed(training.seed, *place, "train", slot), _teller(ledger)
     )
     try:
         model = build(algo, recipe, _wrapped(raw, recipe), training)
@@ -201,7 +204,7 @@ def _teller(ledger: Ledger) -> Callable[[Ended], None]:
     return on_episode
 
 
-def _wrapped(env: TrainingVecEnv, recipe: Recipe) -> VecEnv:
+def _wrapped(env: VecEnv, recipe: Recipe) -> VecEnv:
     if recipe.normalise_rewards:
         return VecNormalize(env, norm_obs=False, norm_reward=True, gamma=recipe.gamma)
     return env
@@ -218,7 +221,7 @@ def save_weights(model: BaseAlgorithm, path: Path) -> None:
     write_bytes(path, save(weights))
 
 
-def _settings(recipe: Recipe, training: Training) -> dict[str, Any]:
+def _settings(recipe: Recipe, training: Training, setting: Setting) -> dict[str, Any]:
     """Returns all that shaped a training, for the record."""
     where = {
         "device": training.device,
@@ -226,7 +229,7 @@ def _settings(recipe: Recipe, training: Training) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
     }
     steps = {"steps": whole_steps(recipe, training.steps), "commit_steps": training.commit_steps}
-    return {**recipe.facts(), **steps, **where}
+    return {**recipe.facts(setting), **steps, **where}
 
 
 def build(algo: str, recipe: Recipe, env: VecEnv, training: Training) -> BaseAlgorithm:

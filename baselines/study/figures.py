@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from baselines.results import CONFIDENCE
-from baselines.study.sides import OURS, PPO, RANDOM, Contest, Side
+from baselines.study.sides import OURS, PPO, PPO_STOCK, RANDOM, Contest, Side
 from baselines.study.verdicts import Judged, Verdict, floor_of
 from curriculum.seeds import generator
 from curriculum.show.words import count
@@ -27,7 +27,10 @@ COLOURS = {
     OURS: "#2f7ed8",
     PPO: "#e07a1f",
     "DQN (SB3)": "#8a63d2",
+    PPO_STOCK: "#b0455a",
+    "DQN (SB3, stock)": "#5b4a8a",
     "SAC (SB3)": "#2f9e6e",
+    "SAC (SB3, stock)": "#1d6b72",
     RANDOM: "#8c8c8c",
 }
 SHOWN = (0.05, 50.0)

@@ -25,12 +25,17 @@ from curriculum.statistics import Reach, first_reach
 from curriculum.tasks import load_config
 
 OURS, PPO, RANDOM = "ours", "PPO (SB3)", "random"
-ALGORITHMS: Mapping[str, str] = {
-    "ppo": PPO,
-    "dqn": "DQN (SB3)",
-    "sac": "SAC (SB3)",
-    "random": RANDOM,
+PPO_STOCK = "PPO (SB3, stock)"
+AGENTS: Mapping[tuple[str, str], str] = {
+    ("ppo", "same"): PPO,
+    ("ppo", "stock"): PPO_STOCK,
+    ("dqn", "same"): "DQN (SB3)",
+    ("dqn", "stock"): "DQN (SB3, stock)",
+    ("sac", "same"): "SAC (SB3)",
+    ("sac", "stock"): "SAC (SB3, stock)",
+    ("random", "same"): RANDOM,
 }
+"""What learners are called, by algorithm and setting."""
 IGNORED_RULES = frozenset({"num_envs", "simulation"})
 """Keys of a task's `env` section that do not change the game."""
 _BEST = str(LADDER[0])
@@ -160,8 +165,9 @@ def _contest(
     mine = [(where, result) for where, result in results if result.task == name]
     target = task.target if task else None
     sides = [Side(OURS, tuple(ours))]
-    for algo, shown in ALGORITHMS.items():
-        trials = [_trial_of_baseline(w, r, target) for w, r in mine if r.algo == algo]
+    for kind, shown in AGENTS.items():
+        those = [(where, r) for where, r in mine if (r.algo, r.setting) == kind]
+        trials = [_trial_of_baseline(where, r, target) for where, r in those]
         sides += [Side(shown, tuple(trials))] if trials else []
     told = _differences(task, [r for _, r in mine]) if task else []
     return Contest(name, target, tuple(sides), tuple(told))
@@ -267,7 +273,7 @@ def _differences(task: TaskConfig, results: Sequence[BaselineResult]) -> list[st
         for key in sorted(ours.keys() - IGNORED_RULES):
             if theirs.get(key) != ours[key]:
                 said[
-                    f"{result.task}: env.{key} was {theirs.get(key)!r} for {result.algo}, "
-                    f"{ours[key]!r} for us"
+                    f"{result.task}: env.{key} was {theirs.get(key)!r} for "
+                    f"{AGENTS[result.algo, result.setting]}, {ours[key]!r} for us"
                 ] = None
     return list(said)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines.results import CONFIDENCE
-from baselines.study.sides import OURS, PPO, RANDOM, Contest, Side
+from baselines.study.sides import OURS, PPO, PPO_STOCK, RANDOM, Contest, Side
 from curriculum.seeds import generator
 from curriculum.statistics import (
     FEWEST_RUNS,
@@ -163,7 +163,7 @@ def _verdict(contest: Contest, ours: Side, theirs: Side) -> Verdict:
         here, there = (_known(getattr(trial, name) for trial in side) for side in (mine, other))
         told = here and there and theirs.agent != RANDOM
         ratios.append(times_sooner(here, there, CONFIDENCE, rng) if told else None)
-    claimed = USUALLY_CLAIMED.get(contest.task) if theirs.agent == PPO else None
+    claimed = USUALLY_CLAIMED.get(contest.task) if theirs.agent in (PPO, PPO_STOCK) else None
     return Verdict(theirs.agent, "", improvement, ratios[0], ratios[1], claimed, warnings)
 
 
@@ -171,7 +171,7 @@ def _unfair(contest: Contest, side: Side) -> list[str]:
     """Says where PPO did not come to what its authors' settings are known to come to."""
     usual = ZOO_STEPS.get(contest.task)
     reaches = _known(trial.steps_to_target for trial in side.counted)
-    if side.agent != PPO or usual is None or not reaches:
+    if side.agent not in (PPO, PPO_STOCK) or usual is None or not reaches:
         return []
     median = median_reach(reaches)
     if median.reached and median.at <= _BROKEN * usual:

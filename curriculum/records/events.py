@@ -208,7 +208,7 @@ _TROUBLE = {
 
 _OF_A_BASELINE = {
     "baseline_started": _kind(
-        "algo task env_id playing env seed machine", BASELINES, optional="episodes settings"
+        "algo task env_id playing env seed machine", BASELINES, optional="episodes settings setting"
     ),
     "baseline_resumed": _kind("steps", BASELINES),
     "episode": _kind("score steps", BASELINES, optional="number steps_in_episodes"),

@@ -20,7 +20,7 @@ from baselines.arguments import matrix_arguments, parser, single_arguments
 from baselines.matrix.cells import Cell, cells_of, train_all
 from baselines.matrix.report import Trained, report_of, trained_in
 from baselines.matrix.showing import MatrixDisplay, MatrixLines, MatrixTable
-from baselines.results import RESULT, BaselineHome, BaselineResult, finish, load_results
+from baselines.results import RESULT, BaselineHome, BaselineResult, finish, load_results, name_of
 from curriculum.errors import ExitCode
 from curriculum.show.lines import LosableStream
 from curriculum.statistics import Reach
@@ -138,7 +138,7 @@ def test_the_report_says_what_seeds_say_together() -> None:
 
 def test_when_the_target_was_reached_is_read_from_the_ledger(tmp_path: Path) -> None:
     for seed, scores in enumerate([(0.0, 19.0, 18.0), (19.0, 0.0, 19.0)]):
-        with BaselineHome(tmp_path, "ppo", "pong", seed) as home:
+        with BaselineHome(tmp_path, name_of("ppo", "pong", seed)) as home:
             home.ledger.append("baseline_started", **facts_of("baseline_started"))
             for step, score in zip((10, 20, 30), scores, strict=True):
                 home.ledger.append("evaluation", step=step, score=score, scores=[score])
@@ -187,7 +187,8 @@ def test_stopped_and_killed_they_end_as_the_undisturbed_ones(tmp_path: Path) -> 
     pytest.importorskip("stable_baselines3")
     pytest.importorskip("Box2D")
     command = [sys.executable, "-m", "baselines", "ppo", "--task", "lunarlander", "--seeds", "0-1"]
-    command += ["--jobs", "2", "--steps", "49152", "--commit-steps", "16384", "--episodes", "3"]
+    command += ["--jobs", "2", "--steps", "32768", "--commit-steps", "16384", "--episodes", "3"]
+    command += ["--evaluations", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def run(which: str, end: int | None) -> int:

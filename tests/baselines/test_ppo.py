@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
 
-from baselines.results import BaselineHome, load_results
+from baselines.results import BaselineHome, load_results, name_of
+from baselines.sb3.arena import SameEnvironments
 from baselines.sb3.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
 from baselines.sb3.training import Training, train
 from baselines.sb3.vec_env import FrameStack, TrainingVecEnv
@@ -132,7 +133,7 @@ def test_recipes_follow_what_the_agent_sees_and_does(
 ) -> None:
     spec = EnvSpec("x", observation, (4,), ActionSpec(kind, 2))  # type: ignore[arg-type]
     assert recipe_for(spec) is recipe
-    json.dumps(recipe_for(spec).facts())
+    json.dumps(recipe_for(spec).facts("same"))
 
 
 @pytest.mark.slow
@@ -151,8 +152,8 @@ def test_every_kind_of_recipe_trains(tmp_path: Path, name: str) -> None:
 
     recipe = quick(PIXELS_DISCRETE if name == "breakout" else PIXELS_CONTINUOUS)
     training = Training(steps=16, episodes=1, evaluations=1, recipe=recipe)
-    with BaselineHome(tmp_path, "ppo", name, 0) as home:
-        result = train("ppo", task, make_env, home, training)
+    with BaselineHome(tmp_path, name_of("ppo", name, 0)) as home:
+        result = train("ppo", task, SameEnvironments(task, make_env), home, training)
     assert np.isfinite(result.scores).all() and result.env_steps == 16
     assert (tmp_path / f"ppo-{name}-seed0" / "policy.safetensors").stat().st_size > 1000
 
@@ -163,11 +164,11 @@ def test_a_tiny_training_on_the_real_game(tmp_path: Path) -> None:
     pytest.importorskip("Box2D")
     from curriculum.backends.parts import real_env
 
-    with BaselineHome(tmp_path, "ppo", "lunarlander", 0) as home:
+    with BaselineHome(tmp_path, name_of("ppo", "lunarlander", 0)) as home:
         result = train(
             "ppo",
             LANDER,
-            lambda n: real_env(LANDER, n, lambda text: None),
+            SameEnvironments(LANDER, lambda n: real_env(LANDER, n, lambda text: None)),
             home,
             Training(steps=2048, episodes=4, evaluations=2, recipe=quick(STATE)),
         )

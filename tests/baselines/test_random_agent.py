@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from baselines.random_agent import play_random
-from baselines.results import BaselineHome, BaselineResult, load_results
+from baselines.results import BaselineHome, BaselineResult, load_results, name_of
 from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.envs.interface import VectorEnv
 from curriculum.envs.simulation import make_simulation
@@ -24,7 +24,7 @@ def make_env(num_envs: int) -> VectorEnv:
 
 
 def play(out: Path, seed: int = 0, episodes: int = 10) -> BaselineResult:
-    with BaselineHome(out, "random", "lunarlander", seed) as home:
+    with BaselineHome(out, name_of("random", "lunarlander", seed)) as home:
         return play_random(TASK, make_env, home.ledger, episodes=episodes, seed=seed)
 
 
@@ -48,7 +48,7 @@ def test_the_result_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_a_finished_baseline_is_not_overwritten_but_a_killed_one_is(tmp_path: Path) -> None:
-    with BaselineHome(tmp_path, "random", "lunarlander", 0) as home:
+    with BaselineHome(tmp_path, name_of("random", "lunarlander", 0)) as home:
         home.ledger.append("baseline_started", **facts_of("baseline_started"))
     play(tmp_path)
     events = (tmp_path / "random-lunarlander-seed0" / "events.jsonl").read_text()

@@ -22,7 +22,8 @@ pytest.importorskip("stable_baselines3")
 from safetensors.numpy import load_file
 
 from baselines.__main__ import main
-from baselines.results import RESULT, BaselineHome, load_results
+from baselines.results import RESULT, BaselineHome, load_results, name_of
+from baselines.sb3.arena import SameEnvironments
 from baselines.sb3.loading import open_baseline
 from baselines.sb3.recipes import (
     DQN_STATE,
@@ -114,8 +115,9 @@ def trained(out: Path, case: str, dies_after: int | None = None, **changes: Any)
             return env
         return cast(VectorEnv, Dying(env, dies_after))
 
-    with BaselineHome(out, algo, name, 0) as home:
-        train(algo, task_of(name), make_env, home, replace(training, **changes))
+    with BaselineHome(out, name_of(algo, name, 0)) as home:
+        arena = SameEnvironments(task_of(name), make_env)
+        train(algo, task_of(name), arena, home, replace(training, **changes))
 
 
 def told(out: Path) -> list[dict[str, Any]]:
@@ -191,8 +193,9 @@ def test_a_damaged_commit_is_told_and_the_one_before_it_serves(tmp_path: Path) -
 
 
 def test_two_processes_do_not_train_one_baseline(tmp_path: Path) -> None:
-    with BaselineHome(tmp_path, "ppo", "lunarlander", 0), pytest.raises(RunLocked, match="in use"):
-        BaselineHome(tmp_path, "ppo", "lunarlander", 0)
+    name = name_of("ppo", "lunarlander", 0)
+    with BaselineHome(tmp_path, name), pytest.raises(RunLocked, match="in use"):
+        BaselineHome(tmp_path, name)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from baselines.__main__ import main
-from baselines.results import BaselineHome, BaselineResult, finish
+from baselines.results import BaselineHome, BaselineResult, finish, name_of
 from baselines.study.sides import OURS, Contest, Point, Side, Trial, contests
 from baselines.study.text import VERDICTS, facts, markdown, run_rows, verdict_row
 from baselines.study.verdicts import judged, standing, verdicts
@@ -92,7 +92,8 @@ def baseline(
         env_steps=1_000_000,
         seconds=75.0,
     )
-    with BaselineHome(out, algo, "lunarlander", seed) as home:
+    name = name_of(algo, "lunarlander", seed, changes.get("setting", "same"))
+    with BaselineHome(out, name) as home:
         for step, score in curve:
             home.ledger.append("evaluation", step=step, score=score, scores=[score], seconds=step)
         finish(home.ledger, replace(result, **changes))
@@ -226,7 +227,7 @@ def test_other_rules_are_named(tmp_path: Path) -> None:
     rules = {**asdict(TASKS["lunarlander"].env), "frame_skip": 4, "num_envs": 99}
     baseline(tmp_path / "b", "ppo", 0, [1.0], env=rules)
     assert studied(tmp_path, [run]).differences == (
-        "lunarlander: env.frame_skip was 4 for ppo, 1 for us",
+        "lunarlander: env.frame_skip was 4 for PPO (SB3), 1 for us",
     )
 
 
