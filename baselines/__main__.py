@@ -18,6 +18,7 @@ from baselines.arguments import (
     compare_arguments,
     matrix_arguments,
     parser,
+    run_commands,
     single_arguments,
 )
 from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, ExitCode
@@ -72,7 +73,7 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
     task, workers = _task(args)
     _probe(task, args, "torch", "stable_baselines3")
     try:
-        from baselines.sb3.arena import SameEnvironments, StockEnvironments
+        from baselines.sb3.arena import arena_of
         from baselines.sb3.training import Training, train
     except ImportError as e:
         raise ComponentMissing(
@@ -89,15 +90,10 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
         commit_steps=args.commit_steps,
     )
     with _home(args.algo, task, args, args.setting) as home:
-        arena = (
-            StockEnvironments(task)
-            if args.setting == "stock"
-            else SameEnvironments(task, lambda n: _make_env(task, n, workers, home.ledger))
-        )
         result = train(
             args.algo,
             task,
-            arena,
+            arena_of(args.setting, task, lambda n: _make_env(task, n, workers, home.ledger)),
             home,
             training,
             machine=_machine(args.device),
@@ -174,8 +170,42 @@ def _opened(args: argparse.Namespace) -> TrainedBaseline:
     return open_baseline(args.baseline, lambda task, n: _make_env(task, n, 0, nowhere))
 
 
+def claim(args: argparse.Namespace) -> ExitCode:
+    """Runs `baselines claim`."""
+    from baselines.study.claims import make_claim
+    from baselines.study.sides import AGENTS
+    from curriculum.records.ledger import Ledger
+
+    if args.metric == "score" and args.times != 1.0:
+        raise ConfigError("--times is for steps and minutes: scores are claimed to be higher")
+    config = _config(args)
+    tasks = [_known(config, name) for name in args.tasks]
+    try:
+        from baselines.sb3.planning import plan_of
+    except ImportError as e:
+        raise ComponentMissing(
+            f"a claim against {args.against} pins its settings, which needs stable-baselines3 and "
+            f"torch; they cannot be imported ({e})"
+        ) from e
+    for task in tasks:
+        _probe(task, args, "torch", "stable_baselines3")
+    nowhere = Ledger(Path(os.devnull))
+    plan = plan_of(args, config, tasks, lambda task, n: _make_env(task, n, 0, nowhere))
+    made = make_claim(args.out / args.name, plan)
+    print(
+        f"claimed: {plan.sentence(AGENTS[plan.against, plan.setting])}, on "
+        f"{', '.join(plan.tasks)}\nSHA-256 of the plan: {made.plan.hash}\n"
+        "the runs that decide it, begun from now on:"
+    )
+    for words in run_commands(args):
+        print(f"  {shlex.join(words)}")
+    return ExitCode.OK
+
+
 def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
+    from baselines.study.claims import open_claim
+    from baselines.study.keeping import outcomes
     from baselines.study.sides import contests
     from baselines.study.text import facts, markdown
     from baselines.study.verdicts import judged
@@ -184,17 +214,19 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
 
     files = {name: getattr(args, name) for name in ("md", "html", "json")}
     out = {name: output_path(Path(p)) for name, p in files.items() if p not in (None, "-")}
-    found = [judged(contest) for contest in contests(args.runs, args.baseline)]
+    claims = [open_claim(directory) for directory in args.claim]
+    tasks = contests(args.runs, args.baseline)
+    found, kept = list(map(judged, tasks)), outcomes(claims, tasks)
     title = f"{', '.join(path.name for path in args.runs)} beside baselines"
     commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
-    text = markdown(title, found, commands)
+    text = markdown(title, found, commands, kept)
     if "html" in out:
         page = _page()
-        write_bytes(out["html"], page(title, found, commands).encode())
+        write_bytes(out["html"], page(title, found, commands, kept).encode())
     if "md" in out:
         write_bytes(out["md"], text.encode())
     if files["json"] is not None:
-        write_json(str(out.get("json", "-")), facts(found))
+        write_json(str(out.get("json", "-")), facts(found, kept))
     if files["json"] != "-":
         print(text)
     return ExitCode.OK
@@ -260,6 +292,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
     "ppo": train_sb3,
     "evaluate": evaluate_baseline,
     "play": play_baseline,
+    "claim": claim,
     "compare": compare_run,
     "throughput": measure_throughput,
     "ablate": run_ablations,

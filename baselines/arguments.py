@@ -19,6 +19,8 @@ examples:
   python -m baselines ppo --tasks lunarlander,pong --seeds 0-4 --jobs 2 --steps 2500000
   python -m baselines ppo --task pong --setting stock --steps 2500000
   python -m baselines evaluate runs/baselines/ppo-lunarlander-seed0 --episodes 100 --seed 7
+  python -m baselines claim sooner --ours configs/default.yaml --tasks lunarlander --seeds 0-4 \
+    --steps 500000
   python -m baselines compare runs/default --baseline runs/baselines --html study.html
   python -m baselines throughput --pretrained pong
   python -m baselines ablate no-memory linear --task pong --seeds 0,1,2
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _add_playing(random)
     _add_training(commands)
     _add_opened(commands)
+    _add_claim(commands)
     _add_compare(commands)
     _add_throughput(commands)
     _add_ablate(commands)
@@ -90,9 +93,46 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="each holds finished baselines",
     )
+    parser.add_argument(
+        "--claim", nargs="+", type=Path, default=[], metavar="DIR", help="made before the runs"
+    )
     parser.add_argument("--md", "--out", metavar="FILE", help="write the Markdown here too")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
     parser.add_argument("--json", metavar="FILE", help="write all of it as data; - is stdout")
+
+
+def _add_claim(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "claim",
+        help="write down what a comparison will show, before its runs begin",
+        description=(
+            "Writes a plan and its hash into OUT/NAME: our configuration with every key, the "
+            "baseline's settings, seeds, and what ours will be better by. `compare --claim` then "
+            "says whether it was kept: by the runs that the plan names, all of them, begun later, "
+            "with the settings it names; where the interval over runs does not decide, it says so."
+        ),
+    )
+    parser.add_argument("name", metavar="NAME", help="of the claim")
+    parser.add_argument("--tasks", type=names, required=True, metavar="T,U", help="each by itself")
+    parser.add_argument("--seeds", type=seeds, required=True, metavar="S", help="e.g. 0-4")
+    parser.add_argument(
+        "--metric",
+        choices=("steps-to-target", "minutes-to-target", "score"),
+        default="steps-to-target",
+        help="what ours will be better by (steps-to-target)",
+    )
+    parser.add_argument(
+        "--times",
+        type=_ratio,
+        default=1.0,
+        metavar="R",
+        help="ours will need more than so many times fewer steps or minutes (1)",
+    )
+    parser.add_argument(
+        "--ours", dest="config", type=Path, required=True, metavar="CONFIG", help="our YAML file"
+    )
+    _add_judging(parser, "runs/claims")
+    _add_learning(parser, algo="--against")
 
 
 def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -119,9 +159,9 @@ def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_learning(parser)
 
 
-def _add_learning(parser: argparse.ArgumentParser) -> None:
+def _add_learning(parser: argparse.ArgumentParser, algo: str = "--algo") -> None:
     parser.add_argument(
-        "--algo",
+        algo,
         choices=("ppo", "dqn", "sac"),
         default="ppo",
         help="what learns: ppo; or, of states, dqn for discrete and sac for continuous actions",
@@ -165,9 +205,22 @@ def matrix_arguments(
     return ["ppo", *those, "--jobs", str(args.jobs), *_shared(args)]
 
 
+def run_commands(args: argparse.Namespace) -> list[list[str]]:
+    """Returns the commands of the runs that a claim names, ours first."""
+    those = ["--seeds", ",".join(map(str, args.seeds))]
+    sets = [word for pair in args.sets for word in ("--set", pair)]
+    tasks = ["--tasks", ",".join(args.tasks)]
+    ours = ["python", "-m", "curriculum", "run", str(args.config), *tasks, *those, *sets]
+    theirs = ["python", "-m", "baselines", "ppo", *tasks, *those, "--algo", args.against]
+    for name in ("setting", "steps", "episodes", "evaluations", "commit_steps", "config"):
+        theirs += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+    return [ours, [*theirs, *(["--sampled"] if args.sampled else []), *sets]]
+
+
 def compare_arguments(args: argparse.Namespace) -> list[str]:
     """Returns the command line that makes a comparison again."""
     words = ["compare", *map(str, args.runs), "--baseline", *map(str, args.baseline)]
+    words += ["--claim", *map(str, args.claim)] if args.claim else []
     files = [[f"--{name}", getattr(args, name)] for name in ("md", "html", "json")]
     return [*words, *(word for pair in files if pair[1] is not None for word in pair)]
 
@@ -234,9 +287,13 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="C", help="take the task from this YAML file"
     )
+    _add_judging(parser, "runs/baselines")
+
+
+def _add_judging(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--episodes", type=_positive, default=20, metavar="N", help="of the score")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/baselines"), metavar="DIR", help="parent directory"
+        "--out", type=Path, default=Path(out), metavar="DIR", help=f"parent directory ({out})"
     )
     _add_probing(parser)
 
@@ -258,6 +315,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return value
 
 
 def _natural(text: str) -> int:

@@ -62,6 +62,12 @@ class BaselineLines:
             f"{interval(event.get('iqm_interval'))}"
         )
 
+    def _claimed(self, event: Event) -> None:
+        self._write(
+            f"{plain(event.get('name'))} is claimed, SHA-256 of the plan: "
+            f"{plain(event.get('hash'))}"
+        )
+
     def _other(self, event: Event) -> None:
         self._write(facts_line(event))
 
@@ -79,6 +85,7 @@ _TELL = handlers(
         "episode": BaselineLines._episode,
         "evaluation": BaselineLines._evaluation,
         "baseline_done": BaselineLines._done,
+        "claim_made": BaselineLines._claimed,
         **dict.fromkeys(TROUBLE, BaselineLines._other),
     }
 )

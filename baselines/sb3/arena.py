@@ -106,3 +106,17 @@ class StockEnvironments:
             self._kind.frame_skip,
             on_episode,
         )
+
+
+def arena_of(setting: Setting, task: TaskConfig, make_env: MakeEnv) -> Arena:
+    """Returns the environments of a task in a setting.
+
+    Args:
+        setting: which.
+        task: what is played.
+        make_env: builds ours; the stock setting has no use for it.
+
+    Raises:
+        ConfigError: the zoo has no settings for it.
+    """
+    return StockEnvironments(task) if setting == "stock" else SameEnvironments(task, make_env)

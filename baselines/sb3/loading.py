@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from baselines.results import CONFIDENCE, RESULT, BaselineResult, read_result
-from baselines.sb3.arena import Arena, SameEnvironments, StockEnvironments
+from baselines.sb3.arena import Arena, arena_of
 from baselines.sb3.examining import EVALUATION_ENVS, ModelPolicy
 from baselines.sb3.recipes import Recipe
 from baselines.sb3.training import WEIGHTS, Training, build, recipe_of
@@ -96,7 +96,7 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
     if result.algo == "random" or not (directory / WEIGHTS).is_file():
         raise ConfigError(f"{directory} holds no trained policy: {WEIGHTS} is not there")
     task = _task_of(result)
-    arena = _arena_of(result, task, make_env)
+    arena = arena_of(result.setting, task, lambda num_envs: make_env(task, num_envs))
     env = arena.to_play(1)
     try:
         recipe = recipe_of(result.algo, env.spec)
@@ -108,12 +108,6 @@ def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -
     finally:
         env.close()
     return TrainedBaseline(result, task, env.spec, model, recipe, arena)
-
-
-def _arena_of(result: BaselineResult, task: TaskConfig, make_env: MakeTaskEnv) -> Arena:
-    if result.setting == "stock":
-        return StockEnvironments(task)
-    return SameEnvironments(task, lambda num_envs: make_env(task, num_envs))
 
 
 def _to_play(recipe: Recipe) -> Recipe:

@@ -127,7 +127,7 @@ def train(
         spec, place = env.spec, (task.name, algo)
         recipe = training.recipe or recipe_of(algo, spec)
         known = describe(algo, task, spec.env_id, training.seed)
-        settings = _settings(recipe, training, arena.setting)
+        settings = settings_of(recipe, training, arena.setting)
         known |= {"settings": settings, "machine": dict(machine or {})}
         known |= {"setting": arena.setting, "env": arena.rules}
         stack, sampled = recipe.frame_stack, training.sampled
@@ -221,7 +221,7 @@ def save_weights(model: BaseAlgorithm, path: Path) -> None:
     write_bytes(path, save(weights))
 
 
-def _settings(recipe: Recipe, training: Training, setting: Setting) -> dict[str, Any]:
+def settings_of(recipe: Recipe, training: Training, setting: Setting) -> dict[str, Any]:
     """Returns all that shaped a training, for the record."""
     where = {
         "device": training.device,

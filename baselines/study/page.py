@@ -7,12 +7,19 @@ from html import escape
 from typing import Any
 
 from baselines.study import figures
+from baselines.study.keeping import Outcome
 from baselines.study.sides import Contest
 from baselines.study.text import (
+    AGAINST,
+    CLAIMED,
+    CLAIMS,
     NOTES,
     RUNS,
     STANDINGS,
+    UNCLAIMED,
     VERDICTS,
+    claim_row,
+    hash_lines,
     run_rows,
     standing_row,
     verdict_row,
@@ -44,13 +51,16 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
 """
 
 
-def page(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
+def page(
+    title: str, found: Sequence[Judged], commands: Sequence[str], claims: Sequence[Outcome] = ()
+) -> str:
     """Returns the study as HTML.
 
     Args:
         title: of the page.
         found: the tasks.
         commands: that make it again.
+        claims: what became of those made before the runs.
     """
     tasks = [judged.contest for judged in found]
     first = [line for judged in found for line in judged.headlines]
@@ -60,7 +70,8 @@ def page(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         _list(first, "first"),
-        _section("Ours against the others", _table(VERDICTS, against) if against else ""),
+        _section(CLAIMED, _claims(claims) if claims else ""),
+        _section(UNCLAIMED if claims else AGAINST, _table(VERDICTS, against) if against else ""),
         _section("Where each stands", _table(STANDINGS, standings)),
         "".join(f"<p>{escape(note)}</p>" for note in NOTES),
         _section(
@@ -96,6 +107,12 @@ def page(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
+
+
+def _claims(claims: Sequence[Outcome]) -> str:
+    """Returns what became of each claim, with the hash of its plan."""
+    rows = map(claim_row, claims)
+    return f"{_table(CLAIMS, rows)}<p>SHA-256 of the plans:</p>{_code(hash_lines(claims))}"
 
 
 def _learning(contest: Contest) -> str:

@@ -65,6 +65,7 @@ class Trial:
         settings: hyper-parameters, of a baseline.
         machine: hardware and versions.
         command: that made it.
+        where: the directory it is in.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Trial:
     settings: Mapping[str, Any] | None = None
     machine: Mapping[str, Any] | None = None
     command: str = ""
+    where: str = ""
 
     @property
     def score(self) -> float | None:
@@ -139,7 +141,7 @@ def contests(runs: Sequence[Path], baselines: Sequence[Path]) -> list[Contest]:
         summary, told = summarise(events), effective(events)
         for task in load_config(rundir.config_path).tasks:
             tasks.setdefault(task.name, task)
-            ours.setdefault(task.name, []).append(_trial_of_ours(path.name, summary, told, task))
+            ours.setdefault(task.name, []).append(_trial_of_ours(path, summary, told, task))
     results = [found for where in baselines for found in results_in(where).items()]
     names = [*tasks, *dict.fromkeys(r.task for _, r in results if r.task not in tasks)]
     return [_contest(name, tasks.get(name), ours.get(name, []), results) for name in names]
@@ -174,7 +176,7 @@ def _contest(
 
 
 def _trial_of_ours(
-    name: str, summary: RunSummary, events: Sequence[Event], task: TaskConfig
+    path: Path, summary: RunSummary, events: Sequence[Event], task: TaskConfig
 ) -> Trial:
     verdict: Mapping[str, Any] = next(
         (v for v in summary.verdicts if v.get("task") == task.name), {}
@@ -184,7 +186,7 @@ def _trial_of_ours(
     steps, seconds = (finite(verdict.get(key)) or 0.0 for key in ("env_steps", "seconds"))
     passed = verdict.get("verdict") == "passed"
     return Trial(
-        name=name,
+        name=path.name,
         seed=int(summary.started.get("seed") or 0),
         policy=plain(verdict.get("policy")),
         mode=plain(verdict.get("mode")),
@@ -201,6 +203,7 @@ def _trial_of_ours(
             "versions": summary.started.get("versions"),
         },
         command=plain(summary.started.get("command")),
+        where=str(path),
     )
 
 
@@ -261,6 +264,7 @@ def _trial_of_baseline(directory: Path, result: BaselineResult, target: float | 
         curve=tuple(Point(point.steps, point.score) for point in curve),
         settings=result.settings,
         machine=result.machine,
+        where=str(directory),
     )
 
 

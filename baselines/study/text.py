@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from baselines.results import CONFIDENCE
+from baselines.study.keeping import Outcome, span
 from baselines.study.sides import Contest, Trial
 from baselines.study.verdicts import Judged, Standing, Verdict
 from curriculum.show.markdown import bullets, cell, code, escape, table
@@ -19,6 +20,10 @@ STANDINGS = ("task", "agent", "runs", "IQM", LEVEL, "runs differ by", "episodes 
 STANDINGS += ("real steps", "time", "half at the target from", "and in")
 VERDICTS = ("task", "than", "verdict", "a run of ours scores more", LEVEL, "fewer steps", LEVEL)
 VERDICTS += ("less time", LEVEL, "usually claimed (steps)")
+CLAIMS = ("claim", "task", "what was claimed", "it was", "because")
+CLAIMED = "Claimed before the runs began"
+AGAINST = "Ours against the others"
+UNCLAIMED = f"{AGAINST}: what was not claimed before"
 TOO_FEW = f"fewer than {FEWEST_RUNS} runs"
 NOTES = (
     "Scores are means of full episodes with true rewards, one number a run; IQM is the "
@@ -67,28 +72,45 @@ def verdict_row(contest: Contest, found: Verdict) -> list[str]:
         found.agent,
         found.word,
         number(share, 2),
-        f"[{number(within[0], 2)}, {number(within[1], 2)}]" if within else TOO_FEW,
+        span(within) if within else TOO_FEW,
         *_ratio(found.steps),
         *_ratio(found.minutes),
         NOTHING if found.claimed is None else f"{found.claimed}×",
     ]
 
 
-def markdown(title: str, found: Sequence[Judged], commands: Sequence[str]) -> str:
+def claim_row(found: Outcome) -> list[str]:
+    """Returns the cells of what became of a claim, after `CLAIMS`."""
+    why = "; ".join(found.why)
+    return [found.name, found.task, found.sentence, found.word, found.told or why or NOTHING]
+
+
+def markdown(
+    title: str, found: Sequence[Judged], commands: Sequence[str], claims: Sequence[Outcome] = ()
+) -> str:
     """Returns the study as Markdown.
 
     Args:
         title: above it.
         found: the tasks.
         commands: that make it again.
+        claims: what became of those made before the runs.
     """
     first = [line for judged in found for line in judged.headlines]
     parts = [f"# {escape(title)}\n", bullets(first) if first else ""]
     rows = [standing_row(j.contest, standing) for j in found for standing in j.standings]
     parts += ["## Where each stands\n", table(STANDINGS, rows)]
+    if claims:
+        rows = [list(map(cell, claim_row(claim))) for claim in claims]
+        parts += [
+            f"## {CLAIMED}\n",
+            table(CLAIMS, rows),
+            "SHA-256 of the plans:\n",
+            code(hash_lines(claims)),
+        ]
     against = [verdict_row(j.contest, verdict) for j in found for verdict in j.verdicts]
     if against:
-        parts += ["## Ours against the others\n", table(VERDICTS, against)]
+        parts += [f"## {UNCLAIMED if claims else AGAINST}\n", table(VERDICTS, against)]
     parts += [*(f"{note}\n" for note in NOTES), "## Every run\n", table(RUNS, run_rows(found))]
     different = [line for judged in found for line in judged.contest.differences]
     parts += ["## Rules that differ\n", bullets(different)]
@@ -110,9 +132,15 @@ def run_rows(found: Sequence[Judged]) -> list[list[str]]:
     ]
 
 
-def facts(found: Sequence[Judged]) -> dict[str, Any]:
+def hash_lines(claims: Sequence[Outcome]) -> list[str]:
+    """Returns the hash of each claim's plan."""
+    return [f"{n}: {h}" for n, h in dict.fromkeys((claim.name, claim.hash) for claim in claims)]
+
+
+def facts(found: Sequence[Judged], claims: Sequence[Outcome] = ()) -> dict[str, Any]:
     """Returns the study as JSON-compatible data."""
-    return _plain({"confidence": CONFIDENCE, "tasks": [_facts(judged) for judged in found]})
+    told = {"confidence": CONFIDENCE, "tasks": [_facts(judged) for judged in found]}
+    return _plain({**told, "claims": [asdict(claim) for claim in claims]})
 
 
 def _facts(judged: Judged) -> dict[str, Any]:
@@ -151,12 +179,7 @@ def _ratio(ratio: Ratio | None) -> list[str]:
     told = f"{least}{number(ratio.value, 2)}×"
     if ratio.interval is None:
         return [told, TOO_FEW]
-    low, high = (_end(end) for end in ratio.interval)
-    return [told, f"[{low}, {high}]"]
-
-
-def _end(value: float) -> str:
-    return "∞" if math.isinf(value) else number(value, 2)
+    return [told, span(ratio.interval)]
 
 
 def _by(words: str, reached: bool) -> str:

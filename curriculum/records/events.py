@@ -211,6 +211,7 @@ _OF_A_BASELINE = {
         "algo task env_id playing env seed machine", BASELINES, optional="episodes settings setting"
     ),
     "baseline_resumed": _kind("steps", BASELINES),
+    "claim_made": _kind("name hash", BASELINES),
     "episode": _kind("score steps", BASELINES, optional="number steps_in_episodes"),
     "evaluation": _kind("step score scores", BASELINES, optional="seconds"),
     "baseline_done": _kind(

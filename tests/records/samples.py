@@ -164,6 +164,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "machine": {},
     },
     "baseline_resumed": {"steps": 100_352},
+    "claim_made": {"name": "sooner", "hash": "0" * 64},
     "episode": {"score": -20.5, "steps": 900},
     "evaluation": {"step": 5000, "score": -19.5, "scores": [-20.0, -19.0]},
     "baseline_done": {
