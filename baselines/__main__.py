@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import shlex
 import sys
@@ -11,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from baselines.arguments import (
     compare_arguments,
@@ -21,14 +19,13 @@ from baselines.arguments import (
     run_commands,
     single_arguments,
 )
+from baselines.preparing import config_of, known, machine_of, make_env, probe, task_of
 from curriculum.errors import ComponentMissing, ConfigError, CurriculumError, ExitCode
 
 if TYPE_CHECKING:
     from baselines.results import BaselineHome, BaselineResult
     from baselines.sb3.loading import TrainedBaseline
-    from curriculum.config.schema import Config, TaskConfig
-    from curriculum.envs.interface import VectorEnv
-    from curriculum.records.ledger import Ledger
+    from curriculum.config.schema import TaskConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,16 +49,16 @@ def play_random(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines random`."""
     from baselines import random_agent
 
-    task, workers = _task(args)
-    _probe(task, args)
+    task, workers = task_of(args)
+    probe(task, args)
     with _home("random", task, args) as home:
         result = random_agent.play_random(
             task,
-            lambda n: _make_env(task, n, workers, home.ledger),
+            lambda n: make_env(task, n, workers, home.ledger),
             home.ledger,
             episodes=args.episodes,
             seed=args.seed,
-            machine=_machine("cpu"),
+            machine=machine_of("cpu"),
         )
     return _say(result, args.out)
 
@@ -70,8 +67,8 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines ppo`."""
     if args.tasks or args.seeds:
         return _train_matrix(args)
-    task, workers = _task(args)
-    _probe(task, args, "torch", "stable_baselines3")
+    task, workers = task_of(args)
+    probe(task, args, "torch", "stable_baselines3")
     try:
         from baselines.sb3.arena import arena_of
         from baselines.sb3.training import Training, train
@@ -93,10 +90,10 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
         result = train(
             args.algo,
             task,
-            arena_of(args.setting, task, lambda n: _make_env(task, n, workers, home.ledger)),
+            arena_of(args.setting, task, lambda n: make_env(task, n, workers, home.ledger)),
             home,
             training,
-            machine=_machine(args.device),
+            machine=machine_of(args.device),
         )
     return _say(result, args.out)
 
@@ -109,8 +106,8 @@ def _train_matrix(args: argparse.Namespace) -> ExitCode:
     from curriculum.records.files import write_bytes
 
     names, seeds = args.tasks or [args.task], args.seeds or (args.seed,)
-    config = _config(args)
-    tasks = {name: _known(config, name).target for name in names}
+    config = config_of(args)
+    tasks = {name: known(config, name).target for name in names}
     cells = cells_of(args.algo, list(tasks), seeds, args.setting)
     with make_display([cell.name for cell in cells]) as display:
         code = train_all(cells, partial(single_arguments, args), args.out, args.jobs, display)
@@ -167,7 +164,7 @@ def _opened(args: argparse.Namespace) -> TrainedBaseline:
             "install them with `pip install stable-baselines3 torch`"
         ) from e
     nowhere = Ledger(Path(os.devnull))
-    return open_baseline(args.baseline, lambda task, n: _make_env(task, n, 0, nowhere))
+    return open_baseline(args.baseline, lambda task, n: make_env(task, n, 0, nowhere))
 
 
 def claim(args: argparse.Namespace) -> ExitCode:
@@ -178,19 +175,19 @@ def claim(args: argparse.Namespace) -> ExitCode:
 
     if args.metric == "score" and args.times != 1.0:
         raise ConfigError("--times is for steps and minutes: scores are claimed to be higher")
-    config = _config(args)
-    tasks = [_known(config, name) for name in args.tasks]
+    config = config_of(args)
+    tasks = [known(config, name) for name in args.tasks]
     try:
-        from baselines.sb3.planning import plan_of
+        from baselines.study.planning import plan_of
     except ImportError as e:
         raise ComponentMissing(
             f"a claim against {args.against} pins its settings, which needs stable-baselines3 and "
             f"torch; they cannot be imported ({e})"
         ) from e
     for task in tasks:
-        _probe(task, args, "torch", "stable_baselines3")
+        probe(task, args, "torch", "stable_baselines3")
     nowhere = Ledger(Path(os.devnull))
-    plan = plan_of(args, config, tasks, lambda task, n: _make_env(task, n, 0, nowhere))
+    plan = plan_of(args, config, tasks, lambda task, n: make_env(task, n, 0, nowhere))
     made = make_claim(args.out / args.name, plan)
     print(
         f"claimed: {plan.sentence(AGENTS[plan.against, plan.setting])}, on "
@@ -299,61 +296,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], ExitCode]] = {
 }
 
 
-def _task(args: argparse.Namespace) -> tuple[TaskConfig, int]:
-    """Returns the task, and how many processes may hold its environments."""
-    config = _config(args)
-    return _known(config, args.task), config.curriculum.env_workers
-
-
-def _known(config: Config, name: str) -> TaskConfig:
-    tasks = {task.name: task for task in config.tasks}
-    if name not in tasks:
-        close = difflib.get_close_matches(name.lower(), tasks, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"there is no task {name!r}: there are {', '.join(tasks)}{meant}")
-    return tasks[name]
-
-
-def _config(args: argparse.Namespace) -> Config:
-    """Reads the file that is named, or none, with what the command line lays over it."""
-    from curriculum.cli.probing import probe_limit
-    from curriculum.progress import say
-    from curriculum.tasks import load_config
-
-    sets = [*probe_limit(args), *args.sets]
-    if args.config:
-        return load_config(args.config, sets, notice=say)
-    with TemporaryDirectory(prefix="baselines-") as directory:
-        nothing = Path(directory) / "defaults.yaml"
-        nothing.write_text("{}\n", encoding="utf-8")
-        return load_config(nothing, sets, notice=say)
-
-
-def _probe(task: TaskConfig, args: argparse.Namespace, *more: str) -> None:
-    """Refuses a machine on which the baseline could not play, or would hang while it tries.
-
-    Raises:
-        ComponentMissing: with what was found and what mends it.
-    """
-    from curriculum.cli.probing import tell
-    from curriculum.mode import TaskNeeds, decide
-    from curriculum.runs.machine import machine_from, mending
-    from curriculum.tasks import needs_of
-    from diagnostics.cache import probe_all
-
-    config = _config(args)
-    timeout_s = config.curriculum.timeout_seconds
-    needs = TaskNeeds((*needs_of(task).environment, *more), (), base=(), simulated=False)
-    machine = machine_from(config, probe_all(timeout_s, names=needs.environment, notice=tell))
-    decision = decide(machine.states, needs, details=machine.details)
-    if decision.mode is None:
-        found = decision.reasons[0].partition(": ")[2]
-        raise ComponentMissing(
-            f"this baseline cannot play {task.env_id}: {found}"
-            f"{mending(machine, decision.missing, timeout_s)}"
-        )
-
-
 def _home(
     algo: str, task: TaskConfig, args: argparse.Namespace, setting: str = "same"
 ) -> BaselineHome:
@@ -364,30 +306,6 @@ def _home(
     home = BaselineHome(args.out, name_of(algo, task.name, args.seed, setting))
     home.ledger.subscribe(BaselineLines(partial(print, flush=True)).on_event)
     return home
-
-
-def _make_env(task: TaskConfig, num_envs: int, workers: int, ledger: Ledger) -> VectorEnv:
-    from curriculum.backends.parts import real_env
-
-    def on_event(facts: dict[str, Any]) -> None:
-        ledger.append(facts["event"], **{k: v for k, v in facts.items() if k != "event"})
-
-    def notice(text: str) -> None:
-        print(text, file=sys.stderr)
-
-    try:
-        return real_env(task, num_envs, notice, workers=workers, on_event=on_event)
-    except ImportError as e:
-        raise ComponentMissing(
-            f"{task.env_id} needs a package that cannot be imported ({e}): "
-            "install it with `pip install 'gymnasium[box2d]' ale-py`"
-        ) from e
-
-
-def _machine(device: str) -> dict[str, Any]:
-    from curriculum.runs.machine import hardware, versions
-
-    return {"hardware": hardware(device), "versions": versions()}
 
 
 def _say(result: BaselineResult, out: Path) -> ExitCode:

@@ -95,13 +95,15 @@ def page(
         ),
         _section("How to make it again", _code(commands)),
     ]
-    head = (
+    joined = "\n".join(part for part in body if part)
+    top = f'<!doctype html>\n<html lang="en"><head>{_head(title)}</head>'
+    return f"{top}\n<body>\n{joined}\n</body></html>\n"
+
+
+def _head(title: str) -> str:
+    return (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
-    )
-    joined = "\n".join(part for part in body if part)
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{joined}\n</body></html>\n'
     )
 
 
