@@ -81,7 +81,7 @@ class ConvVAE:
     latter only if it counts), `kl` (nats) and `beta`;
     `pixel_accuracy` (share of values reconstructed within 0.05 of [0, 1]);
     `moving_variance_explained` (1 - squared error / squared distance from the mean frame, over
-    moving pixels; 0 if nothing moves); `latent_mean` (mean |mu|), `latent_std` (of mu over the
+    moving pixels; 0 if nothing moves); `latent_magnitude` (mean |mu|), `latent_std` (of mu over the
     batch, averaged), `posterior_std`; `active_latents` (whose mu varies by more than 0.01, Burda et
     al. 2016, section 5.3); `gradient_norm` before clipping; with key points `key_point_nll` (S,
     nats), `key_point_outliers` (weight of changes that none explains), `key_point_restarts` (1 if

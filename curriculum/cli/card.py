@@ -83,10 +83,10 @@ def _verdict(summary: RunSummary, task: str) -> Mapping[str, Any]:
 
 def _used(summary: RunSummary, rows: list[StageRow]) -> str:
     header = ["round", "stage", "time", "env steps", "dream steps", "result"]
-    cells = [
-        [r.round, r.stage, duration(r.seconds), count(r.env_steps), count(r.dream_steps), r.result]
-        for r in rows
-    ]
+    cells = []
+    for r in rows:
+        used = duration(r.seconds), count(r.env_steps), count(r.dream_steps)
+        cells.append([r.round + 1, r.stage, *used, r.result])
     total = "The run ended without a verdict."
     for v in summary.verdicts:
         total = (

@@ -21,7 +21,7 @@ from curriculum.progress import Progress
 from curriculum.records.evaluation import POLICIES, Evaluation, policy_name
 from curriculum.records.files import output_path
 from curriculum.seeds import env_seed, generator
-from curriculum.show.laps import laps_text
+from curriculum.show.insights import laps_text
 from curriculum.show.lines import LosableStream
 from curriculum.show.markdown import table
 from curriculum.show.words import count, interval, number

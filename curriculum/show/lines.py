@@ -291,7 +291,7 @@ def _stage_skipped(event: dict[str, Any]) -> str:
 
 def _check(event: dict[str, Any]) -> str:
     score, target = number(event.get("score")), number(event.get("target"))
-    told = f"{_place(event)}: generation {event.get('generation')} checked, {score} of {target}"
+    told = f"{_place(event)}: update {event.get('generation')} checked, {score} of {target}"
     if event.get("median") is None:
         return told
     return (

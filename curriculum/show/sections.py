@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +12,15 @@ from curriculum.errors import ExitCode
 from curriculum.mode import LADDER
 from curriculum.records.evaluation import LOOPING_STEPS, Evaluation
 from curriculum.records.events import known
-from curriculum.show.laps import DRIVING, driving_row
+from curriculum.show.insights import driving_section, world_model
 from curriculum.show.markdown import bullets, code, escape, table
 from curriculum.show.summary import CheckRow, Event, RunSummary, StageRow
 from curriculum.show.view import transfer_line
 from curriculum.show.words import (
+    NOTHING,
     count,
     duration,
+    finite,
     interval,
     number,
     outcome,
@@ -62,9 +64,9 @@ def report_of(summary: RunSummary) -> str:
         + _forks(summary),
         "## Checks during the search\n",
         _curve(summary.checks),
-        *_driving(summary),
+        *driving_section(summary.stages),
         "## World model\n",
-        _world_model(summary.stages) + _unseen(summary),
+        world_model(summary.stages) + _unseen(summary),
         "## Pictures\n",
         bullets(summary.media),
         "## Machine\n",
@@ -144,7 +146,7 @@ def _games(stages: Sequence[StageRow]) -> str:
     header = ["task", "mode", "round", "policy", "episodes", "mean", "std", "median", "worst"]
     header += ["best", "distinct scores", "distinct games", "lives", "cut by a limit", "looping"]
     rows = [
-        [r.task, r.mode, r.round, *_game_cells(told)]
+        [r.task, r.mode, r.round + 1, *_game_cells(told)]
         for r in stages
         if r.stage == "evaluate" and r.evaluation
         for told in r.evaluation.both
@@ -183,7 +185,15 @@ def _attempts(summary: RunSummary) -> str:
         used = count(e.get("env_steps")), duration(e.get("seconds"))
         word = plain(e.get("verdict")).replace("_", " ")
         rows.append(
-            [*where, short(e.get("attempt")), short(e.get("round")), word, *scores, *used, counts]
+            [
+                *where,
+                short(e.get("attempt")),
+                _from_one(e.get("round")),
+                word,
+                *scores,
+                *used,
+                counts,
+            ]
         )
     if not rows:
         return ""
@@ -194,6 +204,12 @@ def _attempts(summary: RunSummary) -> str:
         "passed counts, else the best; the best of several flatters. Steps and time of a result "
         "are those of all attempts; rounds are counted on through them.\n"
     )
+
+
+def _from_one(number: Any) -> str:
+    """Counts as people do what a ledger counts from zero."""
+    known = finite(number)
+    return NOTHING if known is None else str(int(known) + 1)
 
 
 def _otherwise(v: Mapping[str, Any]) -> str:
@@ -257,7 +273,7 @@ def _stages(stages: Sequence[StageRow]) -> str:
     rows = []
     for r in stages:
         used = duration(r.seconds), count(r.env_steps), count(r.dream_steps)
-        rows.append([r.task, r.mode, r.round, r.stage, *used, r.result])
+        rows.append([r.task, r.mode, r.round + 1, r.stage, *used, r.result])
     header = ["task", "mode", "round", "stage", "time", "env steps", "dream steps", "result"]
     return table(header, rows) + _spent(stages) + _committing(stages)
 
@@ -275,7 +291,7 @@ def _forks(summary: RunSummary) -> str:
 def _learned_from(stages: Sequence[StageRow]) -> str:
     """Says what learning was told where that was more than the score."""
     told = [
-        f"{r.task} {r.mode}, round {r.round}, learned from: {plain(r.facts['learned_from'])}"
+        f"{r.task} {r.mode}, round {r.round + 1}, learned from: {plain(r.facts['learned_from'])}"
         for r in stages
         if r.facts.get("learned_from")
     ]
@@ -297,7 +313,9 @@ def _spent(stages: Sequence[StageRow]) -> str:
         if whole:
             largest = sorted(r.spent_s.items(), key=lambda item: -item[1])
             shares = ", ".join(f"{plain(name)} {seconds / whole:.0%}" for name, seconds in largest)
-            told.append(f"{plain(r.task)} round {r.round}, {r.stage} ({duration(whole)}): {shares}")
+            told.append(
+                f"{plain(r.task)} round {r.round + 1}, {r.stage} ({duration(whole)}): {shares}"
+            )
     return f"\nWhere the time of practice went:\n\n{bullets(told)}" if told else ""
 
 
@@ -316,9 +334,10 @@ def _curve(checks: Sequence[CheckRow]) -> str:
         by_task.setdefault((check.task, check.mode, check.round), []).append(check)
     shown = [check for curve in by_task.values() for check in _thin(curve)]
     rows = [
-        [c.task, c.mode, c.round, c.generation, number(c.score), number(c.target)] for c in shown
+        [c.task, c.mode, c.round + 1, c.generation, number(c.score), number(c.target)]
+        for c in shown
     ]
-    return table(["task", "mode", "round", "generation", "score", "target"], rows)
+    return table(["task", "mode", "round", "update", "score", "target"], rows)
 
 
 def _thin(curve: list[CheckRow]) -> list[CheckRow]:
@@ -326,31 +345,6 @@ def _thin(curve: list[CheckRow]) -> list[CheckRow]:
     step = -(-len(curve) // CURVE_POINTS)
     kept = curve[::-1][::step] if step else []
     return kept[::-1]
-
-
-def _driving(summary: RunSummary) -> list[str]:
-    """Returns the section of what became of laps, where an environment tells of any."""
-    told = [(r, r.facts.get("driving")) for r in summary.stages]
-    looked_at = [(r, facts) for r, facts in told if isinstance(facts, dict)]
-    if not looked_at:
-        return []
-    header = ["task", "mode", "round", *DRIVING]
-    rows = [[r.task, r.mode, r.round, *driving_row(facts)] for r, facts in looked_at]
-    pictures = [
-        f"{plain(r.task)}, round {r.round}: worst and median in laps.png of its evaluate stage"
-        for r, _ in looked_at
-    ]
-    return ["## Driving\n", table(header, rows), bullets(pictures)]
-
-
-def _world_model(stages: Iterable[StageRow]) -> str:
-    rows = [
-        [r.task, r.mode, r.round, r.stage, name.replace("_", " "), short(value)]
-        for r in stages
-        if r.stage in ("vision", "memory")
-        for name, value in r.metrics.items()
-    ]
-    return table(["task", "mode", "round", "stage", "metric", "value"], rows)
 
 
 def _unseen(summary: RunSummary) -> str:

@@ -14,6 +14,7 @@ from curriculum.records.finished import StageResult
 from curriculum.stages.insights import vision_insights
 from curriculum.stages.stage import StageContext, require_finite
 from models.interfaces import Metrics, Vision
+from models.numeric.measures import ACCURATE
 
 NAME = "vision"
 
@@ -86,17 +87,18 @@ def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
     rows = np.unique(np.linspace(0, data.num_rows - 1, HELD_OUT_ROWS).astype(np.int64))
     seen = data.observations(rows)
     latents = vision.encode(seen)
+    deviations = latents.std(axis=0)
     metrics = {
         "latent_mean": float(latents.mean()),
-        "latent_std": float(latents.std()),
-        "latent_spread": float(latents.std(axis=0).max()),
+        "latent_std": float(deviations.mean()),
+        "latent_spread": float(deviations.max()),
     }
     if ctx.spec.observation == "pixels":
         shown = vision.decode(latents).astype(np.float32) / 255.0
         truth = seen.astype(np.float32) / 255.0
         error = np.abs(shown - truth)
         metrics["reconstruction_mse"] = float(np.square(error).mean())
-        metrics["pixel_accuracy"] = float((error < 0.1).mean())
+        metrics["pixel_accuracy"] = float((error <= ACCURATE).mean())
     return metrics
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.numeric.measures import ACCURATE
+
 _MOVED = 0.02
-_ACCURATE = 0.05
 _ACTIVE_VARIANCE = 0.01
 # Keeps the mean frame inside the sigmoid's useful range, where it still passes gradients.
 _MEAN_MARGIN = 0.02
@@ -38,7 +39,7 @@ def image_metrics(
     unexplained = (moved * distance.square()).sum()
     variance = (moved * (images - mean_frame).square()).sum()
     explained = torch.where(variance > 0, 1.0 - unexplained / variance.clamp_min(1e-12), 0.0)
-    accuracy = (distance.abs() <= _ACCURATE).float().mean()
+    accuracy = (distance.abs() <= ACCURATE).float().mean()
     return {"pixel_accuracy": accuracy, "moving_variance_explained": explained}
 
 
@@ -46,7 +47,7 @@ def latent_metrics(mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
     """Returns how latents `[B, Z]` are spread."""
     variance = mean.var(dim=0, correction=0)
     return {
-        "latent_mean": mean.abs().mean(),
+        "latent_magnitude": mean.abs().mean(),
         "latent_std": variance.sqrt().mean(),
         "active_latents": (variance > _ACTIVE_VARIANCE).float().sum(),
         "posterior_std": torch.exp(0.5 * log_variance).mean(),

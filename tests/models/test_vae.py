@@ -89,7 +89,7 @@ def test_the_paper_sized_network_takes_64_by_64_frames(channels: int) -> None:
 def test_metrics_lie_in_their_ranges() -> None:
     metrics = train(small(), 5)[-1]
     expected = {"loss", "reconstruction", "kl", "beta", "pixel_accuracy", "gradient_norm"}
-    expected |= {"moving_variance_explained", "latent_mean", "latent_std", "active_latents"}
+    expected |= {"moving_variance_explained", "latent_magnitude", "latent_std", "active_latents"}
     assert expected <= metrics.keys()
     assert 0.0 <= metrics["pixel_accuracy"] <= 1.0
     assert 0.0 <= metrics["active_latents"] <= 8.0

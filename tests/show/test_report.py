@@ -120,7 +120,7 @@ def test_the_report_says_what_was_learned_from(events: list[dict[str, Any]]) -> 
     done = next(e for e in events if e["event"] == "stage_done")
     done["facts"] = {"learned_from": "score - 2 tiles' reward for each tile left behind"}
     stages = section(report_text(events), "Stages")
-    assert f"{done['mode']}, round {done['round']}, learned from: score" in stages
+    assert f"{done['mode']}, round {done['round'] + 1}, learned from: score" in stages
     assert "each tile left behind" in stages
 
 
@@ -195,8 +195,8 @@ def test_the_report_shows_every_attempt_and_which_one_counts(events: list[dict[s
     part = section(report_text(events), "Results")
     attempts = rows(part.split("Attempts, each anew", 1)[1])
     assert len(attempts) == 2
-    assert "| 1 | 0 | missed | 99.0 |" in attempts[0] and attempts[0].endswith("|  |")
-    assert "| 2 | 1 | passed | 244.0 |" in attempts[1] and attempts[1].endswith("| yes |")
+    assert "| 1 | 1 | missed | 99.0 |" in attempts[0] and attempts[0].endswith("|  |")
+    assert "| 2 | 2 | passed | 244.0 |" in attempts[1] and attempts[1].endswith("| yes |")
     assert "passed, attempt 2 of 2" in part
     assert "attempt 2 of 2" in compare_runs({"one": events})
 

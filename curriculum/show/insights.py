@@ -1,13 +1,15 @@
-"""What became of a driver's laps (`curriculum.insight.laps.summary_of`), as tables."""
+"""What stages found out, in rows of tables: laps that were driven, and what V and M know."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from curriculum.records.facts import finite
-from curriculum.show.markdown import table
+from curriculum.show.markdown import bullets, table
+from curriculum.show.summary import StageRow
 from curriculum.show.words import count, number, plain, short
+from models.numeric.measures import MEASURES, measure_of
 
 DRIVING = (
     "laps",
@@ -85,3 +87,47 @@ def _lap_row(lap: Mapping[str, Any]) -> list[str]:
         "yes" if lap["complete"] else "",
         ", ".join(off),
     ]
+
+
+MEASURED = ("measure", "value", "what it is", "good is")
+
+
+def measured(stage: str, metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the cells of what V or M was measured by, after `MEASURED`.
+
+    Args:
+        stage: that measured: `vision` or `memory`; of others there are none.
+        metrics: its numbers by name.
+    """
+    if stage not in MEASURES:
+        return []
+    rows = []
+    for name, value in metrics.items():
+        measure = measure_of(stage, name)
+        rows.append([name.replace("_", " "), short(value), measure.meaning, measure.good])
+    return rows
+
+
+def driving_section(stages: Iterable[StageRow]) -> list[str]:
+    """Returns the section of what became of laps, where an environment tells of any."""
+    told = [(r, r.facts.get("driving")) for r in stages]
+    looked_at = [(r, facts) for r, facts in told if isinstance(facts, dict)]
+    if not looked_at:
+        return []
+    header = ["task", "mode", "round", *DRIVING]
+    rows = [[r.task, r.mode, r.round + 1, *driving_row(facts)] for r, facts in looked_at]
+    pictures = [
+        f"{plain(r.task)}, round {r.round + 1}: worst and median in laps.png of its evaluate stage"
+        for r, _ in looked_at
+    ]
+    return ["## Driving\n", table(header, rows), bullets(pictures)]
+
+
+def world_model(stages: Iterable[StageRow]) -> str:
+    """Returns the table of what V and M were measured by."""
+    rows = [
+        [r.task, r.mode, r.round + 1, r.stage, *cells]
+        for r in stages
+        for cells in measured(r.stage, r.metrics)
+    ]
+    return table(["task", "mode", "round", "stage", *MEASURED], rows)
