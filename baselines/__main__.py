@@ -202,6 +202,7 @@ def claim(args: argparse.Namespace) -> ExitCode:
 def compare_run(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines compare`."""
     from baselines.study.claims import open_claim
+    from baselines.study.films import film_all
     from baselines.study.keeping import outcomes
     from baselines.study.sides import contests
     from baselines.study.text import facts, markdown
@@ -217,9 +218,12 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     title = f"{', '.join(path.name for path in args.runs)} beside baselines"
     commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
     text = markdown(title, found, commands, kept)
+    if args.films and "html" not in out:
+        raise ConfigError("--films are shown on the page: name a file by --html too")
     if "html" in out:
         page = _page()
-        write_bytes(out["html"], page(title, found, commands, kept).encode())
+        films = film_all(tasks, args.seed) if args.films else []
+        write_bytes(out["html"], page(title, found, commands, kept, films).encode())
     if "md" in out:
         write_bytes(out["md"], text.encode())
     if files["json"] is not None:

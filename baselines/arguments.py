@@ -99,6 +99,12 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--md", "--out", metavar="FILE", help="write the Markdown here too")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
     parser.add_argument("--json", metavar="FILE", help="write all of it as data; - is stdout")
+    parser.add_argument(
+        "--films", action="store_true", help="play an episode of each side for the page"
+    )
+    parser.add_argument(
+        "--seed", type=_natural, default=1, metavar="N", help="of the films' episodes (1)"
+    )
 
 
 def _add_claim(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -222,7 +228,8 @@ def compare_arguments(args: argparse.Namespace) -> list[str]:
     words = ["compare", *map(str, args.runs), "--baseline", *map(str, args.baseline)]
     words += ["--claim", *map(str, args.claim)] if args.claim else []
     files = [[f"--{name}", getattr(args, name)] for name in ("md", "html", "json")]
-    return [*words, *(word for pair in files if pair[1] is not None for word in pair)]
+    words += [word for pair in files if pair[1] is not None for word in pair]
+    return [*words, *(["--films", "--seed", str(args.seed)] if args.films else [])]
 
 
 def _shared(args: argparse.Namespace) -> list[str]:

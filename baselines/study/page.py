@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from baselines.study import figures
+from baselines.study.films import AgentFilm
 from baselines.study.keeping import Outcome
-from baselines.study.sides import Contest
+from baselines.study.sides import OURS, Contest
 from baselines.study.text import (
     AGAINST,
     CLAIMED,
     CLAIMS,
+    KNOWN,
     NOTES,
     RUNS,
     STANDINGS,
+    TIMES,
     UNCLAIMED,
     VERDICTS,
     claim_row,
     hash_lines,
+    known_rows,
     run_rows,
     standing_row,
+    time_rows,
     verdict_row,
 )
 from baselines.study.verdicts import Judged
 from curriculum.show.words import facts as told
 
+_LARGEST_PICTURE = 400_000
+_PICTURES = {
+    "vision.png": "V: what is seen, and what it draws again of its latents",
+    "memory.png": "M: what came, and what it dreams after the same actions",
+    "laps.png": "Laps: the worst and the median one, missed tiles marked",
+}
 _STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --warn: #fff4d6; --ink: #1d2127;
   --back: #ffffff; }
@@ -44,6 +57,9 @@ th, td { padding: .4rem .7rem; text-align: left; border-bottom: 1px solid var(--
 th { background: var(--soft); position: sticky; top: 0; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 figure { margin: 1rem 0; max-width: 46rem; } figure svg { width: 100%; height: auto; }
+figure img { max-width: 100%; height: auto; image-rendering: pixelated; border-radius: .3rem; }
+.films { display: flex; flex-wrap: wrap; gap: 1rem; } .films figure { width: 18rem; }
+.films img { width: 100%; }
 figcaption { font-size: .875rem; opacity: .8; }
 pre { background: var(--soft); border-radius: .5rem; padding: .7rem 1rem; overflow-x: auto;
   font-size: .82rem; }
@@ -52,7 +68,11 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
 
 
 def page(
-    title: str, found: Sequence[Judged], commands: Sequence[str], claims: Sequence[Outcome] = ()
+    title: str,
+    found: Sequence[Judged],
+    commands: Sequence[str],
+    claims: Sequence[Outcome] = (),
+    films: Sequence[AgentFilm] = (),
 ) -> str:
     """Returns the study as HTML.
 
@@ -61,6 +81,7 @@ def page(
         found: the tasks.
         commands: that make it again.
         claims: what became of those made before the runs.
+        films: an episode of each side, shown side by side.
     """
     tasks = [judged.contest for judged in found]
     first = [line for judged in found for line in judged.headlines]
@@ -89,6 +110,9 @@ def page(
                 "Performance profiles; bands are 95% intervals over runs, tasks counting alike.",
             ),
         ),
+        _section("What it looks like", "".join(_filmed(films, task.task) for task in tasks)),
+        _section("Where the time went", _table(TIMES, time_rows(found))),
+        _section("What V and M know", "".join(map(_known, tasks))),
         _section("Every run", _table(RUNS, run_rows(found)) + "".join(map(_made, tasks))),
         _section(
             "Rules that differ", _list([d for c in tasks for d in c.differences]) or "<p>none</p>"
@@ -124,6 +148,48 @@ def _learning(contest: Contest) -> str:
     )
     drawn = _figure(figures.learning_curves(contest), caption)
     return f"<h3>{escape(contest.task)}</h3>{drawn}" if drawn else ""
+
+
+def _filmed(films: Sequence[AgentFilm], task: str) -> str:
+    """Returns the films of a task, side by side where there is room."""
+    shown = []
+    for film in films:
+        if film.task == task:
+            picture = _image(film.gif, "gif", f"{film.agent} plays {task}") if film.gif else ""
+            caption = f"<figcaption>{escape(f'{film.agent}, {film.words}')}</figcaption>"
+            shown.append(f"<figure>{picture}{caption}</figure>")
+    if not shown:
+        return ""
+    return f'<h3>{escape(task)}</h3><div class="films">{"".join(shown)}</div>'
+
+
+def _known(contest: Contest) -> str:
+    """Returns what V and M of our runs know, and how it looks in the first that is counted."""
+    rows = known_rows(contest)
+    if not rows:
+        return ""
+    ours = next(side for side in contest.sides if side.agent == OURS)
+    pictures = "".join(map(_picture, [p for trial in ours.counted[:1] for p in trial.pictures]))
+    table = f"<details><summary>numbers</summary>{_table(KNOWN, rows)}</details>"
+    return f"<h3>{escape(contest.task)}</h3>{pictures}{table}"
+
+
+def _picture(file: str) -> str:
+    path = Path(file)
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""  # it was there when the runs were read
+    if len(content) > _LARGEST_PICTURE:
+        return f"<p>{escape(path.name)} is too large to stand here: {escape(file)}</p>"
+    caption = _PICTURES.get(path.name, path.name)
+    shown = _image(content, "png", caption)
+    return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _image(content: bytes, kind: str, words: str) -> str:
+    data = base64.b64encode(content).decode()
+    return f'<img alt="{escape(words)}" src="data:image/{kind};base64,{data}">'
 
 
 def _made(contest: Contest) -> str:

@@ -19,8 +19,9 @@ from curriculum.records.ledger import Event, effective, read_events
 from curriculum.records.rundir import RunDir
 from curriculum.series import exists as is_series
 from curriculum.series.plan import Series
-from curriculum.show.summary import RunSummary, summarise
-from curriculum.show.words import finite, plain
+from curriculum.show.insights import measured
+from curriculum.show.summary import RunSummary, StageRow, summarise
+from curriculum.show.words import duration, finite, plain
 from curriculum.statistics import Reach, first_reach
 from curriculum.tasks import load_config
 
@@ -66,6 +67,9 @@ class Trial:
         machine: hardware and versions.
         command: that made it.
         where: the directory it is in.
+        spent: what its time went into, in words.
+        measures: what its V and M were measured by, rows of part, name, value, meaning, good.
+        pictures: files that show what V sees and M dreams.
     """
 
     name: str
@@ -84,6 +88,9 @@ class Trial:
     machine: Mapping[str, Any] | None = None
     command: str = ""
     where: str = ""
+    spent: str = ""
+    measures: tuple[tuple[str, ...], ...] = ()
+    pictures: tuple[str, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -185,6 +192,7 @@ def _trial_of_ours(
     evaluation = told[-1].evaluation if told else None
     steps, seconds = (finite(verdict.get(key)) or 0.0 for key in ("env_steps", "seconds"))
     passed = verdict.get("verdict") == "passed"
+    rows = [r for r in summary.stages if (r.task, r.mode) == (task.name, verdict.get("mode"))]
     return Trial(
         name=path.name,
         seed=int(summary.started.get("seed") or 0),
@@ -204,7 +212,32 @@ def _trial_of_ours(
         },
         command=plain(summary.started.get("command")),
         where=str(path),
+        spent=_spent(rows),
+        measures=tuple((r.stage, *cells) for r in rows for cells in measured(r.stage, r.metrics)),
+        pictures=_pictures(path, rows),
     )
+
+
+def _spent(rows: Sequence[StageRow]) -> str:
+    """Returns the time of each stage, and what practice took it for."""
+    stages = ", ".join(f"{row.stage} {duration(row.seconds)}" for row in rows if row.seconds)
+    shares: dict[str, float] = {}
+    for row in rows:
+        for name, seconds in row.spent_s.items():
+            shares[name] = shares.get(name, 0.0) + seconds
+    whole = sum(shares.values())
+    if not whole:
+        return stages
+    largest = sorted(shares.items(), key=lambda item: -item[1])
+    practice = ", ".join(f"{plain(name)} {seconds / whole:.0%}" for name, seconds in largest)
+    return f"{stages}; of practice: {practice}"
+
+
+def _pictures(path: Path, rows: Sequence[StageRow]) -> tuple[str, ...]:
+    directories = [
+        path / "tasks" / r.task / r.mode / f"round-{r.round:02d}" / r.stage for r in rows
+    ]
+    return tuple(str(file) for one in directories for file in sorted(one.glob("*.png")))
 
 
 def _apart(summary: RunSummary, verdict: Mapping[str, Any], task: str) -> str:
@@ -265,6 +298,7 @@ def _trial_of_baseline(directory: Path, result: BaselineResult, target: float | 
         settings=result.settings,
         machine=result.machine,
         where=str(directory),
+        spent=f"training {duration(result.seconds)}, examinations not counted",
     )
 
 

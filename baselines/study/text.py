@@ -11,6 +11,7 @@ from baselines.results import CONFIDENCE
 from baselines.study.keeping import Outcome, span
 from baselines.study.sides import Contest, Trial
 from baselines.study.verdicts import Judged, Standing, Verdict
+from curriculum.show.insights import MEASURED
 from curriculum.show.markdown import bullets, cell, code, escape, table
 from curriculum.show.words import NOTHING, count, duration, interval, number
 from curriculum.statistics import FEWEST_RUNS, Ratio, Reach
@@ -112,6 +113,10 @@ def markdown(
     if against:
         parts += [f"## {UNCLAIMED if claims else AGAINST}\n", table(VERDICTS, against)]
     parts += [*(f"{note}\n" for note in NOTES), "## Every run\n", table(RUNS, run_rows(found))]
+    parts += ["## Where the time went\n", table(TIMES, time_rows(found))]
+    known = [[j.contest.task, *row] for j in found for row in known_rows(j.contest)]
+    if known:
+        parts += ["## What V and M know\n", table(("task", *KNOWN), known)]
     different = [line for judged in found for line in judged.contest.differences]
     parts += ["## Rules that differ\n", bullets(different)]
     parts += ["## How to make it again\n", code(commands)]
@@ -135,6 +140,39 @@ def run_rows(found: Sequence[Judged]) -> list[list[str]]:
 def hash_lines(claims: Sequence[Outcome]) -> list[str]:
     """Returns the hash of each claim's plan."""
     return [f"{n}: {h}" for n, h in dict.fromkeys((claim.name, claim.hash) for claim in claims)]
+
+
+TIMES = ("task", "agent", "run", "real steps a second", "what the time went into")
+
+
+def time_rows(found: Sequence[Judged]) -> list[list[str]]:
+    """Returns a row for every run whose time is known, after `TIMES`."""
+    return [
+        [
+            judged.contest.task,
+            side.agent,
+            cell(trial.name),
+            number(trial.env_steps / trial.seconds),
+            trial.spent or NOTHING,
+        ]
+        for judged in found
+        for side in judged.contest.sides
+        for trial in side.trials
+        if trial.seconds
+    ]
+
+
+def known_rows(contest: Contest) -> list[list[str]]:
+    """Returns what V and M of each of our runs were measured by, after `KNOWN`."""
+    return [
+        [cell(trial.name), *measure]
+        for side in contest.sides
+        for trial in side.trials
+        for measure in trial.measures
+    ]
+
+
+KNOWN = ("run", "stage", *MEASURED)
 
 
 def facts(found: Sequence[Judged], claims: Sequence[Outcome] = ()) -> dict[str, Any]:
