@@ -245,14 +245,19 @@ class Examination:
 def examinations(directory: Path) -> list[Examination]:
     """Returns what a training's ledger tells of its learning curve, oldest first.
 
+    The evaluation at its end is the last point.
+
     Raises:
         RunIOError: the ledger cannot be read.
     """
     found = []
     for event in read_events(directory / LEDGER):
-        told = [event.get(name) for name in ("step", "score", "seconds")]
+        counted = {"evaluation": "step", "baseline_done": "env_steps"}.get(event["event"])
+        if counted is None:
+            continue
+        told = [event.get(name) for name in (counted, "score", "seconds")]
         steps, score, seconds = map(words.finite, told)
-        if event["event"] == "evaluation" and steps is not None and score is not None:
+        if steps is not None and score is not None:
             found.append(Examination(steps, score, seconds))
     return found
 

@@ -176,7 +176,7 @@ def _theirs_otherwise(trial: Trial, claim: Claim, task: str) -> Iterator[str]:
     wanted = _flat(
         plan.policy,
         plan.episodes,
-        int(plan.theirs[task]["steps"]) // every,
+        int(plan.theirs[task]["steps"]) // every + 1,  # the evaluation is the last
         plan.theirs[task],
         plan.rules[task],
     )

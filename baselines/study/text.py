@@ -31,8 +31,8 @@ NOTES = (
     "interquartile mean of runs. Real steps are all that an agent ever saw of the environment, "
     "data for V and M and checks included, evaluation not, and so is time.",
     "Ours are at the target where a check of their practice and then the evaluation are; a "
-    "baseline where two examinations in a row are, the first of which counts. A run that never "
-    "is counts as that, not as one left out.",
+    "baseline where two examinations in a row are, the first of which counts and the evaluation is "
+    "the last. A run that never is counts as that, not as one left out.",
     "The word better, or worse, is only said where the interval over runs leaves out equality.",
 )
 

@@ -37,8 +37,8 @@ class Ratio(NamedTuple):
         value: of the medians; above 1, ours are sooner.
         at_least: theirs did not reach the target by the median, and the value is what they were
             watched for by ours.
-        interval: over runs, 0 or infinite where a side often does not reach it; None if either
-            side has fewer than three runs.
+        interval: over runs; where theirs often do not reach it, from how long they were watched to
+            infinity, where ours do not, from 0; None if either side has fewer than three runs.
     """
 
     value: float
@@ -107,8 +107,8 @@ def times_sooner(
         resamples: bootstrap samples.
 
     Returns:
-        None if ours did not reach the target by the median, and nothing is known but that. In the
-        interval, a resample in which neither side does counts at both ends.
+        None if ours did not reach the target by the median, and nothing is known but that. In a
+        resample whose median does not, it lies anywhere beyond the longest watch.
     """
     mine, other = median_reach(ours), median_reach(theirs)
     if not mine.reached:
@@ -117,23 +117,25 @@ def times_sooner(
     if min(len(ours), len(theirs)) >= FEWEST_RUNS:
         tail = (1.0 - confidence) / 2.0
         left, right = (_drawn_medians(runs, rng, resamples) for runs in (ours, theirs))
-        with np.errstate(invalid="ignore"):
-            ratios = right / left
-        ends = (np.where(np.isnan(ratios), end, ratios) for end in (0.0, np.inf))
-        low, high = (
-            float(np.quantile(drawn, share, method=method))
-            for drawn, share, method in zip(
-                ends, (tail, 1.0 - tail), ("lower", "higher"), strict=True
-            )
-        )
-        interval = (low, high)
+        low = np.quantile(right.earliest / left.latest, tail, method="lower")
+        high = np.quantile(right.latest / left.earliest, 1.0 - tail, method="higher")
+        interval = (float(low), float(high))
     return Ratio(other.at / mine.at, not other.reached, interval)
 
 
-def _drawn_medians(runs: Sequence[Reach], rng: np.random.Generator, resamples: int) -> np.ndarray:
+class _Drawn(NamedTuple):
+    """Medians of resamples: the same twice, or the longest watch and infinity, `[resamples]`."""
+
+    earliest: np.ndarray
+    latest: np.ndarray
+
+
+def _drawn_medians(runs: Sequence[Reach], rng: np.random.Generator, resamples: int) -> _Drawn:
     at, reached = (np.array(column) for column in zip(*runs, strict=True))
     drawn = rng.integers(len(runs), size=(resamples, len(runs)))
-    return _medians(at[drawn], reached[drawn])
+    medians = _medians(at[drawn], reached[drawn])
+    longest = at[drawn].max(axis=1).astype(np.float64)
+    return _Drawn(np.where(np.isinf(medians), longest, medians), medians)
 
 
 def _medians(at: np.ndarray, reached: np.ndarray) -> np.ndarray:

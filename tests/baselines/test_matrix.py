@@ -137,15 +137,17 @@ def test_the_report_says_what_seeds_say_together() -> None:
 
 
 def test_when_the_target_was_reached_is_read_from_the_ledger(tmp_path: Path) -> None:
-    for seed, scores in enumerate([(0.0, 19.0, 18.0), (19.0, 0.0, 19.0)]):
+    for seed, scores in enumerate([(0.0, 19.0, 18.0), (19.0, 0.0, 19.0), (0.0, 0.0, 19.0)]):
         with BaselineHome(tmp_path, name_of("ppo", "pong", seed)) as home:
             home.ledger.append("baseline_started", **facts_of("baseline_started"))
             for step, score in zip((10, 20, 30), scores, strict=True):
                 home.ledger.append("evaluation", step=step, score=score, scores=[score])
-            finish(home.ledger, result_of(seed, [20.0, 21.0]))
+            finish(home.ledger, result_of(seed, [20.0, 21.0] if seed == 2 else [1.0, 2.0]))
     found = trained_in(tmp_path, {"pong": 18.0})
-    assert [one.reach for one in found] == [Reach(20.0, True), Reach(30.0, False)]
-    assert [one.reach for one in trained_in(tmp_path, {})] == [None, None]
+    end = float(result_of(0, [1.0]).env_steps)
+    # The evaluation is the last examination: with it the third training has two in a row.
+    assert [one.reach for one in found] == [Reach(20.0, True), Reach(end, False), Reach(30.0, True)]
+    assert [one.reach for one in trained_in(tmp_path, {})] == [None, None, None]
 
 
 def test_lines_name_the_training_and_the_table_has_a_row_for_each() -> None:

@@ -187,7 +187,8 @@ def test_a_baseline_that_never_learned_is_told_to_be_broken(tmp_path: Path) -> N
 
 def test_a_baseline_that_was_cut_short_is_no_fair_rival(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [250.0])
-    baseline(tmp_path / "b", "ppo", 0, [-150.0], ((50_000, -150.0), (100_000, -150.0)))
+    curve = ((50_000, -150.0), (100_000, -150.0))
+    baseline(tmp_path / "b", "ppo", 0, [-150.0], curve, env_steps=100_000)
     assert any("too few to judge it" in line for line in judged(studied(tmp_path, [run])).headlines)
 
 

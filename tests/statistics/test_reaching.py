@@ -101,7 +101,9 @@ def test_theirs_that_never_reach_it_are_a_bound() -> None:
     never = [Reach(8.0, False)] * 3
     ratio = times_sooner(reached(1, 2, 4), never, 0.95, rng())
     assert ratio is not None and (ratio.value, ratio.at_least) == (4.0, True)
-    assert ratio.interval == (math.inf, math.inf)
+    assert ratio.interval == (2.0, math.inf) and ratio.told_apart
+    short = times_sooner(reached(1, 2, 4), [Reach(2.0, False)] * 3, 0.95, rng())
+    assert short is not None and short.interval == (0.5, math.inf) and not short.told_apart
     assert times_sooner(never, reached(1, 2, 4), 0.95, rng()) is None
 
 
