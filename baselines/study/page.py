@@ -54,6 +54,7 @@ h3 { font-size: 1.05rem; margin-bottom: .3rem; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; white-space: nowrap; }
 th, td { padding: .4rem .7rem; text-align: left; border-bottom: 1px solid var(--line); }
+.words td { white-space: normal; }
 th { background: var(--soft); position: sticky; top: 0; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 figure { margin: 1rem 0; max-width: 46rem; } figure svg { width: 100%; height: auto; }
@@ -111,7 +112,7 @@ def page(
             ),
         ),
         _section("What it looks like", "".join(_filmed(films, task.task) for task in tasks)),
-        _section("Where the time went", _table(TIMES, time_rows(found))),
+        _section("Where the time went", _table(TIMES, time_rows(found), "wide words")),
         _section("What V and M know", "".join(map(_known, tasks))),
         _section("Every run", _table(RUNS, run_rows(found)) + "".join(map(_made, tasks))),
         _section(
@@ -137,8 +138,8 @@ def _section(title: str, content: str) -> str:
 
 def _claims(claims: Sequence[Outcome]) -> str:
     """Returns what became of each claim, with the hash of its plan."""
-    rows = map(claim_row, claims)
-    return f"{_table(CLAIMS, rows)}<p>SHA-256 of the plans:</p>{_code(hash_lines(claims))}"
+    kept = _table(CLAIMS, map(claim_row, claims), "wide words")
+    return f"{kept}<p>SHA-256 of the plans:</p>{_code(hash_lines(claims))}"
 
 
 def _learning(contest: Contest) -> str:
@@ -215,12 +216,12 @@ def _words(values: Any) -> str:
     return told(values, ", ") if isinstance(values, Mapping) else ""
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "wide") -> str:
     top = "".join(f"<th>{escape(name)}</th>" for name in header)
     lines = (
         "<tr>" + "".join(f"<td>{escape(str(text))}</td>" for text in row) + "</tr>" for row in rows
     )
-    return f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
+    return f'<div class="{kind}"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
 
 
 def _list(lines: Sequence[str], kind: str = "") -> str:
