@@ -210,6 +210,8 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     from curriculum.records.files import output_path, write_bytes
     from diagnostics.json_report import write_json
 
+    if args.films and not args.html:
+        raise ConfigError("--films are shown on the page: name a file by --html too")
     files = {name: getattr(args, name) for name in ("md", "html", "json")}
     out = {name: output_path(Path(p)) for name, p in files.items() if p not in (None, "-")}
     claims = [open_claim(directory) for directory in args.claim]
@@ -218,8 +220,6 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     title = f"{', '.join(path.name for path in args.runs)} beside baselines"
     commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
     text = markdown(title, found, commands, kept)
-    if args.films and "html" not in out:
-        raise ConfigError("--films are shown on the page: name a file by --html too")
     if "html" in out:
         page = _page()
         films = film_all(tasks, args.seed) if args.films else []

@@ -9,13 +9,13 @@ from typing import Any
 
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import VecEnv
 
 from baselines.random_agent import MakeEnv
 from baselines.sb3.recipes import Recipe, off_policy_recipe, recipe_for
+from baselines.sb3.stock import ATARI_KIND, STATE_KIND, training_env
 from baselines.sb3.training import Training, build
 from baselines.sb3.vec_env import TrainingVecEnv
 from curriculum.envs.aliases import atari_game
@@ -123,13 +123,12 @@ def _from_replay(name: str, kind: type[DQN] | type[SAC], recipe: Recipe, env: Ve
 
 def _environments(spec: EnvSpec, recipe: Recipe, make_env: MakeEnv) -> VecEnv:
     """Builds environments as SB3's own helpers do where there are any for them, else ours."""
-    count = recipe.num_envs
     if spec.observation == "state":
-        return make_vec_env(spec.env_id, count, seed=0)
+        return training_env(spec.env_id, STATE_KIND, recipe, seed=0)
     if atari_game(spec.env_id) is not None:
-        return VecFrameStack(make_atari_env(spec.env_id, count, seed=0), recipe.frame_stack)
+        return training_env(spec.env_id, ATARI_KIND, recipe, seed=0)
     return TrainingVecEnv(
-        make_env(count),
+        make_env(recipe.num_envs),
         lambda slot: slot,
         frame_stack=recipe.frame_stack,
         clip_rewards=recipe.clip_rewards,

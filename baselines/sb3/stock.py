@@ -128,13 +128,13 @@ def stock_kind(task: TaskConfig) -> StockKind:
     )
 
 
-def training_env(env_id: str, kind: StockKind, recipe: Recipe) -> VecEnv:
+def training_env(env_id: str, kind: StockKind, recipe: Recipe, seed: int | None = None) -> VecEnv:
     """Builds a batch to train in, as its own helpers do."""
     count = recipe.num_envs
     if kind.atari:
-        env = make_atari_env(env_id, count)
+        env = make_atari_env(env_id, count, seed=seed)
     else:
-        env = make_vec_env(env_id, count, wrapper_class=kind.wrap)
+        env = make_vec_env(env_id, count, seed=seed, wrapper_class=kind.wrap)
     return VecFrameStack(env, recipe.frame_stack) if recipe.frame_stack > 1 else env
 
 

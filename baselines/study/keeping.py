@@ -15,7 +15,7 @@ from baselines.study.verdicts import Verdict, verdicts
 from curriculum.config.schema import Config
 from curriculum.config.writing import changes
 from curriculum.records.files import to_json
-from curriculum.records.ledger import Event, read_events
+from curriculum.records.ledger import read_events
 from curriculum.records.rundir import RunDir
 from curriculum.show.words import number
 from curriculum.statistics import Ratio
@@ -152,12 +152,10 @@ def _twice(agent: str, trials: Sequence[Trial]) -> Iterator[str]:
 
 
 def _ours_otherwise(trial: Trial, claim: Claim, task: str, planned: Config) -> Iterator[str]:
-    rundir = RunDir.open(Path(trial.where))
-    events = list(read_events(rundir.ledger_path))
-    yield from _too_early(trial, _began(events, "run_started"), claim)
-    if any(event["event"] == "forked" for event in events):
+    yield from _too_early(trial, trial.began, claim)
+    if trial.forked:
         yield f"{trial.name} took over what another run had learned"
-    yield from _listed(trial, _differing(planned, rundir.config(), task))
+    yield from _listed(trial, _differing(planned, RunDir.open(Path(trial.where)).config(), task))
 
 
 def _differing(planned: Config, used: Config, task: str) -> list[str]:
@@ -170,7 +168,8 @@ def _differing(planned: Config, used: Config, task: str) -> list[str]:
 
 def _theirs_otherwise(trial: Trial, claim: Claim, task: str) -> Iterator[str]:
     home = Path(trial.where)
-    yield from _too_early(trial, _began(read_events(home / LEDGER), "baseline_started"), claim)
+    started = (e for e in read_events(home / LEDGER) if e["event"] == "baseline_started")
+    yield from _too_early(trial, next((float(e["t"]) for e in started), None), claim)
     result, plan = read_result(home / RESULT), claim.plan
     every = max(plan.steps // plan.evaluations, 1)
     wanted = _flat(
@@ -205,11 +204,6 @@ def _flat(
         **{f"settings.{key}": value for key, value in settings.items()},
         **{f"env.{key}": value for key, value in rules.items()},
     }
-
-
-def _began(events: Iterable[Event], name: str) -> float | None:
-    """Returns when something was first begun, in unix seconds."""
-    return next((float(event["t"]) for event in events if event["event"] == name), None)
 
 
 def _too_early(trial: Trial, began: float | None, claim: Claim) -> Iterator[str]:

@@ -67,6 +67,8 @@ class Trial:
         machine: hardware and versions.
         command: that made it.
         where: the directory it is in.
+        began: when, in unix seconds; None where that is not told.
+        forked: whether it took over what another run had learned.
         spent: what its time went into, in words.
         measures: what its V and M were measured by, rows of part, name, value, meaning, good.
         pictures: files that show what V sees and M dreams.
@@ -88,6 +90,8 @@ class Trial:
     machine: Mapping[str, Any] | None = None
     command: str = ""
     where: str = ""
+    began: float | None = None
+    forked: bool = False
     spent: str = ""
     measures: tuple[tuple[str, ...], ...] = ()
     pictures: tuple[str, ...] = ()
@@ -212,6 +216,8 @@ def _trial_of_ours(
         },
         command=plain(summary.started.get("command")),
         where=str(path),
+        began=summary.first_s,
+        forked=bool(summary.forks),
         spent=_spent(rows),
         measures=tuple((r.stage, *cells) for r in rows for cells in measured(r.stage, r.metrics)),
         pictures=_pictures(path, rows),

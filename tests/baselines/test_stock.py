@@ -198,7 +198,7 @@ def test_true_scores_of_whole_games_are_told_while_lives_end_episodes() -> None:
     assert overs > 4 and ended[0].steps > 50 and ended[0].score >= 0.0
 
 
-def test_racing_learns_from_scaled_rewards(tmp_path: Path) -> None:
+def test_racing_is_learned_from_two_grey_frames() -> None:
     recipe = replace(
         PIXELS_CONTINUOUS,
         num_envs=2,
