@@ -85,6 +85,7 @@ def train_sb3(args: argparse.Namespace) -> ExitCode:
         evaluations=args.evaluations,
         device=args.device,
         commit_steps=args.commit_steps,
+        params=tuple(args.params),
     )
     with _home(args.algo, task, args, args.setting) as home:
         result = train(
@@ -207,6 +208,7 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     from baselines.study.sides import contests
     from baselines.study.text import facts, markdown
     from baselines.study.verdicts import judged
+    from baselines.study.writing import write_page
     from curriculum.records.files import output_path, write_bytes
     from diagnostics.json_report import write_json
 
@@ -221,9 +223,8 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     commands = [shlex.join(["python", "-m", "baselines", *compare_arguments(args)])]
     text = markdown(title, found, commands, kept)
     if "html" in out:
-        page = _page()
         films = film_all(tasks, args.seed) if args.films else []
-        write_bytes(out["html"], page(title, found, commands, kept, films).encode())
+        write_page(out["html"], title, found, commands, kept, films)
     if "md" in out:
         write_bytes(out["md"], text.encode())
     if files["json"] is not None:
@@ -231,17 +232,6 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     if files["json"] != "-":
         print(text)
     return ExitCode.OK
-
-
-def _page() -> Callable[..., str]:
-    try:
-        from baselines.study.page import page
-    except ImportError as e:
-        raise ComponentMissing(
-            f"the page needs matplotlib for its figures, which cannot be imported ({e}): install "
-            "it with `pip install matplotlib`"
-        ) from e
-    return page
 
 
 def measure_throughput(args: argparse.Namespace) -> ExitCode:

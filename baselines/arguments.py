@@ -196,6 +196,14 @@ def _add_learning(parser: argparse.ArgumentParser, algo: str = "--algo") -> None
         metavar="N",
         help="steps between two commits, at which all episodes begin anew (100000)",
     )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        dest="params",
+        metavar="K=V",
+        help="change a hyper-parameter, named as there: e.g. learning_rate=lin_1e-4",
+    )
 
 
 def single_arguments(args: argparse.Namespace, cell: Cell) -> list[str]:
@@ -220,7 +228,7 @@ def run_commands(args: argparse.Namespace) -> list[list[str]]:
     theirs = ["python", "-m", "baselines", "ppo", *tasks, *those, "--algo", args.against]
     for name in ("setting", "steps", "episodes", "evaluations", "commit_steps", "config"):
         theirs += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    return [ours, [*theirs, *(["--sampled"] if args.sampled else []), *sets]]
+    return [ours, [*theirs, *(["--sampled"] if args.sampled else []), *_params(args), *sets]]
 
 
 def compare_arguments(args: argparse.Namespace) -> list[str]:
@@ -239,8 +247,12 @@ def _shared(args: argparse.Namespace) -> list[str]:
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--sampled"] if args.sampled else []
+    words += [*(["--sampled"] if args.sampled else []), *_params(args)]
     return [*words, *(word for pair in args.sets for word in ("--set", pair))]
+
+
+def _params(args: argparse.Namespace) -> list[str]:
+    return [word for pair in args.params for word in ("--param", pair)]
 
 
 def _add_throughput(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from curriculum.config.schema import TaskConfig
 from curriculum.config.writing import plain_of
 from curriculum.errors import ConfigError, RunIOError
+from curriculum.figures.curve import Point
 from curriculum.records.commit import Commit, CommitStore
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.facts import WrongFact, entry, finite
@@ -233,16 +234,7 @@ def results_in(directory: Path) -> dict[Path, BaselineResult]:
     return {path.parent: read_result(path) for path in paths}
 
 
-@dataclass(frozen=True)
-class Examination:
-    """A point of a learning curve: a score after so many steps, and seconds where they are told."""
-
-    steps: float
-    score: float
-    seconds: float | None
-
-
-def examinations(directory: Path) -> list[Examination]:
+def examinations(directory: Path) -> list[Point]:
     """Returns what a training's ledger tells of its learning curve, oldest first.
 
     The evaluation at its end is the last point.
@@ -250,15 +242,16 @@ def examinations(directory: Path) -> list[Examination]:
     Raises:
         RunIOError: the ledger cannot be read.
     """
-    found = []
+    found, episodes = [], 0
     for event in read_events(directory / LEDGER):
+        episodes += event["event"] == "episode"
         counted = {"evaluation": "step", "baseline_done": "env_steps"}.get(event["event"])
         if counted is None:
             continue
         told = [event.get(name) for name in (counted, "score", "seconds")]
         steps, score, seconds = map(words.finite, told)
         if steps is not None and score is not None:
-            found.append(Examination(steps, score, seconds))
+            found.append(Point(steps, score, seconds, float(episodes) if episodes else None))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from baselines.results import (
 )
 from baselines.sb3.arena import Arena
 from baselines.sb3.barriers import Barriers
+from baselines.sb3.changes import changed
 from baselines.sb3.examining import EVALUATION_ENVS, Examiner, LearningCurve
 from baselines.sb3.recipes import Recipe, off_policy_recipe, recipe_for
 from baselines.sb3.state import load_model_state
@@ -56,6 +57,7 @@ class Training:
         evaluations: points of the learning curve.
         device: where torch computes.
         recipe: hyper-parameters; those of `recipe_of` if None.
+        params: changes of those, as `changed` reads them.
         commit_steps: steps between two commits, at which environments begin anew; rounded up to
             whole rollouts.
     """
@@ -67,17 +69,24 @@ class Training:
     evaluations: int = 10
     device: str = "cpu"
     recipe: Recipe | None = None
+    params: tuple[str, ...] = ()
     commit_steps: int = 100_000
 
 
-def recipe_of(algo: Algorithm, spec: EnvSpec) -> Recipe:
+def recipe_of(algo: Algorithm, spec: EnvSpec, params: Sequence[str] = ()) -> Recipe:
     """Returns the recipe of a learner for what an agent sees and does.
 
+    Args:
+        algo: which learner.
+        spec: of the environments.
+        params: changes of it, `name=value` each.
+
     Raises:
-        ConfigError: it cannot learn that, or not so that it could be gone on with.
+        ConfigError: it cannot learn that, or not so that it could be gone on with, or has no
+            hyper-parameter of such a name.
     """
     if algo == "ppo":
-        return recipe_for(spec)
+        return changed(recipe_for(spec), LEARNERS[algo], params)
     wanted = "dqn" if spec.action.kind == "discrete" else "sac"
     if algo != wanted:
         raise ConfigError(
@@ -89,7 +98,7 @@ def recipe_of(algo: Algorithm, spec: EnvSpec) -> Recipe:
             f"the replay of {algo} on the pixels of {spec.env_id} would be gigabytes at each "
             f"commit, and is not kept: take --algo ppo"
         )
-    return off_policy_recipe(spec)
+    return changed(off_policy_recipe(spec), LEARNERS[algo], params)
 
 
 def whole_steps(recipe: Recipe, steps: int) -> int:
@@ -125,7 +134,7 @@ def train(
     env = arena.to_play(EVALUATION_ENVS)
     with closing(env):
         spec, place = env.spec, (task.name, algo)
-        recipe = training.recipe or recipe_of(algo, spec)
+        recipe = training.recipe or recipe_of(algo, spec, training.params)
         known = describe(algo, task, spec.env_id, training.seed)
         settings = settings_of(recipe, training, arena.setting)
         known |= {"settings": settings, "machine": dict(machine or {})}
@@ -247,7 +256,12 @@ def build(algo: str, recipe: Recipe, env: VecEnv, training: Training) -> BaseAlg
         network["activation_fn"] = getattr(torch.nn, activation)
     settings: dict[str, Any] = {**recipe.settings, "gamma": recipe.gamma, "policy_kwargs": network}
     kind: Any = LEARNERS[algo]
-    model = kind(recipe.policy, env, seed=training.seed, device=training.device, **settings)
+    try:
+        model = kind(recipe.policy, env, seed=training.seed, device=training.device, **settings)
+    except (TypeError, ValueError, AssertionError) as e:
+        if not training.params:
+            raise
+        raise ConfigError(f"{algo} refuses {', '.join(training.params)}: {e}") from e
     # Its own logger would leave a directory in the system's temporary one; the ledger is ours.
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

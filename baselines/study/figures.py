@@ -1,28 +1,23 @@
-"""The figures of a study as SVG, in colours that suit a light page and a dark one.
-
-What is black in a figure becomes the page's own text colour.
-"""
+"""The figures of a study."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from baselines.results import CONFIDENCE
-from baselines.study.sides import OURS, PPO, PPO_STOCK, RANDOM, Contest, Side
+from baselines.study.sides import OURS, PPO, PPO_STOCK, RANDOM, Contest, Side, Trial
 from baselines.study.verdicts import Judged, Verdict, floor_of
+from curriculum.figures.curve import Point
+from curriculum.figures.drawing import DASHES, INK, below, svg
 from curriculum.seeds import generator
 from curriculum.show.words import count
-from curriculum.statistics import normalised, performance_profile, run_scores
+from curriculum.statistics import curve_band, normalised, performance_profile, run_scores
 
-INK = "#010203"
 COLOURS = {
     OURS: "#2f7ed8",
     PPO: "#e07a1f",
@@ -36,60 +31,104 @@ COLOURS = {
 SHOWN = (0.05, 50.0)
 """Ratios between which intervals are drawn."""
 
-_PLOT: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "study",
-    "font.family": "sans-serif",
-    "font.size": 10.0,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+
+class Axis(NamedTuple):
+    """What a learning curve is drawn against: its name, and its value at a point, if told."""
+
+    label: str
+    of: Callable[[Point], float | None]
 
 
-def learning_curves(contest: Contest) -> str:
-    """Returns the scores of checks and examinations against real steps; "" if there are none."""
-    sides = [s for s in contest.sides if any(trial.curve for trial in s.trials)]
-    if not sides:
+_CURVE: Callable[[Trial], Sequence[Point]] = attrgetter("curve")
+_TRAINING: Callable[[Trial], Sequence[Point]] = attrgetter("training")
+
+
+class Line(NamedTuple):
+    """The scores of a run `[n]`, and where they stand along an axis `[n]`."""
+
+    trial: Trial
+    at: np.ndarray
+    scores: np.ndarray
+
+
+AXES = (
+    Axis("real steps", lambda point: point.steps),
+    Axis("minutes", lambda point: None if point.seconds is None else point.seconds / 60.0),
+    Axis("episodes", lambda point: point.episodes),
+)
+
+
+def learning_curves(contest: Contest, axis: Axis) -> str:
+    """Returns the scores of checks and examinations along an axis; "" if none are told along it.
+
+    Three runs and more are drawn together as well, with an interval over runs.
+    """
+    drawn = [(s, _along(s.trials, axis, _CURVE)) for s in contest.sides]
+    drawn = [(side, lines) for side, lines in drawn if lines]
+    if not drawn:
         return ""
 
     def draw(axes: Axes) -> None:
-        for side in sides:
-            _curves(axes, side)
+        for side, lines in drawn:
+            _runs(axes, side, lines, _along(side.trials, axis, _TRAINING))
+            _together(axes, contest.task, side, axis, lines)
         if contest.target is not None:
-            axes.axhline(contest.target, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set_xlabel("real steps")
+            axes.axhline(contest.target, color=INK, linewidth=0.8, linestyle=DASHES)
+        axes.set_xlabel(axis.label)
         axes.set_ylabel("score")
-        axes.xaxis.set_major_formatter(lambda x, _: count(x))
-        axes.legend(frameon=False, loc="lower right")
+        axes.xaxis.set_major_formatter(lambda x, _: count(x) if x >= 10 else f"{x:g}")
+        below(axes)
 
-    return _svg(draw, (6.4, 3.4))
+    return svg(draw, (6.4, 4.0))
 
 
-def _curves(axes: Axes, side: Side) -> None:
-    colour = COLOURS[side.agent]
-    told = False
-    for trial in side.trials:
-        if not trial.curve:
-            continue
-        steps, scores = zip(*((point.steps, point.score) for point in trial.curve), strict=True)
-        style = "--" if trial.apart else "-"
-        label = None if told else f"{side.agent}, each run"
+def _along(
+    trials: Sequence[Trial], axis: Axis, points_of: Callable[[Trial], Sequence[Point]]
+) -> list[Line]:
+    """Returns where the points of each run stand, and their scores; of runs that tell it."""
+    lines: list[Line] = []
+    for trial in trials:
+        points = points_of(trial)
+        known = [place for place in map(axis.of, points) if place is not None]
+        if known and len(known) == len(points):
+            lines.append(Line(trial, np.array(known), np.array([p.score for p in points])))
+    return lines
+
+
+def _runs(axes: Axes, side: Side, lines: Sequence[Line], training: Sequence[Line]) -> None:
+    for number, (_, at, scores) in enumerate(training):
+        label = None if number else f"{side.agent}, training episodes"
+        axes.plot(at, scores, ":", color=COLOURS[side.agent], linewidth=0.9, alpha=0.8, label=label)
+    for number, (trial, at, scores) in enumerate(lines):
         axes.plot(
-            steps,
+            at,
             scores,
-            style,
-            color=colour,
-            linewidth=1.3,
+            "--" if trial.apart else "-",
+            color=COLOURS[side.agent],
+            linewidth=0.9,
+            alpha=0.55,
             marker="o",
-            markersize=2.5,
-            label=label,
+            markersize=2.0,
+            label=None if number else f"{side.agent}, each run",
         )
-        told = True
+
+
+def _together(
+    axes: Axes,
+    task: str,
+    side: Side,
+    axis: Axis,
+    lines: Sequence[Line],
+) -> None:
+    curves = [(at, scores) for trial, at, scores in lines if not trial.apart and trial.scores]
+    rng = generator(0, "study", "curve", task, side.agent, axis.label)
+    band = curve_band(curves, CONFIDENCE, rng)
+    if band is None:
+        return
+    colour = COLOURS[side.agent]
+    label = f"{side.agent}, interquartile mean of {len(curves)}"
+    axes.plot(band.at, band.middle, color=colour, linewidth=2.0, label=label)
+    axes.fill_between(band.at, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
 
 
 def ratios(found: Sequence[Judged]) -> str:
@@ -109,7 +148,7 @@ def ratios(found: Sequence[Judged]) -> str:
         axes.xaxis.set_minor_formatter(lambda x, _: "")
         axes.set_xlabel("times fewer steps to the target (○ usually claimed, ▷ at least)")
 
-    return _svg(draw, (6.4, 0.9 + 0.5 * len(rows)))
+    return svg(draw, (6.4, 0.9 + 0.5 * len(rows)))
 
 
 def _ratio(axes: Axes, place: int, verdict: Verdict) -> None:
@@ -148,24 +187,10 @@ def profiles(found: Sequence[Judged]) -> str:
             axes.fill_between(
                 thresholds, profile.low, profile.high, color=COLOURS[agent], alpha=0.2, linewidth=0
             )
-        axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=DASHES)
         axes.set_xlabel("normalised score: 0 is random play, 1 the target")
         axes.set_ylabel("share of runs above it")
         axes.set_ylim(0.0, 1.03)
-        axes.legend(frameon=False, loc="lower left")
+        below(axes)
 
-    return _svg(draw, (6.4, 3.2))
-
-
-def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
-    with mpl.rc_context(_PLOT):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    text = file.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    # The page sets the size; the picture keeps its proportions.
-    for side in ("width", "height"):
-        text = re.sub(rf'(<svg[^>]*?) {side}="[^"]*"', r"\1", text, count=1)
-    return text
+    return svg(draw, (6.4, 3.6))

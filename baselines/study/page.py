@@ -40,6 +40,13 @@ _PICTURES = {
     "memory.png": "M: what came, and what it dreams after the same actions",
     "laps.png": "Laps: the worst and the median one, missed tiles marked",
 }
+_CURVES = (
+    "Ours: checks of the deployed agent during practice, and the evaluation at its end; baselines: "
+    "examinations at even distances. Bands are 95% intervals over runs, of three runs and more; a "
+    "run that is over keeps its last score. Dashed: the target, and runs that are set apart; "
+    "dotted: training episodes of ours, in which actions are explored. Time "
+    "and episodes are those of practice and what came before it, as each ledger tells them."
+)
 _STYLE = """
 :root { color-scheme: light dark; --line: #d8dbe0; --soft: #f4f5f7; --warn: #fff4d6; --ink: #1d2127;
   --back: #ffffff; }
@@ -59,6 +66,8 @@ th { background: var(--soft); position: sticky; top: 0; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 figure { margin: 1rem 0; max-width: 46rem; } figure svg { width: 100%; height: auto; }
 figure img { max-width: 100%; height: auto; image-rendering: pixelated; border-radius: .3rem; }
+.curves { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 .films { display: flex; flex-wrap: wrap; gap: 1rem; } .films figure { width: 18rem; }
 .films img { width: 100%; }
 figcaption { font-size: .875rem; opacity: .8; }
@@ -103,7 +112,7 @@ def page(
                 f"Intervals over runs, cut at {low:g} and {high:g}; a median alone has none.",
             ),
         ),
-        _section("Learning", "".join(map(_learning, tasks))),
+        _section("Learning", _curves(tasks)),
         _section(
             "All tasks together",
             _figure(
@@ -142,13 +151,19 @@ def _claims(claims: Sequence[Outcome]) -> str:
     return f"{kept}<p>SHA-256 of the plans:</p>{_code(hash_lines(claims))}"
 
 
+def _curves(tasks: Sequence[Contest]) -> str:
+    drawn = "".join(map(_learning, tasks))
+    return f"<p>{escape(_CURVES)}</p>{drawn}" if drawn else ""
+
+
 def _learning(contest: Contest) -> str:
-    caption = (
-        "Ours: checks of the deployed agent during practice, and the evaluation at its end. "
-        "Baselines: examinations at even distances. Dashed: runs that are set apart; the target."
-    )
-    drawn = _figure(figures.learning_curves(contest), caption)
-    return f"<h3>{escape(contest.task)}</h3>{drawn}" if drawn else ""
+    """Returns the learning curves of a task: against steps, minutes and episodes."""
+    drawn = [
+        _figure(figures.learning_curves(contest, axis), f"Against {axis.label}.")
+        for axis in figures.AXES
+    ]
+    shown = "".join(drawn)
+    return f'<h3>{escape(contest.task)}</h3><div class="curves">{shown}</div>' if shown else ""
 
 
 def _filmed(films: Sequence[AgentFilm], task: str) -> str:

@@ -60,6 +60,6 @@ def _pinned(
     """Returns the baseline's settings on a task, and the rules it plays by."""
     arena = arena_of(args.setting, task, lambda num_envs: make_env(task, num_envs))
     with closing(arena.to_play(1)) as env:
-        recipe = recipe_of(args.against, env.spec)
+        recipe = recipe_of(args.against, env.spec, args.params)
     training = Training(steps=args.steps, device=args.device, commit_steps=args.commit_steps)
     return pinned(settings_of(recipe, training, args.setting)), to_json(arena.rules)

@@ -13,6 +13,7 @@ from baselines.results import BaselineResult, examinations, results_in
 from curriculum.config.schema import EnvConfig, TaskConfig
 from curriculum.config.writing import plain_of
 from curriculum.errors import ConfigError
+from curriculum.figures.curve import Curve, Point, curve_of, modes_of
 from curriculum.mode import LADDER
 from curriculum.records.evaluation import Evaluation
 from curriculum.records.ledger import Event, effective, read_events
@@ -43,14 +44,6 @@ _BEST = str(LADDER[0])
 
 
 @dataclass(frozen=True)
-class Point:
-    """A place of a learning curve: steps in the environment so far, and the score there."""
-
-    steps: float
-    score: float
-
-
-@dataclass(frozen=True)
 class Trial:
     """One training of one agent on one task.
 
@@ -62,6 +55,7 @@ class Trial:
         seconds: wall time of the same.
         steps_to_target, minutes_to_target: None where there is no target.
         curve: scores of checks or examinations.
+        training: mean scores of training episodes, of ours.
         apart: why it is set apart and counted in nothing; empty if it is not.
         settings: hyper-parameters, of a baseline.
         machine: hardware and versions.
@@ -85,6 +79,7 @@ class Trial:
     steps_to_target: Reach | None
     minutes_to_target: Reach | None
     curve: tuple[Point, ...] = ()
+    training: tuple[Point, ...] = ()
     apart: str = ""
     settings: Mapping[str, Any] | None = None
     machine: Mapping[str, Any] | None = None
@@ -196,6 +191,7 @@ def _trial_of_ours(
     evaluation = told[-1].evaluation if told else None
     steps, seconds = (finite(verdict.get(key)) or 0.0 for key in ("env_steps", "seconds"))
     passed = verdict.get("verdict") == "passed"
+    curve = curve_of(events, task.name, modes_of(events).get(task.name, ""))
     rows = [r for r in summary.stages if (r.task, r.mode) == (task.name, verdict.get("mode"))]
     return Trial(
         name=path.name,
@@ -208,7 +204,8 @@ def _trial_of_ours(
         seconds=seconds,
         steps_to_target=Reach(steps, passed),
         minutes_to_target=Reach(seconds / 60.0, passed),
-        curve=_checks(events, task.name, str(verdict.get("mode")), evaluation, steps),
+        curve=_points(curve, evaluation, steps, seconds),
+        training=curve.training,
         apart=_apart(summary, verdict, task.name),
         machine={
             "hardware": summary.started.get("hardware"),
@@ -256,28 +253,14 @@ def _apart(summary: RunSummary, verdict: Mapping[str, Any], task: str) -> str:
     return ""
 
 
-def _checks(
-    events: Sequence[Event],
-    task: str,
-    mode: str,
-    evaluation: Evaluation | None,
-    env_steps: float,
+def _points(
+    curve: Curve, evaluation: Evaluation | None, env_steps: float, seconds: float
 ) -> tuple[Point, ...]:
-    """Returns a run's checks, at the steps its learner had told before each, and its evaluation."""
-    points: list[Point] = []
-    before = learned = 0.0
-    for event in events:
-        if event.get("task") != task or event.get("mode") not in (mode, "REAL"):
-            continue
-        if event["event"] == "stage_done" and event.get("stage") != "evaluate":
-            before += finite(event.get("env_steps")) or 0.0
-        values = event.get("values")
-        if event["event"] == "metrics" and isinstance(values, dict):
-            learned = finite(values.get("env_steps")) or learned
-        score = finite(event.get("score"))
-        if event["event"] == "check" and score is not None:
-            points.append(Point(before + learned, score))
-    return (*points, Point(env_steps, evaluation.score)) if evaluation else tuple(points)
+    """Returns a run's checks, and its evaluation where its practice ended."""
+    if evaluation is None:
+        return curve.checks
+    episodes = next((p.episodes for p in reversed((*curve.checks, *curve.training))), None)
+    return (*curve.checks, Point(env_steps, evaluation.score, seconds, episodes))
 
 
 def _trial_of_baseline(directory: Path, result: BaselineResult, target: float | None) -> Trial:
@@ -300,7 +283,7 @@ def _trial_of_baseline(directory: Path, result: BaselineResult, target: float | 
         seconds=result.seconds,
         steps_to_target=steps,
         minutes_to_target=minutes,
-        curve=tuple(Point(point.steps, point.score) for point in curve),
+        curve=tuple(curve),
         settings=result.settings,
         machine=result.machine,
         where=str(directory),

@@ -19,6 +19,7 @@ from curriculum.statistics import (
     interval_over_runs,
     iqm,
     median_reach,
+    normalised,
     run_scores,
     spread,
     times_sooner,
@@ -34,7 +35,10 @@ USUALLY_CLAIMED: Mapping[str, float] = {
 
 ZOO_STEPS: Mapping[str, float] = {"pong": 1.97e6, "lunarlander": 0.44e6, "breakout": 5.31e6}
 """Steps at which the logs of rl-baselines3-zoo's published PPO agents came to our targets."""
-_BROKEN = 2.0
+RANDOM_SCORES: Mapping[str, float] = {"pong": -20.7, "lunarlander": -180.0, "breakout": 1.7}
+"""What random play scores, about, where no run of it is at hand."""
+
+_BROKEN, _HALFWAY = 2.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,12 @@ def _unfair(contest: Contest, side: Side) -> list[str]:
     median = median_reach(reaches)
     if median.reached and median.at <= _BROKEN * usual:
         return []
+    if not median.reached and median.at >= usual and _lags(contest, side):
+        return [
+            f"{side.agent} scores no more than halfway from random play to the target of "
+            f"{contest.task} after {median.at:,.0f} steps, where rl-zoo's published agent took "
+            f"{usual:,.0f} to it: this baseline may be broken"
+        ]
     if not median.reached and median.at < usual:
         return [
             f"{side.agent} was trained for {median.at:,.0f} steps on {contest.task}, where "
@@ -187,6 +197,16 @@ def _unfair(contest: Contest, side: Side) -> list[str]:
         f"{side.agent} did not come to the target of {contest.task} within twice the {usual:,.0f} "
         f"steps that rl-zoo's published agent took: this baseline may be broken"
     ]
+
+
+def _lags(contest: Contest, side: Side) -> bool:
+    """Tells whether a side's runs are nearer to random play than to the target."""
+    floor = floor_of(contest)
+    floor = RANDOM_SCORES.get(contest.task) if floor is None else floor
+    if floor is None or contest.target is None or not contest.target > floor:
+        return False
+    scores = run_scores([np.array(trial.scores, np.float64) for trial in side.counted])
+    return bool(iqm(normalised(scores, floor, contest.target)) < _HALFWAY)
 
 
 def headlines(contest: Contest, found: Sequence[Verdict]) -> list[str]:

@@ -272,6 +272,9 @@ def _add_inspection(commands) -> None:
     report = _command(commands, "report", "inspect_commands", "tables of one run or several")
     report.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     report.add_argument("--json", action="store_true", help="print JSON")
+    report.add_argument(
+        "--html", metavar="FILE", help="also write them as a page with curves (needs matplotlib)"
+    )
 
 
 def _add_evaluate(commands) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
@@ -52,14 +53,19 @@ def tasks(args: argparse.Namespace) -> ExitCode:
 
 def report(args: argparse.Namespace) -> ExitCode:
     """Writes one run's report again and prints it, or compares several."""
+    from curriculum.figures.pictures import write_illustrated
+    from curriculum.records.files import output_path
     from curriculum.records.ledger import read_events
     from curriculum.records.rundir import RunDir
-    from curriculum.show.report import compare_runs, report_json, report_text, write_report
+    from curriculum.show.report import compare_runs, report_json, report_text
 
+    page = args.html and output_path(Path(args.html))
     ledgers = {}
     for name in args.runs:
         rundir = RunDir.open(Path(name))
         ledgers[name] = list(read_events(rundir.ledger_path))
+    if page:
+        write_page(page, list(map(Path, args.runs)))
     if args.json:
         print(json.dumps({name: report_json(events) for name, events in ledgers.items()}, indent=2))
         return ExitCode.OK
@@ -67,12 +73,28 @@ def report(args: argparse.Namespace) -> ExitCode:
         name, events = next(iter(ledgers.items()))
         print(report_text(events))
         try:
-            write_report(Path(name), events)
+            write_illustrated(Path(name), events)
         except RunIOError as e:
             print(f"the report is shown, but was not written: {e}", file=sys.stderr)
     else:
         print(compare_runs(ledgers))
     return ExitCode.OK
+
+
+def write_page(file: Path, runs: Sequence[Path]) -> None:
+    """Writes runs, or series of them, as one HTML file.
+
+    Raises:
+        ComponentMissing: matplotlib cannot be imported.
+        RunIOError: a ledger cannot be read, or the disk refused.
+    """
+    from baselines.study import writing
+    from baselines.study.sides import contests
+    from baselines.study.verdicts import judged
+
+    names = list(map(str, runs))
+    command = shlex.join(["python", "-m", "curriculum", "report", *names, "--html", str(file)])
+    writing.write_page(file, ", ".join(names), [judged(c) for c in contests(runs, [])], [command])
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from curriculum.cli.inspect_commands import write_page
 from curriculum.cli.run_commands import configured
 from curriculum.config.plugins import flag, require_agreed
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
 from curriculum.progress import printable, say
+from curriculum.records.files import output_path
 from curriculum.series.display import make_display
 from curriculum.series.following import OVER
 from curriculum.series.plan import Series
@@ -47,6 +49,8 @@ def resume(args: argparse.Namespace) -> ExitCode:
 def report(args: argparse.Namespace) -> ExitCode:
     """Runs `curriculum report` on a series."""
     series = Series.open(Path(args.runs[0]))
+    if args.html:
+        write_page(output_path(Path(args.html)), [series.given])
     text, facts = write_report(series)
     print(json.dumps(facts, indent=2) if args.json else text)
     return ExitCode.OK

@@ -18,6 +18,7 @@ from curriculum.config.loading import config_hash
 from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
+from curriculum.figures.pictures import write_illustrated
 from curriculum.progress import Watcher, printable, say
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
@@ -40,7 +41,6 @@ from curriculum.runs.preflight import look
 from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.lines import LosableStream
-from curriculum.show.report import write_report
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, resume_command, signals_to
 from diagnostics.cache import probe_all
@@ -176,7 +176,7 @@ def walk(
             runner.close()
         code = _exit_code(config, ledger, verdicts, stages)
         ledger.append("run_finished", exit_code=int(code))
-        write_report(rundir.path, ledger.events())
+        write_illustrated(rundir.path, ledger.events())
     watcher.tell("over")
     _print_result(args, rundir, verdicts, code)
     _say_faults(verdicts)
@@ -283,7 +283,7 @@ def _say_inexact(event: Mapping[str, Any]) -> None:
 def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
     command = _resume_command(rundir)
     ledger.append("run_stopped", reason=str(stop), exit_code=int(stop.exit_code), resume=command)
-    write_report(rundir.path, ledger.events())
+    write_illustrated(rundir.path, ledger.events())
     _say_resume(f"{stop}; everything is committed", rundir)
     return stop.exit_code
 

@@ -32,9 +32,10 @@ class LoopReporter:
         if np.isfinite(selection.best_check):
             facts["check"] = selection.best_check
         self._place.say(update.used, update.total, "steps", **facts)
-        steps = {
+        used = {
             "env_steps": float(counters.env_steps + selection.env_steps),
             "dream_steps": float(counters.dream_steps),
+            "episodes": float(counters.episodes),
         }
-        values = {**update.metrics, **steps, **score}
+        values = {**update.metrics, **used, **score}
         self._place.record("metrics", step=counters.updates, values=values)

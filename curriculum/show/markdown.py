@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from curriculum.show.words import plain
 
@@ -40,6 +41,12 @@ def bullets(items: Iterable[Any]) -> str:
     """Returns a list, escaped; a word saying so where it is empty."""
     lines = [f"- {escape(item)}" for item in items]
     return "\n".join(lines or ["None."]) + "\n"
+
+
+def pictures(paths: Iterable[str]) -> str:
+    """Returns pictures with their paths below them; a word saying so where there are none."""
+    shown = [f"![{cell(path)}]({quote(path)})\n\n{escape(path)}" for path in paths]
+    return "\n\n".join(shown or ["None."]) + "\n"
 
 
 def code(lines: Iterable[str]) -> str:

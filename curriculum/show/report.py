@@ -29,12 +29,15 @@ CSV_COLUMNS = (
 )
 
 
-def write_report(directory: Path, events: Iterable[Event]) -> RunSummary:
+def write_report(
+    directory: Path, events: Iterable[Event], curves: Sequence[str] = ()
+) -> RunSummary:
     """Writes a run's `pipeline_summary.csv`, `evaluation_results.json` and `report.md`, atomically.
 
     Args:
         directory: of the run.
         events: of its ledger, oldest first.
+        curves: pictures of what it learned, as paths inside the directory.
 
     Returns:
         What they were made from.
@@ -45,7 +48,7 @@ def write_report(directory: Path, events: Iterable[Event]) -> RunSummary:
     summary = summarise(events)
     write_bytes(directory / "pipeline_summary.csv", _csv(summary).encode())
     write_json(directory / "evaluation_results.json", results(summary))
-    write_bytes(directory / "report.md", report_of(summary).encode())
+    write_bytes(directory / "report.md", report_of(summary, curves).encode())
     return summary
 
 

@@ -13,7 +13,7 @@ from curriculum.mode import LADDER
 from curriculum.records.evaluation import LOOPING_STEPS, Evaluation
 from curriculum.records.events import known
 from curriculum.show.insights import driving_section, world_model
-from curriculum.show.markdown import bullets, code, escape, table
+from curriculum.show.markdown import bullets, code, escape, pictures, table
 from curriculum.show.summary import CheckRow, Event, RunSummary, StageRow
 from curriculum.show.view import transfer_line
 from curriculum.show.words import (
@@ -44,8 +44,13 @@ EXIT_MEANING = {
 }
 
 
-def report_of(summary: RunSummary) -> str:
-    """Returns the report of a run as Markdown."""
+def report_of(summary: RunSummary, curves: Sequence[str] = ()) -> str:
+    """Returns the report of a run as Markdown.
+
+    Args:
+        summary: of the run.
+        curves: paths of pictures of what was learned, inside the run directory.
+    """
     parts = [
         f"# Report of run {escape(summary.name)}\n",
         f"{escape(ending(summary))}. {escape(_when(summary))}\n",
@@ -63,12 +68,13 @@ def report_of(summary: RunSummary) -> str:
         + _begun_from(summary)
         + _forks(summary),
         "## Checks during the search\n",
+        *([pictures(curves)] if curves else []),
         _curve(summary.checks),
         *driving_section(summary.stages),
         "## World model\n",
         world_model(summary.stages) + _unseen(summary),
         "## Pictures\n",
-        bullets(summary.media),
+        pictures(summary.media),
         "## Machine\n",
         _hardware(summary),
         "## How to make it again\n",

@@ -4,6 +4,7 @@ Few runs of few episodes are told by intervals and by an interquartile mean (Aga
 "Deep Reinforcement Learning at the Edge of the Statistical Precipice").
 """
 
+from curriculum.statistics.curves import Band, carried, curve_band
 from curriculum.statistics.episodes import (
     RESAMPLES,
     Statistic,
@@ -37,12 +38,15 @@ from curriculum.statistics.runs import (
 __all__ = [
     "FEWEST_RUNS",
     "RESAMPLES",
+    "Band",
     "Profile",
     "Ratio",
     "Reach",
     "Spread",
     "Statistic",
     "bootstrap_interval",
+    "carried",
+    "curve_band",
     "first_reach",
     "improvement_interval",
     "improvement_over_runs",

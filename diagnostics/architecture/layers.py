@@ -73,6 +73,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "runs": (
         "curriculum.runs.*",
         "curriculum.show.*",
+        "curriculum.figures.*",
         "baselines.ablate",
         "baselines.lines",
         "baselines.random_agent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,22 @@ from stable_baselines3 import PPO
 
 from baselines.results import BaselineHome, load_results, name_of
 from baselines.sb3.arena import SameEnvironments
-from baselines.sb3.recipes import PIXELS_CONTINUOUS, PIXELS_DISCRETE, STATE, Recipe, recipe_for
+from baselines.sb3.changes import changed
+from baselines.sb3.recipes import (
+    PIXELS_CONTINUOUS,
+    PIXELS_DISCRETE,
+    STATE,
+    Linear,
+    Recipe,
+    recipe_for,
+)
 from baselines.sb3.training import Training, train
 from baselines.sb3.vec_env import FrameStack, TrainingVecEnv
 from curriculum.collecting.lessons import Ended
 from curriculum.config.schema import TaskConfig
 from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
 from curriculum.envs.simulation import make_simulation
+from curriculum.errors import ConfigError
 from curriculum.tasks import builtin_tasks
 from tests.curriculum.counting_env import CountingEnv
 
@@ -182,3 +192,30 @@ def test_a_tiny_training_on_the_real_game(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "ppo-lunarlander-seed0" / "policy.safetensors")
     fresh = PPO("MlpPolicy", TrainingVecEnv(simulated(1), seed_of), device="cpu")
     fresh.policy.load_state_dict(weights)
+
+
+@pytest.mark.parametrize(
+    ("param", "expected"),
+    [
+        ("learning_rat=1", "did you mean learning_rate?"),
+        ("device=cuda", "no hyper-parameter 'device'"),
+        ("nonsense", "expected NAME=VALUE"),
+        ("n_steps=abc", "expected a whole number"),
+        ("batch_size=1.5", "expected a whole number"),
+        ("gamma=high", "expected a number"),
+        ("normalize_advantage=7", "expected true or false"),
+    ],
+)
+def test_a_hyper_parameter_that_is_none_is_refused(param: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        changed(STATE, PPO, [param])
+
+
+def test_changed_hyper_parameters_are_told_and_used(tmp_path: Path) -> None:
+    params = ("learning_rate=lin_3e-2", "gamma=0.9", "num_envs=2", "n_steps=8", "n_steps=16")
+    recipe = changed(STATE, PPO, params)
+    assert (recipe.gamma, recipe.num_envs, recipe.settings["n_steps"]) == (0.9, 2, 16)
+    assert recipe.settings["learning_rate"] == Linear(0.03)
+    assert recipe.settings["gae_lambda"] == STATE.settings["gae_lambda"]
+    assert recipe.source.startswith(f"{STATE.source}; changed: learning_rate=lin_3e-2, gamma=0.9")
+    assert changed(STATE, PPO, ()) is STATE

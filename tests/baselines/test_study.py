@@ -185,6 +185,20 @@ def test_a_baseline_that_never_learned_is_told_to_be_broken(tmp_path: Path) -> N
     assert told["fewer steps"] == "at least 10.00×"
 
 
+@pytest.mark.parametrize(
+    ("score", "steps", "broken"),
+    [(-650.0, 500_000, True), (0.0, 500_000, True), (150.0, 500_000, False), (150.0, 10**6, True)],
+)
+def test_halfway_to_the_target_is_the_least_after_the_usual_steps(
+    tmp_path: Path, score: float, steps: int, broken: bool
+) -> None:
+    run = make_run(tmp_path / "run", [250.0])
+    curve = ((steps // 2, -200.0), (steps, score))
+    baseline(tmp_path / "b", "ppo", 0, [score], curve, env_steps=steps)
+    told = [line for line in judged(studied(tmp_path, [run])).headlines if "may be broken" in line]
+    assert bool(told) == broken
+
+
 def test_a_baseline_that_was_cut_short_is_no_fair_rival(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [250.0])
     curve = ((50_000, -150.0), (100_000, -150.0))
@@ -210,7 +224,10 @@ def test_checks_stand_at_the_steps_of_their_practice(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [250.0], env_steps=90_000)
     baseline(tmp_path / "b", "random", 0, [-200.0])
     (trial,) = studied(tmp_path, [run]).sides[0].trials
-    assert trial.curve == (Point(40_000.0, 150.0), Point(90_000.0, 250.0))
+    checked, judged_at = trial.curve
+    assert (checked.steps, checked.score) == (40_000.0, 150.0)
+    assert judged_at == Point(90_000.0, 250.0, 60.0)
+    assert [(point.steps, point.score) for point in trial.training] == [(40_000.0, 12.0)]
     assert trial.steps_to_target == Reach(90_000.0, True)
 
 
@@ -271,7 +288,7 @@ def test_the_command_writes_a_page_that_loads_nothing_and_runs_no_code(
     page, seen = files["html"].read_text(), Seen()
     seen.feed(page)
     assert seen.loaded == [] and "script" not in seen.tags and "img" not in seen.tags
-    assert seen.tags.count("svg") == 3 and len(page) < 5_000_000
+    assert seen.tags.count("svg") == 4 and len(page) < 5_000_000
     assert not re.search(r"url\((?!#)", page) and "@import" not in page
     assert "prefers-color-scheme: dark" in page
     data = json.loads(files["json"].read_text())

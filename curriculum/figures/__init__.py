@@ -1,0 +1,1 @@
+"""Figures as SVG: what a run learned, in its report and on the page of a study."""
