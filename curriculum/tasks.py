@@ -9,6 +9,7 @@ from typing import Any
 
 from curriculum.config import loading
 from curriculum.config.schema import Config, EnvConfig, TaskConfig
+from curriculum.config.shipped import find
 from curriculum.errors import ConfigError
 from curriculum.mode import TaskNeeds
 
@@ -98,8 +99,11 @@ def load_config(
     preset: str | None = None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Config:
-    """Reads a configuration that may name the four built-in tasks; see `config.loading`."""
-    return loading.load_config(path, sets, preset, BUILTIN, notice)
+    """Reads a configuration that may name the four built-in tasks; see `config.loading`.
+
+    A name such as `default` is that of one that comes with the package.
+    """
+    return loading.load_config(find(path), sets, preset, BUILTIN, notice)
 
 
 def builtin_tasks() -> tuple[TaskConfig, ...]:

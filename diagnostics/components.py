@@ -210,6 +210,7 @@ VAE = Component(
     "V in torch: one update, encode, decode",
     dedent("""\
         import numpy as np
+        import curriculum  # takes the models beside it, not a folder of yours
         from models.settings.vae import VAESettings
         from models.vae import ConvVAE
         rng = np.random.default_rng(0)
@@ -231,6 +232,7 @@ MDNRNN = Component(
     "M in torch: one update, one imagined step",
     dedent("""\
         import numpy as np
+        import curriculum
         from models.interfaces import SequenceBatch
         from models.mdnrnn import MDNRNN
         from models.settings.mdnrnn import MDNRNNSettings
@@ -253,6 +255,7 @@ MDNRNN = Component(
 )
 _USE_CONTROLLER = dedent("""\
     import numpy as np
+    import curriculum
     from models.{module} import {name}
     controller = {name}(6, "continuous", 2, (4,), (-1.0, 0.0), (1.0, 1.0))
     rng = np.random.default_rng(0)

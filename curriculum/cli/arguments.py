@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from curriculum import series
@@ -11,6 +12,8 @@ from curriculum.lists import names, seeds
 from curriculum.progress import STAGES
 
 MODES = ("auto", "FULL", "GYM_ONLY", "SIMULATION")
+
+CONFIG_HELP = "YAML file, or default, quick, simulation or dreams, which come along"
 
 SHORTCUTS = {
     "num_random_rollouts": "collect.num_random_rollouts",
@@ -48,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, help="show which version this is")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_run(commands)
     _add_resume(commands)
@@ -57,6 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_laps(commands)
     _add_export(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only where it is asked for."""
+
+    def __init__(self, option_strings, dest, **more) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **more)
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from diagnostics.distribution import NAME, version
+
+        print(f"{NAME} {version()}, Python {sys.version.split()[0]}")
+        parser.exit()
 
 
 def of_several_seeds(args: argparse.Namespace) -> bool:
@@ -142,7 +159,7 @@ def _add_run(commands) -> None:
             "same command again goes on where the last one stopped."
         ),
     )
-    run.add_argument("config", metavar="CONFIG", help="YAML file, e.g. configs/default.yaml")
+    run.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     _add_what(run.add_argument_group("what to run"))
     _add_where(run.add_argument_group("where and how long"))
     _add_keys(run.add_argument_group("configuration"))
@@ -260,10 +277,19 @@ def _add_inspection(commands) -> None:
     validate = _command(
         commands, "validate", "inspect_commands", "check a configuration and show what it means"
     )
-    validate.add_argument("config", metavar="CONFIG", help="YAML file")
+    validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     _add_set(validate, "set any key")
     validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
     validate.add_argument("--full", action="store_true", help="print the resolved configuration")
+
+    init = _command(
+        commands, "init", "inspect_commands", "write a configuration of your own to edit"
+    )
+    init.add_argument(
+        "name", nargs="?", default="default", metavar="NAME", help="which to begin with (default)"
+    )
+    init.add_argument("--out", metavar="FILE", help="where to write it (NAME.yaml)")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
 
     tasks = _command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
     tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")

@@ -1,4 +1,4 @@
-"""`validate`, `tasks` and `report`: what a configuration means, and what runs have shown."""
+"""`init`, `validate`, `tasks`, `report`: what a configuration means, and what runs have shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import ExitCode, RunIOError
+from curriculum.errors import ConfigError, ExitCode, RunIOError
 from curriculum.progress import printable, say
 from curriculum.tasks import builtin_tasks, load_config
 
@@ -35,6 +35,21 @@ def validate(args: argparse.Namespace) -> ExitCode:
                 f"    {found} declares no limit of its episodes: one that goes on is truncated "
                 f"after {DEFAULT_EPISODE_STEPS:,} steps (env.max_episode_steps)"
             )
+    return ExitCode.OK
+
+
+def init(args: argparse.Namespace) -> ExitCode:
+    """Writes a configuration that comes with the package, to be edited."""
+    from curriculum.config.shipped import text
+    from curriculum.records.files import output_path, write_bytes
+
+    content = text(args.name)
+    named = Path(args.out or f"{args.name}.yaml")
+    path = output_path(named)
+    if path.exists() and not args.force:
+        raise ConfigError(f"{named} is there already: name another --out, or give --force")
+    write_bytes(path, content.encode())
+    print(f"written: {named}; run it with: python -m curriculum run {shlex.quote(str(named))}")
     return ExitCode.OK
 
 
@@ -99,6 +114,7 @@ def write_page(file: Path, runs: Sequence[Path]) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
     "validate": validate,
+    "init": init,
     "tasks": tasks,
     "report": report,
 }

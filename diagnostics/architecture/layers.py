@@ -16,6 +16,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.envs.interface",
         "diagnostics.components",
         "diagnostics.cores",
+        "diagnostics.distribution",
         "diagnostics.probe*",
         "diagnostics.probing.*",
         "models.interfaces",

@@ -9,12 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from diagnostics import distribution
 from diagnostics.probe_child import bound
 from diagnostics.vetting.findings import Finding, Level
 from diagnostics.vetting.guard import ORDER
 from diagnostics.vetting.reporting import Part, Reporter
-
-DISTRIBUTION = "world-models-curriculum"
 
 
 def main() -> None:
@@ -36,18 +35,18 @@ def _installation(reporter: Reporter, order: Mapping[str, Any]) -> None:
     def contract(name: str) -> Part:
         return f"simulation/{name}", lambda: environments.simulation(name)
 
-    parts: list[Part] = [(DISTRIBUTION, _requirements), *map(contract, SIMULATIONS)]
+    parts: list[Part] = [(distribution.NAME, _requirements), *map(contract, SIMULATIONS)]
     reporter.review(parts, order["skip"])
 
 
 def _requirements() -> Iterator[Finding]:
     """Pinned requirements that are not met."""
     try:
-        required = metadata.requires(DISTRIBUTION) or []
+        required = metadata.requires(distribution.NAME) or []
     except metadata.PackageNotFoundError:
         required = []
         yield Finding(
-            "warning", DISTRIBUTION, "it is not installed as a package", 'pip install -e ".[full]"'
+            "warning", distribution.NAME, "it is not installed as a package", distribution.install()
         )
     for line in required:
         yield _requirement(line)
@@ -62,8 +61,7 @@ def _requirement(line: str) -> Finding:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
         level: Level = "warning" if "extra ==" in line else "error"
-        pip = f'pip install -c constraints.txt "{name}"'
-        return Finding(level, package, "is not installed", pip)
+        return Finding(level, package, "is not installed", distribution.install(name))
     return Finding("ok", package, f"{version} is installed")
 
 
