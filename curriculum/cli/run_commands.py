@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from curriculum.cli.arguments import SHORTCUTS
+from curriculum.cli.meaning import config_path, directory_of, idle, sets_of, stages_of
 from curriculum.cli.probing import probe_limit
 from curriculum.config.loading import changes, dump
 from curriculum.config.plugins import code_of, flag, refuse_inside_run, require_agreed, run_of
@@ -31,11 +30,11 @@ def run(args: argparse.Namespace) -> ExitCode:
         config, directory = _config_of(began), Path(began["run_dir"])
     else:
         config = configured(args)
-        directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
+        directory = directory_of(args, config)
         _refuse_a_run_that_is_there(args, directory)
     from curriculum.cli.walk import dry_run, walk
 
-    stages = tuple(args.stages or STAGES)
+    stages = stages_of(args)
     machine = _machine(args, config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
@@ -71,8 +70,11 @@ def configured(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError: it does not hold, or names code that nobody has agreed to.
     """
-    config = load_config(Path(args.config), _sets(args), args.preset, notice=say)
-    _require_agreed(config, Path(args.config), args)
+    path = config_path(args)
+    config = load_config(path, sets_of(args, say), args.preset, notice=say)
+    _require_agreed(config, path, args)
+    for line in idle(args, config):
+        say(line)
     return config
 
 
@@ -122,25 +124,6 @@ def _refuse_a_run_that_is_there(args: argparse.Namespace, directory: Path) -> No
         raise ConfigError(
             f"{directory} holds a run already: --fork starts a new one, so choose another --run-dir"
         )
-
-
-def _sets(args: argparse.Namespace) -> list[str]:
-    """Turns every option into the `--set` it stands for; `--set` itself comes last and wins."""
-    sets = []
-    if args.seed is not None:
-        sets.append(f"seed={args.seed}")
-    if args.tasks:
-        sets.append(f"curriculum.tasks=[{', '.join(args.tasks)}]")
-    for option in ("mode", "device"):
-        if getattr(args, option):
-            sets.append(f"curriculum.{option}={getattr(args, option)}")
-    if args.save_videos:
-        sets.append("curriculum.save_videos=true")
-    for option, key in SHORTCUTS.items():
-        value = getattr(args, option)
-        if value is not None:
-            sets.append(f"{key}={json.dumps(value)}")
-    return [*sets, *probe_limit(args), *args.sets]
 
 
 def _require_agreed(config: Config, path: Path, args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from curriculum.cli.inspect_commands import write_page
+from curriculum.cli.meaning import directory_of, stages_of
 from curriculum.cli.run_commands import configured
 from curriculum.config.plugins import flag, require_agreed
 from curriculum.config.schema import Config
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     if args.fork:
         raise ConfigError("--fork starts one run from another one: it does not go with --seeds")
     config = configured(args)
-    directory = Path(args.run_dir) if args.run_dir else Path(config.run_dir) / config.name
+    directory = directory_of(args, config)
     if args.dry_run:
         return _planned(args, config, directory)
     series = Series.begin(directory, config, args.seeds, args.jobs, _options(args, config))
@@ -97,7 +98,8 @@ def _say_what_is_left(series: Series, config: Config, codes: dict[int, int]) -> 
 
 def _options(args: argparse.Namespace, config: Config) -> Sequence[str]:
     """Returns the options that concern every run, but are no keys of the configuration."""
-    stages = [word for stage in args.stages or () for word in ("--stage", stage)]
+    named = stages_of(args) if args.stages or args.skipped else ()
+    stages = [word for stage in named for word in ("--stage", stage)]
     return [*stages, *(["--step-down"] if args.step_down else [])]
 
 

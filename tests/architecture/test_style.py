@@ -21,7 +21,7 @@ MODES = {mode.value for mode in Mode}
 MODES_AS_TEXT = {
     "curriculum.mode": "where they are named",
     "curriculum.config.schema": "what a file may say, on the floor below the enum",
-    "curriculum.cli.arguments": "what may be typed; help loads nothing but argparse",
+    "curriculum.cli.arguments.readers": "what may be typed; help loads nothing but argparse",
 }
 """Modules that may write a mode's name as a string, and why."""
 

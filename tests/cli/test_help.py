@@ -6,11 +6,13 @@ import re
 
 import pytest
 
-from curriculum.cli.arguments import EPILOG, build_parser, duration
+from curriculum.cli.arguments import EPILOG, build_parser
+from curriculum.cli.arguments.readers import duration
 from curriculum.errors import ExitCode
 from tests.cli.conftest import ROOT
 
-COMMANDS = ("run", "resume", "validate", "tasks", "report", "evaluate", "play", "laps", "export")
+LOOKING = ("init", "validate", "tasks", "report", "evaluate", "play", "laps", "export")
+COMMANDS = ("run", "resume", *LOOKING)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,151 @@
+"""What the commands take that look at runs, agents and configurations."""
+
+from __future__ import annotations
+
+import argparse
+
+from curriculum.cli.arguments.readers import natural, positive
+from curriculum.cli.arguments.shared import (
+    CONFIG_HELP,
+    add_display,
+    add_plugins,
+    add_probe_timeout,
+    add_set,
+    command,
+)
+from curriculum.lists import names
+
+
+def add_inspection(commands) -> None:
+    validate = command(
+        commands, "validate", "inspect_commands", "check a configuration and show what it means"
+    )
+    validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    add_set(validate, "set any key")
+    validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
+    validate.add_argument("--full", action="store_true", help="print the resolved configuration")
+
+    init = command(
+        commands, "init", "inspect_commands", "write a configuration of your own to edit"
+    )
+    init.add_argument(
+        "name", nargs="?", default="default", metavar="NAME", help="which to begin with (default)"
+    )
+    init.add_argument("--out", metavar="FILE", help="where to write it (NAME.yaml)")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
+
+    tasks = command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
+    tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")
+    tasks.add_argument("--json", action="store_true", help="print JSON")
+
+    report = command(commands, "report", "inspect_commands", "tables of one run or several")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    report.add_argument("--json", action="store_true", help="print JSON")
+    report.add_argument(
+        "--html", metavar="FILE", help="also write them as a page with curves (needs matplotlib)"
+    )
+
+
+def add_evaluate(commands) -> None:
+    evaluate = command(
+        commands,
+        "evaluate",
+        "play_commands",
+        "score an agent again, on fresh seeds",
+        description=(
+            "Scores the agents of a run, or a pretrained one, on seeds that neither training nor\n"
+            "the run's evaluation used. Exits 0 if the policy that judges reaches the target:\n"
+            "the one that evaluate.sampled chooses, or the only one that is asked for; else 3."
+        ),
+    )
+    _add_agent(evaluate)
+    evaluate.add_argument(
+        "--episodes", type=positive, default=100, metavar="N", help="default: 100"
+    )
+    evaluate.add_argument(
+        "--task", "--tasks", type=names, dest="tasks", metavar="A,B", help="only these tasks"
+    )
+    evaluate.add_argument(
+        "--seed", type=natural, default=1, metavar="N", help="of the episodes (default: 1)"
+    )
+    evaluate.add_argument("--greedy", action="store_true", help="only the most likely actions")
+    evaluate.add_argument("--sampled", action="store_true", help="only actions drawn from C")
+    evaluate.add_argument(
+        "--workers", type=natural, metavar="N", help="processes; results do not depend on it"
+    )
+    evaluate.add_argument(
+        "--env-id", metavar="ID", help="play here instead; it must look and act alike"
+    )
+    evaluate.set_defaults(dream=False)
+    add_probe_timeout(evaluate)
+    add_set(evaluate)
+    add_display(evaluate)
+
+
+def add_play(commands) -> None:
+    play = command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
+    _add_agent(play)
+    play.add_argument(
+        "--task", metavar="T", help="which task (default: the first that was learned)"
+    )
+    play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
+    play.add_argument("--gif", metavar="F", help="write the episode to this file")
+    play.add_argument("--seed", type=natural, default=1, metavar="N", help="of the episode")
+    add_probe_timeout(play)
+    add_set(play)
+
+
+def add_laps(commands) -> None:
+    laps = command(
+        commands,
+        "laps",
+        "play_commands",
+        "see what becomes of a driver's laps, in numbers and a picture",
+        description=(
+            "Drives greedy laps on fresh seeds and tells of each how many tiles were visited and\n"
+            "left behind, when the car came round, and where it left the road. The picture shows\n"
+            "the worst and the median lap, missed tiles marked. CarRacing tells of laps."
+        ),
+    )
+    _add_agent(laps)
+    laps.add_argument(
+        "--task", metavar="T", help="which task (default: the first that was learned)"
+    )
+    laps.add_argument("--episodes", type=positive, default=20, metavar="N", help="default: 20")
+    laps.add_argument(
+        "--seed", type=natural, default=1, metavar="N", help="of the episodes (default: 1)"
+    )
+    laps.add_argument("--png", metavar="F", help="write the picture to this file")
+    laps.add_argument(
+        "--workers", type=natural, metavar="N", help="processes; results do not depend on it"
+    )
+    laps.set_defaults(dream=False)
+    add_probe_timeout(laps)
+    add_set(laps)
+    add_display(laps)
+
+
+def add_export(commands) -> None:
+    export = command(
+        commands, "export", "export_commands", "write a run's agent as a directory to hand on"
+    )
+    export.add_argument("run", metavar="RUN", help="a run directory")
+    export.add_argument("--task", metavar="T", help="which task, if the run has several")
+    export.add_argument(
+        "--to", required=True, metavar="D", help="directory, e.g. models/pretrained/pong"
+    )
+    export.add_argument(
+        "--why", default="", metavar="TEXT", help="why this run and seed, for the card"
+    )
+    add_probe_timeout(export)
+    add_set(export)
+
+
+def _add_agent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--pretrained",
+        metavar="NAME",
+        help="instead of RUN: an agent in models/pretrained, or a directory that export wrote",
+    )
+    add_plugins(parser)
