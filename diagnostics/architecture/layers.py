@@ -10,6 +10,7 @@ PACKAGES = ("baselines", "curriculum", "diagnostics", "models")
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
+        "curriculum",
         "curriculum.errors",
         "curriculum.lists",
         "curriculum.config.*",
