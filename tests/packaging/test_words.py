@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_a_word_of_the_field_has_its_meaning(
     line: str, of: Callable[[Config], object], expected: object
 ) -> None:
     assert of(meant(line)[0]) == expected
+
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(run [^`]*)` \| `(run [^`]*)` \|$", README, re.MULTILINE)
+
+
+def test_readme_has_a_table_of_such_words() -> None:
+    assert len(ROWS) >= 10
+
+
+@pytest.mark.parametrize(("typed", "here"), ROWS)
+def test_both_sides_of_readmes_table_mean_the_same(typed: str, here: str) -> None:
+    assert meant(typed)[:3] == meant(here)[:3]
 
 
 @pytest.mark.parametrize(
