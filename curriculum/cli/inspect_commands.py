@@ -1,4 +1,4 @@
-"""`init`, `validate`, `tasks`, `report`: what a configuration means, and what runs have shown."""
+"""What a configuration means, and what runs have shown."""
 
 from __future__ import annotations
 
@@ -50,6 +50,19 @@ def init(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(f"{named} is there already: name another --out, or give --force")
     write_bytes(path, content.encode())
     print(f"written: {named}; run it with: python -m curriculum run {shlex.quote(str(named))}")
+    return ExitCode.OK
+
+
+def keys(args: argparse.Namespace) -> ExitCode:
+    """Lists every key of the configuration, as Markdown or as a JSON Schema."""
+    if args.schema:
+        from curriculum.reference.json_schema import json_schema
+
+        print(json.dumps(json_schema(), indent=2))
+        return ExitCode.OK
+    from curriculum.reference.keys import reference
+
+    print(reference())
     return ExitCode.OK
 
 
@@ -115,6 +128,7 @@ def write_page(file: Path, runs: Sequence[Path]) -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
     "validate": validate,
     "init": init,
+    "keys": keys,
     "tasks": tasks,
     "report": report,
 }

@@ -37,10 +37,11 @@ CUSTOM_TASK_KEYS = ("env_id", "observation", "target")
 """What a task that is not built in cannot do without."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_TOP = {name: known for name, known in fields_of(Config).items() if name != "tasks"} | {
+TOP = {name: known for name, known in fields_of(Config).items() if name != "tasks"} | {
     name: fields_of(TaskConfig)[name] for name in TASK_SECTIONS
 }
-_TASK = {name: known for name, known in fields_of(TaskConfig).items() if name != "name"}
+TASK = {name: known for name, known in fields_of(TaskConfig).items() if name != "name"}
+"""Keys that stand at the top of a file, `tasks` aside, and in one of its tasks."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def load_config(
     layers = [_layer(up_to_date(node, problems, notice), problems) for node in sources]
     known = {
         name: check_section(
-            _TASK, node_of(dict(values), f"built-in task {name}"), f"tasks.{name}.", problems
+            TASK, node_of(dict(values), f"built-in task {name}"), f"tasks.{name}.", problems
         )
         for name, values in builtin.items()
     }
@@ -111,12 +112,12 @@ def _layer(node: Node, problems: list[str]) -> _Layer:
     entries = mapping(node, "the configuration", problems)
     rest = {key: child for key, child in entries.items() if key != "tasks"}
     top = check_section(
-        {**_TOP, "tasks": fields_of(Config)["tasks"]}, Node(rest, node.place), "", problems
+        {**TOP, "tasks": fields_of(Config)["tasks"]}, Node(rest, node.place), "", problems
     )
     tasks = {}
     for name, child in _tasks(entries, problems).items():
         if NAME.fullmatch(name):
-            tasks[name] = check_section(_TASK, child, f"tasks.{name}.", problems)
+            tasks[name] = check_section(TASK, child, f"tasks.{name}.", problems)
         else:
             problems.append(f"{child.place}: tasks: given the name {name!r}, expected {NAME_RULE}")
     return _Layer(node, top, tasks)

@@ -76,6 +76,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.runs.*",
         "curriculum.show.*",
         "curriculum.figures.*",
+        "curriculum.reference.*",
         "baselines.ablate",
         "baselines.lines",
         "baselines.random_agent",

@@ -34,6 +34,13 @@ def add_inspection(commands) -> None:
     init.add_argument("--out", metavar="FILE", help="where to write it (NAME.yaml)")
     init.add_argument("--force", action="store_true", help="write over a file that is there")
 
+    keys = command(
+        commands, "keys", "inspect_commands", "list every key with its default, range and meaning"
+    )
+    keys.add_argument(
+        "--schema", action="store_true", help="as a JSON Schema, for editors that complete YAML"
+    )
+
     tasks = command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
     tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")
     tasks.add_argument("--json", action="store_true", help="print JSON")
