@@ -17,6 +17,7 @@ from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ConfigError, ExitCode
+from curriculum.figures.histogram import histogram
 from curriculum.progress import Progress
 from curriculum.records.evaluation import POLICIES, Evaluation, policy_name
 from curriculum.records.files import output_path
@@ -200,6 +201,10 @@ def _facts(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
 def _show(results: dict[str, dict[str, Any]]) -> None:
     rows = [
         [
@@ -220,6 +225,8 @@ def _show(results: dict[str, dict[str, Any]]) -> None:
     ]
     print(table(_HEADER, rows))
     for task, found in results.items():
+        for policy, facts in found["policies"].items():
+            print(f"{task}, {policy}: {histogram(facts['scores'], encoding=_encoding())}")
         print(
             f"{task} ({found['mode']}, {found['env_id']}): target "
             f"{'reached' if found['score'] >= found['target'] else 'missed'} by the "
