@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from curriculum.config.schema import TaskConfig
-from curriculum.errors import ConfigError, ExitCode, RunIOError
+from curriculum.errors import ComponentMissing, ConfigError, ExitCode, RunIOError
 from curriculum.progress import printable, say
 from curriculum.tasks import builtin_tasks, load_config
+from diagnostics import distribution
 
 
 def validate(args: argparse.Namespace) -> ExitCode:
@@ -50,6 +51,27 @@ def init(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(f"{named} is there already: name another --out, or give --force")
     write_bytes(path, content.encode())
     print(f"written: {named}; run it with: python -m curriculum run {shlex.quote(str(named))}")
+    return ExitCode.OK
+
+
+def completion(args: argparse.Namespace) -> ExitCode:
+    """Prints what has a shell complete the words of `wmc`.
+
+    Raises:
+        ComponentMissing: shtab cannot be imported.
+    """
+    from curriculum.cli.arguments import build_parser
+
+    try:
+        import shtab
+    except ImportError as e:
+        raise ComponentMissing(
+            f"completion needs shtab, which cannot be imported ({e}): install it with "
+            f"`{distribution.install('shtab')}`"
+        ) from e
+    parser = build_parser()
+    parser.prog = "wmc"
+    print(shtab.complete(parser, args.shell))
     return ExitCode.OK
 
 
@@ -127,6 +149,7 @@ def write_page(file: Path, runs: Sequence[Path]) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
     "validate": validate,
+    "completion": completion,
     "init": init,
     "keys": keys,
     "tasks": tasks,

@@ -11,7 +11,18 @@ from curriculum.cli.arguments.readers import duration
 from curriculum.errors import ExitCode
 from tests.cli.conftest import ROOT
 
-LOOKING = ("init", "keys", "validate", "tasks", "report", "evaluate", "play", "laps", "export")
+LOOKING = (
+    "completion",
+    "init",
+    "keys",
+    "validate",
+    "tasks",
+    "report",
+    "evaluate",
+    "play",
+    "laps",
+    "export",
+)
 COMMANDS = ("run", "resume", *LOOKING)
 
 

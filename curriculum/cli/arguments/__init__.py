@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     running.add_run(commands)
     running.add_resume(commands)
+    looking.add_writing(commands)
     looking.add_inspection(commands)
     looking.add_evaluate(commands)
     looking.add_play(commands)

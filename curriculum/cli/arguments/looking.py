@@ -16,15 +16,7 @@ from curriculum.cli.arguments.shared import (
 from curriculum.lists import names
 
 
-def add_inspection(commands) -> None:
-    validate = command(
-        commands, "validate", "inspect_commands", "check a configuration and show what it means"
-    )
-    validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
-    add_set(validate, "set any key")
-    validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
-    validate.add_argument("--full", action="store_true", help="print the resolved configuration")
-
+def add_writing(commands) -> None:
     init = command(
         commands, "init", "inspect_commands", "write a configuration of your own to edit"
     )
@@ -34,12 +26,34 @@ def add_inspection(commands) -> None:
     init.add_argument("--out", metavar="FILE", help="where to write it (NAME.yaml)")
     init.add_argument("--force", action="store_true", help="write over a file that is there")
 
+    completion = command(
+        commands,
+        "completion",
+        "inspect_commands",
+        "print what has a shell complete the words of wmc",
+        description=(
+            "Prints what has a shell complete the words of wmc. With bash, for example:\n"
+            "  wmc completion bash > ~/.local/share/bash-completion/completions/wmc"
+        ),
+    )
+    completion.add_argument("shell", choices=("bash", "zsh"), help="which shell")
+
     keys = command(
         commands, "keys", "inspect_commands", "list every key with its default, range and meaning"
     )
     keys.add_argument(
         "--schema", action="store_true", help="as a JSON Schema, for editors that complete YAML"
     )
+
+
+def add_inspection(commands) -> None:
+    validate = command(
+        commands, "validate", "inspect_commands", "check a configuration and show what it means"
+    )
+    validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    add_set(validate, "set any key")
+    validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
+    validate.add_argument("--full", action="store_true", help="print the resolved configuration")
 
     tasks = command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
     tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")
