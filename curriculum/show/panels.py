@@ -13,10 +13,20 @@ from rich.text import Text
 from curriculum.mode import LADDER
 from curriculum.progress import STAGES
 from curriculum.show.view import Rung, RunView
-from curriculum.show.words import duration, facts, number, outcome, plain, short, speed
+from curriculum.show.words import (
+    duration,
+    facts,
+    number,
+    outcome,
+    plain,
+    short,
+    sparkline,
+    speed,
+)
 
 BEST = str(LADDER[0])
 _DOTS = {"done": ("●", "green"), "running": ("◐", "bold cyan"), "failed": ("✗", "bold red")}
+FEWEST_SCORES, CURVE_WIDTH = 8, 60
 _SCORED = {"check": "best check", "evaluating": "evaluating", "final": ""}
 
 
@@ -146,7 +156,16 @@ def _stage(view: RunView, width: int) -> list[RenderableType]:
     )
     grid.add_row(bar, line(progress_line(view)))
     shown = {k: v for k, v in progress.facts.items() if k != "rate"}
-    return [rule, grid, line(facts(shown), "dim")]
+    return [rule, grid, line(facts(shown), "dim"), *_curve(view, width)]
+
+
+def _curve(view: RunView, width: int) -> list[RenderableType]:
+    """Returns the training scores so far as a line, between the lowest and the highest."""
+    if len(view.scores) < FEWEST_SCORES:
+        return []
+    low, high = (number(end) for end in (min(view.scores), max(view.scores)))
+    room = min(max(width - len(low) - len(high) - 20, 8), CURVE_WIDTH)
+    return [line(f"training {low} {sparkline(view.scores, room)} {high}", "cyan")]
 
 
 def progress_line(view: RunView) -> str:

@@ -20,6 +20,12 @@ MIN_WINDOW_S = 15.0
 SCORES = {"controller": "check", "evaluate": "score"}
 """Where a stage's progress holds a score of the real environment."""
 
+TRAINING = {"controller": "score"}
+"""Where it holds the score of training, whose curve is drawn."""
+
+MOST_SCORES = 512
+"""Scores that are kept for it at most."""
+
 Event = Mapping[str, Any]
 
 
@@ -143,6 +149,9 @@ class RunView:
         """Of the unit that the running stage counts first, e.g. generations."""
         self.within: Progress | None = None
         """Of another unit counted inside it, e.g. the episodes of a check."""
+        self.scores: list[float] = []
+        """Of training so far, in the running stage; every second one once there are many."""
+        self._told, self._thinned = 0, 1
         self.current: tuple[str, str | None, int, str] | None = None
         self.stage_began = self._began
         self.estimate = Estimate(clock)
@@ -175,6 +184,7 @@ class RunView:
         if self.progress is None or self.progress.unit == progress.unit:
             self.progress, self.within = progress, None
             self.estimate.update(progress.done, progress.total)
+            self._keep(finite(progress.facts.get(TRAINING.get(progress.stage, ""))))
         else:
             self.within = progress
         score = finite(progress.facts.get(SCORES.get(progress.stage, "")))
@@ -182,6 +192,15 @@ class RunView:
         if score is not None:
             evaluating = progress.stage == "evaluate"
             rung.score, rung.scored_by = score, "evaluating" if evaluating else "check"
+
+    def _keep(self, score: float | None) -> None:
+        """Keeps a training score for the curve, in as little room however long it lasts."""
+        self._told += score is not None
+        if score is None or self._told % self._thinned:
+            return
+        self.scores.append(score)
+        if len(self.scores) >= MOST_SCORES:
+            self.scores, self._thinned = self.scores[1::2], 2 * self._thinned
 
     def _rung(self, task: Any) -> Rung:
         name = plain(task)
@@ -193,6 +212,7 @@ class RunView:
         rung.stages[stage] = "running"
         self.current = (task, mode, number, stage)
         self.progress, self.within = None, None
+        self.scores, self._told, self._thinned = [], 0, 1
         self.stage_began = self._clock()
         self.estimate = Estimate(self._clock)
 

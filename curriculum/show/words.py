@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from curriculum.mode import LADDER
@@ -15,6 +16,7 @@ NOTHING = "–"
 _TOO_LARGE = 2**63
 """No count comes near, and larger whole numbers do not fit into a float."""
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -105,6 +107,18 @@ def speed(per_second: float | None) -> str:
     if per_second is None:
         return ""
     return f"{short(per_second)}/s" if per_second >= 0.1 else f"{short(per_second * 60)}/min"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Draws numbers as a line of blocks, each column the mean of those that fall to it."""
+    if not values or width < 1:
+        return ""
+    columns = min(width, len(values))
+    ends = [len(values) * column // columns for column in range(columns + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    return "".join(_BLOCKS[round((mean - low) / span * (len(_BLOCKS) - 1))] for mean in means)
 
 
 def facts(values: Mapping[str, Any], separator: str = " · ") -> str:

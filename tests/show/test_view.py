@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,9 @@ from rich.console import Console
 from curriculum.config.schema import Config, CurriculumConfig
 from curriculum.progress import STAGES, Progress
 from curriculum.show.panels import render
-from curriculum.show.view import Estimate, Rung, RunView
+from curriculum.show.view import MOST_SCORES, Estimate, Rung, RunView
+from curriculum.show.words import sparkline
+from curriculum.tasks import load_config
 
 
 class Clock:
@@ -179,3 +183,49 @@ def test_what_a_model_begins_from_is_noticed(config: Config) -> None:
     view.on_event({**here, "source": "breakout", "taken": False, "reason": "it is larger"})
     told = "pong FULL vision begins anew and not from breakout: it is larger"
     assert view.notices[-1][1] == told
+
+
+def training(view: RunView, *scores: float) -> None:
+    for done, score in enumerate(scores, 1):
+        facts = {"score": score}
+        place = ("pong", "FULL", 0, "controller")
+        view.on_progress(Progress(*place, done, len(scores), "steps", facts))
+
+
+def test_training_scores_are_kept_for_a_curve_in_as_little_room_however_long_it_lasts() -> None:
+    view = RunView(load_config(Path("default")))
+    training(view, *map(float, range(5000)))
+    assert len(view.scores) < MOST_SCORES and view.scores == sorted(view.scores)
+    steps = {b - a for a, b in pairwise(view.scores)}
+    assert len(steps) == 1, "evenly spaced"
+    assert view.scores[0] < 50 and view.scores[-1] > 4950
+    view.on_event({"event": "stage_started", "task": "pong", "mode": "FULL", "stage": "evaluate"})
+    assert view.scores == []
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "drawn"),
+    [
+        ([], 5, ""),
+        ([1.0], 5, "▁"),
+        ([0.0, 7.0], 5, "▁█"),
+        ([0, 1, 2, 3, 4, 5, 6, 7], 8, "▁▂▃▄▅▆▇█"),
+        ([0, 0, 7, 7], 2, "▁█"),
+        ([3, 3, 3], 3, "▁▁▁"),
+        ([1, 2], 0, ""),
+    ],
+)
+def test_a_line_of_blocks_has_known_heights(values: list[float], width: int, drawn: str) -> None:
+    assert sparkline(values, width) == drawn
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_curve_fits_into_the_terminal(width: int) -> None:
+    view = RunView(load_config(Path("default")))
+    training(view, *(float(n % 7) - 21.0 for n in range(300)))
+    console = Console(file=io.StringIO(), width=width, height=24, markup=False, record=True)
+    console.print(render(view, width, 24))
+    text = console.export_text().splitlines()
+    (curve,) = [line for line in text if line.startswith("training -21.0 ")]
+    assert curve.rstrip().endswith(" -15.0") and len(curve.rstrip()) <= width
+    assert all(len(line.rstrip()) <= width for line in text) and len(text) <= 24
