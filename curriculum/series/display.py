@@ -134,7 +134,7 @@ def make_display(
         quiet: show nothing.
         json: stdout belongs to the JSON result, so lines go to stderr.
         stream: where to show; stdout if None.
-        environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
+        environ: `TERM=dumb` asks for plain lines; `NO_COLOR` takes the colours alone.
     """
     if quiet:
         return SeriesDisplay()

@@ -118,7 +118,12 @@ class Dashboard:
             return render(self._view, self._console.width, self._console.height)
 
     def _redraw(self) -> None:
+        size = self._console.size
         while not self._over.wait(1.0 / REDRAWS_PER_SECOND):
+            if self._console.size != size:
+                # What a resized terminal has wrapped anew cannot be drawn over line by line.
+                size = self._console.size
+                self._console.clear()
             self._live.refresh()
 
 
@@ -136,7 +141,7 @@ def make_display(
         quiet: show nothing.
         json: stdout belongs to the JSON result, so lines go to stderr.
         stream: where to show; stdout if None.
-        environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
+        environ: `TERM=dumb` asks for plain lines; `NO_COLOR` takes the colours alone.
     """
     if quiet:
         return Quiet()

@@ -234,10 +234,10 @@ def wants_lines(stream: LosableStream, environ: Mapping[str, str]) -> bool:
 
     Args:
         stream: where to show.
-        environ: `TERM=dumb` and a non-empty `NO_COLOR` ask for plain lines.
+        environ: `TERM=dumb` asks for plain lines; `NO_COLOR` takes the colours alone.
     """
-    simple = environ.get("TERM", "") in ("", "dumb", "unknown") or environ.get("NO_COLOR")
-    return bool(simple) or not stream.isatty()
+    simple = environ.get("TERM", "") in ("", "dumb", "unknown")
+    return simple or not stream.isatty()
 
 
 class Quiet:

@@ -20,8 +20,8 @@ MIN_WINDOW_S = 15.0
 SCORES = {"controller": "check", "evaluate": "score"}
 """Where a stage's progress holds a score of the real environment."""
 
-TRAINING = {"controller": "score"}
-"""Where it holds the score of training, whose curve is drawn."""
+TRAINING = {"controller": ("score", "dream_score", "fitness")}
+"""Where it holds the score of training, whose curve is drawn: the first of these."""
 
 MOST_SCORES = 512
 """Scores that are kept for it at most."""
@@ -184,7 +184,9 @@ class RunView:
         if self.progress is None or self.progress.unit == progress.unit:
             self.progress, self.within = progress, None
             self.estimate.update(progress.done, progress.total)
-            self._keep(finite(progress.facts.get(TRAINING.get(progress.stage, ""))))
+            names = TRAINING.get(progress.stage, ())
+            told = (finite(progress.facts.get(name)) for name in names)
+            self._keep(next((score for score in told if score is not None), None))
         else:
             self.within = progress
         score = finite(progress.facts.get(SCORES.get(progress.stage, "")))

@@ -100,7 +100,7 @@ class Terminal(io.StringIO):
     ("stream", "environ", "quiet", "kind"),
     [
         (Terminal(), {"TERM": "xterm"}, False, SeriesTable),
-        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, False, SeriesLines),
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, False, SeriesTable),
         (Terminal(), {"TERM": "dumb"}, False, SeriesLines),
         (io.StringIO(), {"TERM": "xterm"}, False, SeriesLines),
         (Terminal(), {"TERM": "xterm"}, True, SeriesDisplay),

@@ -129,7 +129,7 @@ def test_a_terminal_that_goes_away_does_not_end_the_run(config: Config) -> None:
         ({"TERM": "xterm-256color"}, True, Dashboard),
         ({"TERM": "xterm-256color"}, False, PlainLines),
         ({"TERM": "dumb"}, True, PlainLines),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, True, PlainLines),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, Dashboard),
         ({"TERM": "xterm", "NO_COLOR": ""}, True, Dashboard),
         ({}, True, PlainLines),
     ],
