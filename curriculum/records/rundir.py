@@ -50,7 +50,7 @@ _FILES = frozenset(
         "report.md",
     }
 )
-_FOLDERS = frozenset({"tasks", "media", "tensorboard"})
+_FOLDERS = frozenset({"tasks", "media", "metrics", "tensorboard"})
 """What this program makes in a run directory; whatever else a user keeps there is left alone."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

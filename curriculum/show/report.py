@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from curriculum.records.files import write_bytes, write_json
+from curriculum.records.ledger import effective
 from curriculum.show.markdown import table
 from curriculum.show.sections import ending, machine, report_of
 from curriculum.show.summary import Event, RunSummary, summarise
-from curriculum.show.words import count, duration, interval, number, plain, tried
+from curriculum.show.words import count, duration, finite, interval, number, plain, tried
 
+METRICS = "metrics"
+"""The directory in a run that tables of metrics are in."""
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 CSV_COLUMNS = (
     "task",
     "mode",
     "round",
     "stage",
+    "status",
+    "attempts",
     "seconds",
     "env_steps",
     "dream_steps",
@@ -32,7 +40,8 @@ CSV_COLUMNS = (
 def write_report(
     directory: Path, events: Iterable[Event], curves: Sequence[str] = ()
 ) -> RunSummary:
-    """Writes a run's `pipeline_summary.csv`, `evaluation_results.json` and `report.md`, atomically.
+    """Writes a run's `pipeline_summary.csv`, `evaluation_results.json` and `report.md`, atomically,
+    and a table of the metrics of each stage that told any.
 
     Args:
         directory: of the run.
@@ -45,7 +54,10 @@ def write_report(
     Raises:
         RunIOError: the disk refused.
     """
-    summary = summarise(events)
+    told = list(events)
+    summary = summarise(told)
+    for name, content in metrics_csv(effective(told)).items():
+        write_bytes(directory / METRICS / name, content.encode())
     write_bytes(directory / "pipeline_summary.csv", _csv(summary).encode())
     write_json(directory / "evaluation_results.json", results(summary))
     write_bytes(directory / "report.md", report_of(summary, curves).encode())
@@ -60,7 +72,7 @@ def report_text(events: Iterable[Event]) -> str:
 def report_json(events: Iterable[Event]) -> dict[str, Any]:
     """Returns the results of a run, and its stages, as JSON-compatible data."""
     summary = summarise(events)
-    stages = [{c: getattr(row, c) for c in CSV_COLUMNS} for row in summary.stages]
+    stages = [dict(zip(CSV_COLUMNS, row, strict=True)) for row in _stage_rows(summary)]
     return {**results(summary), "stages": stages}
 
 
@@ -142,8 +154,53 @@ def _csv(summary: RunSummary) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
+    for place, seconds, *rest in ((row[:6], *row[6:]) for row in _stage_rows(summary)):
+        writer.writerow([*place, None if seconds is None else round(seconds, 3), *rest])
+    return text.getvalue()
+
+
+def _stage_rows(summary: RunSummary) -> list[list[Any]]:
+    """Returns the stages after `CSV_COLUMNS`: those that are done, then those that came to nothing.
+
+    Attempts are those of a stage, not of a task: the failed ones, and the one that was done.
+    """
+    failed: dict[tuple[Any, ...], list[Event]] = {}
+    for event in summary.failures:
+        place = tuple(event.get(name) for name in CSV_COLUMNS[:4])
+        failed.setdefault(place, []).append(event)
+    rows: list[list[Any]] = []
     for row in summary.stages:
-        seconds = None if row.seconds is None else round(row.seconds, 3)
-        place = row.task, row.mode, row.round, row.stage
-        writer.writerow([*place, seconds, row.env_steps, row.dream_steps, row.result])
+        tries = len(failed.pop((row.task, row.mode, row.round, row.stage), ())) + 1
+        place = [row.task, row.mode, row.round, row.stage, "done", tries]
+        rows.append([*place, row.seconds, row.env_steps, row.dream_steps, row.result])
+    for place, events in failed.items():
+        reason = plain(events[-1].get("reason"))
+        rows.append([*place, "failed", len(events), None, None, None, reason])
+    return rows
+
+
+def metrics_csv(events: Iterable[Event]) -> dict[str, str]:
+    """Returns the metrics of each stage as a table, by the name of its file.
+
+    Args:
+        events: the effective ones of a run.
+    """
+    told: dict[str, list[Event]] = {}
+    for event in events:
+        if event["event"] == "metrics" and isinstance(event.get("values"), dict):
+            parts = [plain(event.get(name)) for name in ("task", "mode", "stage")]
+            name = f"{'-'.join(parts)}-{int(finite(event.get('round')) or 0):02d}.csv"
+            if _FILE_NAME.fullmatch(name):
+                told.setdefault(name, []).append(event)
+    return {name: _metrics(rows) for name, rows in told.items()}
+
+
+def _metrics(rows: Sequence[Event]) -> str:
+    columns = dict.fromkeys(key for row in rows for key in row["values"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "unix_seconds", *columns])
+    for row in rows:
+        values = (row["values"].get(key) for key in columns)
+        writer.writerow([row.get("step"), row.get("t"), *values])
     return text.getvalue()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from curriculum.show import markdown
 from curriculum.show.report import compare_runs, report_json, report_text, write_report
 from curriculum.show.summary import summarise
+from tests.records.samples import facts_of
 
 UNESCAPED_PIPE = re.compile(r"(?<!\\)(?:\\\\)*\|")
 
@@ -31,6 +32,7 @@ def test_three_files_are_written_and_agree(tmp_path: Path, events: list[dict[str
     write_report(tmp_path, events)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "evaluation_results.json",
+        "metrics",
         "pipeline_summary.csv",
         "report.md",
     ]
@@ -45,6 +47,41 @@ def test_three_files_are_written_and_agree(tmp_path: Path, events: list[dict[str
     assert pong["evaluations"][0]["mode"] == "SIMULATION"
     assert pong["evaluations"][0]["seeds"]["root"] == 0
     assert results["exit_code"] == 3
+
+
+PLACE = {"task": "pong", "mode": "FULL", "round": 0, "stage": "vision"}
+
+
+def of(name: str, **facts: Any) -> dict[str, Any]:
+    return {"t": 5.0, "event": name, **PLACE, **facts}
+
+
+def test_failed_stages_stand_in_the_table_with_their_tries(tmp_path: Path) -> None:
+    failed = {**facts_of("stage_failed"), **PLACE, "t": 1.0, "event": "stage_failed"}
+    done = {**facts_of("stage_done", **PLACE), "t": 2.0, "event": "stage_done"}
+    never = {**failed, "stage": "memory", "reason": "out of luck"}
+    write_report(tmp_path, [failed, failed, done, never])
+    with (tmp_path / "pipeline_summary.csv").open(newline="") as file:
+        vision, memory = csv.DictReader(file)
+    assert (vision["stage"], vision["status"], vision["attempts"]) == ("vision", "done", "3")
+    assert (memory["stage"], memory["status"], memory["attempts"]) == ("memory", "failed", "1")
+    assert memory["result"] == "out of luck" and memory["seconds"] == ""
+
+
+def test_each_stage_that_told_metrics_has_a_table_of_them(tmp_path: Path) -> None:
+    told = [
+        of("metrics", step=1, values={"loss": 0.5}),
+        of("metrics", step=2, values={"loss": 0.25, "late": 7}),
+        {**of("metrics", step=1, values={"score": 3.0}), "stage": "controller", "round": 1},
+        of("metrics", step=3, values="no mapping"),
+        {**of("metrics", step=1, values={"x": 1}), "task": "../evil"},
+    ]
+    write_report(tmp_path, told)
+    names = sorted(path.name for path in (tmp_path / "metrics").iterdir())
+    assert names == ["pong-FULL-controller-01.csv", "pong-FULL-vision-00.csv"]
+    lines = (tmp_path / "metrics" / "pong-FULL-vision-00.csv").read_text().splitlines()
+    assert lines == ["step,unix_seconds,loss,late", "1,5.0,0.5,", "2,5.0,0.25,7"]
+    assert not list(tmp_path.parent.glob("evil*"))
 
 
 def test_every_row_of_results_names_its_mode(events: list[dict[str, Any]]) -> None:
