@@ -59,8 +59,7 @@ class OpenedAgent:
     @property
     def target(self) -> float:
         """The score that passes in its environments."""
-        simulated = self.backend.environment == "simulation"
-        return self.task.simulation_target if simulated else self.task.target
+        return self.task.target_of(simulated=self.backend.environment == "simulation")
 
 
 @dataclass(frozen=True)

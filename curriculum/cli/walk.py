@@ -113,7 +113,7 @@ def dry_run(
             {
                 "task": task.name,
                 "env_id": task.env_id,
-                "target": task.target,
+                "target": task.target_of(simulated=bool(decision.mode and decision.mode.simulates)),
                 "mode": str(decision.mode),
                 "reasons": list(decision.reasons),
             }

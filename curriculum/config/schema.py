@@ -323,6 +323,10 @@ class TaskConfig:
     dream: DreamConfig = field(default_factory=DreamConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
+    def target_of(self, *, simulated: bool) -> float:
+        """The score that passes in the real environment, or in its numpy re-creation."""
+        return self.simulation_target if simulated else self.target
+
     @property
     def learner(self) -> PPOSettings | QRDQNSettings | SACSettings:
         """What the model is told that learns C by gradients; PPO's where none does."""

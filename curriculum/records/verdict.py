@@ -100,7 +100,7 @@ def judge(
     """
     other = played.other
     simulated = decision.mode is LADDER[-1]
-    target = task.simulation_target if simulated else task.target
+    target = task.target_of(simulated=simulated)
     wanted = decision.requested in (str(decision.mode), "auto") and (
         decision.requested != "auto" or decision.mode is LADDER[0]
     )

@@ -82,8 +82,7 @@ class StageContext:
     @property
     def target(self) -> float:
         """The score that passes in this backend's environments."""
-        simulated = self.backend.environment == "simulation"
-        return self.task.simulation_target if simulated else self.task.target
+        return self.task.target_of(simulated=self.backend.environment == "simulation")
 
     def data(self) -> Dataset:
         """Opens the collected data of all rounds of this attempt up to this one."""

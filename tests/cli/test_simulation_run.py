@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from curriculum.tasks import load_config
 from tests.cli.conftest import ROOT, TINY, commands_in
 from tests.patience import HANG_S, eventually
 
@@ -158,7 +159,10 @@ def test_a_second_run_in_the_same_directory_is_refused(tiny: Path, curriculum) -
 def test_a_dry_run_writes_nothing(curriculum, tiny: Path) -> None:
     done = curriculum("run", "tiny.yaml", "--dry-run", "--json")
     assert done.code == 0
-    assert [t["mode"] for t in json.loads(done.out)["tasks"]] == ["SIMULATION"] * 4
+    planned = json.loads(done.out)["tasks"]
+    assert [task["mode"] for task in planned] == ["SIMULATION"] * 4
+    targets = {task.name: task.simulation_target for task in load_config(tiny).tasks}
+    assert {task["task"]: task["target"] for task in planned} == targets
     assert not (tiny.parent / "runs").exists()
 
 
