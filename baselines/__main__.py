@@ -208,7 +208,7 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     from baselines.study.sides import contests
     from baselines.study.text import facts, markdown
     from baselines.study.verdicts import judged
-    from baselines.study.writing import write_page
+    from baselines.study.writing import write_figures, write_page
     from curriculum.records.files import output_path, write_bytes
     from diagnostics.json_report import write_json
 
@@ -225,6 +225,8 @@ def compare_run(args: argparse.Namespace) -> ExitCode:
     if "html" in out:
         films = film_all(tasks, args.seed) if args.films else []
         write_page(out["html"], title, found, commands, kept, films)
+    if args.figures:
+        write_figures(args.figures, found)
     if "md" in out:
         write_bytes(out["md"], text.encode())
     if files["json"] is not None:

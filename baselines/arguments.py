@@ -100,6 +100,9 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
     parser.add_argument("--json", metavar="FILE", help="write all of it as data; - is stdout")
     parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="write the figures there, an SVG file each"
+    )
+    parser.add_argument(
         "--films", action="store_true", help="play an episode of each side for the page"
     )
     parser.add_argument(
@@ -235,8 +238,8 @@ def compare_arguments(args: argparse.Namespace) -> list[str]:
     """Returns the command line that makes a comparison again."""
     words = ["compare", *map(str, args.runs), "--baseline", *map(str, args.baseline)]
     words += ["--claim", *map(str, args.claim)] if args.claim else []
-    files = [[f"--{name}", getattr(args, name)] for name in ("md", "html", "json")]
-    words += [word for pair in files if pair[1] is not None for word in pair]
+    files = [[f"--{name}", getattr(args, name)] for name in ("md", "html", "json", "figures")]
+    words += [str(word) for pair in files if pair[1] is not None for word in pair]
     return [*words, *(["--films", "--seed", str(args.seed)] if args.films else [])]
 
 

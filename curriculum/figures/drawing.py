@@ -53,11 +53,16 @@ def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     return text
 
 
-def svg_file(draw: Callable[[Axes], None], size: tuple[float, float]) -> bytes:
-    """Returns a figure as a file of its own, that obeys the reader's light or dark theme."""
-    text = _svg(draw, size)
-    end = text.index(">") + 1
-    return f"{text[:end]}{_ALONE}{text[end:]}".encode()
+def as_file(figure: str) -> bytes:
+    """Returns a figure of `svg` as a file of its own, which obeys the reader's light or dark theme.
+
+    It is as large as it was asked for, in points.
+    """
+    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', figure)
+    assert size is not None
+    end = figure.index(">")
+    told = f' width="{size[1]}pt" height="{size[2]}pt">{_ALONE}'
+    return f"{figure[:end]}{told}{figure[end + 1 :]}".encode()
 
 
 def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:

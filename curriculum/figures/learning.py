@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from curriculum.figures.curve import Curve, Point
-from curriculum.figures.drawing import DASHES, INK, below, svg_file
+from curriculum.figures.drawing import DASHES, INK, as_file, below, svg
 from curriculum.show.words import count
 
 _CHECKED, _TRAINED = "#2f7ed8", "#8c8c8c"
@@ -41,7 +41,7 @@ def learning_picture(curve: Curve, target: float | None, score: float | None) ->
         axes.xaxis.set_major_formatter(lambda x, _: count(x))
         below(axes)
 
-    return svg_file(draw, (6.4, 3.6))
+    return as_file(svg(draw, (6.4, 3.6)))
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from baselines.__main__ import main as compare
 from baselines.study.sides import OURS, PPO, Contest, Side, Trial, contests
 from curriculum.cli.main import main
 from curriculum.figures.curve import Point
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
-from tests.baselines.test_study import make_run
+from tests.baselines.test_study import baseline, make_run
 
 pytest.importorskip("matplotlib")
 
@@ -85,3 +87,22 @@ def test_an_unfinished_run_shows_its_practice_alone(tmp_path: Path) -> None:
     Ledger(RunDir.open(path).ledger_path).append("run_stopped", reason="", exit_code=6, resume="")
     (trial,) = contests([path], [])[0].sides[0].trials
     assert trial.apart and [point.score for point in trial.curve] == [150.0]
+
+
+def test_compare_writes_its_figures_as_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [str(make_run(tmp_path / f"run-{n}", [250.0], seed=n)) for n in range(3)]
+    curve = ((300_000, 201.0), (400_000, 205.0))
+    for seed in range(3):
+        baseline(tmp_path / "b", "ppo", seed, [230.0], curve)
+    figures = tmp_path / "figures"
+    words = [*runs, "--baseline", str(tmp_path / "b"), "--figures", str(figures)]
+    assert compare(["compare", *words]) == 0
+    names = sorted(path.name for path in figures.iterdir())
+    assert names == ["lunarlander-minutes.svg", "lunarlander-steps.svg", "ratios.svg"]
+    for path in figures.iterdir():
+        root = ElementTree.parse(path).getroot()
+        assert root.tag.endswith("svg") and root.attrib["width"].endswith("pt")
+        assert "prefers-color-scheme: dark" in path.read_text()
+    assert f"--figures {figures}" in capsys.readouterr().out
