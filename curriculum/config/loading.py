@@ -79,7 +79,7 @@ def load_config(
     Args:
         path: YAML file.
         sets: overrides `a.b=c`.
-        preset: `quick` or `full`.
+        preset: `quick`, `full` or `paper`.
         builtin: what the built-in tasks are, by name; they are all walked unless the file has
             `tasks`. (`curriculum.tasks.load_config` passes them.)
         notice: is told of every key that stands at an old place, and where it belongs now.

@@ -289,7 +289,7 @@ def test_overrides_are_read_like_the_file(load: Load) -> None:
 
 def test_an_unknown_preset_is_refused(load: Load) -> None:
     (line,) = refusal(load, "name: x", preset="fast")
-    assert line == "preset 'fast' is unknown, expected one of quick, full"
+    assert line == "preset 'fast' is unknown, expected one of quick, full, paper"
 
 
 def test_thousands_of_problems_are_told_in_time(load: Load) -> None:

@@ -188,3 +188,32 @@ def test_a_switch_never_takes_the_next_word_for_its_value(
     given: list[str], expected: list[str]
 ) -> None:
     assert spelled_out(given) == expected
+
+
+def test_every_preset_can_be_typed() -> None:
+    from curriculum.cli.arguments.shared import PRESETS as typed
+    from curriculum.config.presets import PRESETS
+
+    assert tuple(PRESETS) == typed
+
+
+@pytest.mark.parametrize("task", ["pong", "lunarlander", "breakout", "carracing"])
+def test_the_papers_recipe_is_that_of_every_task(task: str) -> None:
+    config = meant(f"run default --preset paper --tasks {task}")[0]
+    (found,) = config.tasks
+    assert found.collect.num_random_rollouts == 10_000 and found.vae.max_steps == 0
+    assert (found.vae.model.channels, found.vae.model.z_dim) == ((32, 64, 128, 256), 32)
+    assert (found.vae.model.beta, found.vae.model.motion_weight) == (1.0, 0.0)
+    assert found.vae.model.key_points == found.vae.joint_updates == 0
+    assert (found.mdnrnn.model.rnn_size, found.mdnrnn.model.num_mixtures) == (256, 5)
+    assert (found.mdnrnn.sequence_length, found.mdnrnn.epochs) == (100, 20)
+    controller = found.controller
+    assert (controller.features, controller.hidden_sizes, controller.solver) == (
+        ("z", "h"),
+        (),
+        "cma",
+    )
+    assert (controller.population_size, controller.rollouts_per_candidate) == (64, 16)
+    assert controller.generations == 800 and not controller.train_in_dream
+    assert found.env.actions == () and found.env.frame_stack == 1
+    assert not found.evaluate.sampled and found.evaluate.episodes == 100

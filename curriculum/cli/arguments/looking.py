@@ -7,6 +7,7 @@ import argparse
 from curriculum.cli.arguments.readers import natural, positive
 from curriculum.cli.arguments.shared import (
     CONFIG_HELP,
+    PRESETS,
     add_display,
     add_plugins,
     add_probe_timeout,
@@ -52,7 +53,7 @@ def add_inspection(commands) -> None:
     )
     validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     add_set(validate, "set any key")
-    validate.add_argument("--preset", choices=("quick", "full"), help="budgets laid over it")
+    validate.add_argument("--preset", choices=PRESETS, help="budgets laid over it")
     validate.add_argument("--full", action="store_true", help="print the resolved configuration")
 
     tasks = command(commands, "tasks", "inspect_commands", "list the tasks and their targets")

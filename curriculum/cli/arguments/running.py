@@ -16,6 +16,7 @@ from curriculum.cli.arguments.readers import (
 )
 from curriculum.cli.arguments.shared import (
     CONFIG_HELP,
+    PRESETS,
     add_display,
     add_plugins,
     add_probe_timeout,
@@ -103,7 +104,11 @@ def _add_what(what: argparse._ActionsContainer) -> None:
             dest="skipped",
             help=f"leave {stage} as it is: it must be done",
         )
-    what.add_argument("--preset", choices=("quick", "full"), help="budgets: minutes, or all of it")
+    what.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="budgets: minutes (quick) or all of it (full); or the recipe of Ha & Schmidhuber 2018",
+    )
     what.add_argument(
         "--mode",
         type=mode,

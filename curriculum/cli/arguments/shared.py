@@ -7,6 +7,7 @@ import argparse
 from curriculum.cli.arguments.readers import seconds
 from curriculum.lists import names
 
+PRESETS = ("quick", "full", "paper")
 CONFIG_HELP = "YAML file, or default, quick, simulation or dreams, which come along"
 
 
