@@ -71,7 +71,7 @@ FULL: Budgets = {
             "mdnrnn": {"max_steps": 300},
             "controller": {"check_episodes": 20},
             "replay": {"learning_starts": 10_000, "epsilon_steps": 60_000},
-            "training": {"num_envs": 32, "num_steps": 32, "total_steps": 1_200_000},
+            "training": {"num_envs": 32, "num_steps": 32, "total_steps": 800_000},
         },
         "carracing": {
             "collect": {"max_steps_per_rollout": 334},
