@@ -85,7 +85,7 @@ class ProbeCache:
             )
 
     def _fresh(self, t: float, result: ProbeResult) -> bool:
-        if result.state == ProbeState.TIMEOUT:
+        if result.state == ProbeState.TIMEOUT or not result.started:
             return False
         age = self._clock() - t
         return 0 <= age < (SUCCESS_AGE_S if result.usable else FAILURE_AGE_S)

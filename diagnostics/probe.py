@@ -17,7 +17,7 @@ from diagnostics.probing.batch import ProbeBatch
 from diagnostics.probing.interruption import signals_held
 from diagnostics.probing.orphans import orphans_adopted
 from diagnostics.probing.patience import LOOK_S
-from diagnostics.probing.result import NOT_PROBED, OnChange, ProbeResult, ProbeState
+from diagnostics.probing.result import NOT_PROBED, NOT_STARTED, OnChange, ProbeResult, ProbeState
 from diagnostics.probing.usage import describe_load
 
 POLL_S = 0.01
@@ -172,7 +172,7 @@ class _Session:
         try:
             self.running.append(ProbeBatch(components, self.timeout_s, self.slow_s))
         except OSError as error:
-            detail = f"the probe could not be started: {error}"
+            detail = f"{NOT_STARTED}{error}"
             self._show(components)
             for component in components:
                 self._settle(ProbeResult(component.name, ProbeState.BROKEN, None, 0.0, detail))

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 NOT_PROBED = "not probed: "
+NOT_STARTED = "the probe could not be started: "
 
 
 class ProbeState(StrEnum):
@@ -51,6 +52,11 @@ class ProbeResult:
     def probed(self) -> bool:
         """Whether a probe was run at all, rather than spared because it could not succeed."""
         return not self.detail.startswith(NOT_PROBED)
+
+    @property
+    def started(self) -> bool:
+        """Whether the system had what a probe takes: if not, it tells nothing of the component."""
+        return not self.detail.startswith(NOT_STARTED)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as JSON-compatible data."""

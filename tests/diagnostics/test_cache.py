@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,7 @@ from diagnostics.cache import (
     probe_all,
 )
 from diagnostics.probe import ProbeResult, ProbeState
+from diagnostics.probing.result import NOT_STARTED
 
 GOOD_TORCH = """
 __version__ = "fake"
@@ -107,6 +109,16 @@ def test_successes_are_kept_a_week_failures_ten_minutes_and_time_outs_never(
         clock.now = 1e9 + later
         kept = ProbeCache(path, clock).get("key") is not None
         assert kept == (young and remembered)
+
+
+def test_a_probe_for_which_the_system_had_too_little_tells_nothing_to_remember(
+    tmp_path: Path, clock: Clock
+) -> None:
+    cache = ProbeCache(tmp_path / "probes.json", clock)
+    short = f"{NOT_STARTED}[Errno 24] Too many open files"
+    cache.put("key", replace(result(ProbeState.BROKEN), detail=short))
+    cache.save()
+    assert ProbeCache(tmp_path / "probes.json", clock).get("key") is None
 
 
 def test_only_what_is_fresh_is_written_again(tmp_path: Path, clock: Clock) -> None:
