@@ -191,7 +191,11 @@ def cache_key(component: Component) -> str:
 
 
 def _import_path() -> list[Path]:
-    return [Path(p or ".").resolve() for p in sys.path]
+    """Returns where modules are looked for; what names no place, such as the hook that pip leaves
+    for a package that is installed to be edited, is kept as it is wherever this is asked."""
+    return [
+        Path(p).resolve() if Path(p).exists() else Path(p) for p in (p or "." for p in sys.path)
+    ]
 
 
 def _shadows() -> list[Any]:
