@@ -33,9 +33,10 @@ SHOWN = (0.05, 50.0)
 
 
 class Axis(NamedTuple):
-    """What a learning curve is drawn against: its name, and its value at a point, if told."""
+    """What a learning curve is drawn against: in words, in a file's name, and at a point if told."""
 
     label: str
+    name: str
     of: Callable[[Point], float | None]
 
 
@@ -52,9 +53,11 @@ class Line(NamedTuple):
 
 
 AXES = (
-    Axis("real steps", lambda point: point.steps),
-    Axis("minutes", lambda point: None if point.seconds is None else point.seconds / 60.0),
-    Axis("episodes", lambda point: point.episodes),
+    Axis("real steps", "steps", lambda point: point.steps),
+    Axis(
+        "minutes", "minutes", lambda point: None if point.seconds is None else point.seconds / 60.0
+    ),
+    Axis("episodes", "episodes", lambda point: point.episodes),
 )
 
 

@@ -27,8 +27,9 @@ def write_figures(directory: Path, found: Sequence[Judged]) -> list[Path]:
     drawn = {"ratios": figures.ratios(found), "profiles": figures.profiles(found)}
     for judged in found:
         for axis in figures.AXES:
-            name = f"{judged.contest.task}-{axis.label.split()[-1]}"
-            drawn[name] = figures.learning_curves(judged.contest, axis)
+            drawn[f"{judged.contest.task}-{axis.name}"] = figures.learning_curves(
+                judged.contest, axis
+            )
     written = {directory / f"{name}.svg": figure for name, figure in drawn.items() if figure}
     for path, figure in written.items():
         write_bytes(path, as_file(figure))

@@ -8,11 +8,9 @@ from pathlib import Path, PurePosixPath
 from curriculum.figures.curve import Event, curve_of, modes_of
 from curriculum.records.files import write_bytes
 from curriculum.records.ledger import effective
+from curriculum.records.rundir import MEDIA
 from curriculum.show.report import write_report
 from curriculum.show.words import finite
-
-MEDIA = "media"
-"""The directory in a run that pictures are in."""
 
 FEWEST_POINTS = 5
 """A curve of fewer tells no more than its table."""

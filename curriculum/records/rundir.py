@@ -50,7 +50,10 @@ _FILES = frozenset(
         "report.md",
     }
 )
-_FOLDERS = frozenset({"tasks", "media", "metrics", "tensorboard"})
+MEDIA = "media"
+"""The directory in a run that pictures and films are in."""
+
+_FOLDERS = frozenset({"tasks", MEDIA, "metrics", "tensorboard"})
 """What this program makes in a run directory; whatever else a user keeps there is left alone."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -179,7 +182,7 @@ class RunDir:
 
     @property
     def media_dir(self) -> Path:
-        return self.path / "media"
+        return self.path / MEDIA
 
     @property
     def tensorboard_dir(self) -> Path:
