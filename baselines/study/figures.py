@@ -33,7 +33,7 @@ SHOWN = (0.05, 50.0)
 
 
 class Axis(NamedTuple):
-    """What a learning curve is drawn against: in words, in a file name, at a point if it is told."""
+    """What a learning curve is drawn against: in words, in a file name, and at a point."""
 
     label: str
     name: str
