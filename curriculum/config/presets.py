@@ -69,7 +69,7 @@ FULL: Budgets = {
             "collect": {"max_steps_per_rollout": 300},
             "vae": {"epochs": 50, "max_steps": 1000, "batch_size": 64},
             "mdnrnn": {"max_steps": 300},
-            "controller": {"check_episodes": 20},
+            "controller": {"check_episodes": 40},
             "replay": {"learning_starts": 10_000, "epsilon_steps": 60_000},
             "training": {"num_envs": 32, "num_steps": 32, "total_steps": 800_000},
         },
