@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from tests.cli.conftest import ROOT, TINY, Command, commands_in
 from tests.patience import HANG_S, eventually
 
-WALK = ("run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "40")
+WALK = ("run", "tiny.yaml", "--tasks", "lunarlander", "--cma-generations", "120")
 SEEDS = (4, 7, 2)
 SERIES = (*WALK, "--seeds", "4,7,2", "--jobs", "2", "--run-dir", "many")
 
@@ -178,7 +178,8 @@ def test_a_killed_member(place: Path, alone: dict[int, tuple]) -> None:
             process.kill()
         assert series.wait(HANG_S) == 1
         assert series.stderr is not None and b".log" in series.stderr.read()
-    assert len([s for s in SEEDS if events(place / "many" / f"seed-{s}", "run_finished")]) == 2
+    # On a busy machine the killed one, too, may have written its last event before the signal came.
+    assert len([s for s in SEEDS if events(place / "many" / f"seed-{s}", "run_finished")]) >= 2
     done = commands_in(place)("resume", "many", "--jobs", "2")
     assert done.code == 3, done.err
     assert outcomes(place) == alone
