@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None, watcher: Watcher | None = None) -> i
 
 
 def _dispatch(args: argparse.Namespace) -> int:
-    name = "series_commands" if of_several_seeds(args) else args.module
-    module = importlib.import_module(f"curriculum.cli.{name}")
+    name = "series" if of_several_seeds(args) else args.module
+    module = importlib.import_module(f"curriculum.cli.commands.{name}")
     return module.COMMANDS[args.command](args)
 
 

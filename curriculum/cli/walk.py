@@ -150,7 +150,7 @@ def walk(
         ledger.subscribe(display.on_event)
         ledger.subscribe(_say_inexact)
         ledger.subscribe(partial(_tell_where, watcher))
-        _record_start(config, machine, rundir, ledger)
+        record_start(config, machine, rundir, ledger)
         take_up(watcher, config, machine, ledger, may_step_down=args.step_down)
         runner = Runner(
             config,
@@ -249,7 +249,7 @@ def _media(config: Config) -> Callable[[StageContext], None] | None:
     return lambda ctx: save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
 
 
-def _record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledger) -> None:
+def record_start(config: Config, machine: Machine, rundir: RunDir, ledger: Ledger) -> None:
     started = ledger.events("run_started")
     facts = {"versions": versions(), "hardware": hardware(machine.device)}
     ledger.append(

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from curriculum.envs.interface import EnvSpec
+from curriculum.envs.simulation.cartpole import draw_cartpole
 from curriculum.records.files import write_bytes
 from models.shapes import Shaped, UInt8
 
@@ -24,15 +25,19 @@ LABEL_WIDTH = 72
 BACKGROUND, INK, ACCENT = (24, 24, 32), (225, 225, 225), (250, 180, 60)
 LANDER_SIZE = 8
 """Numbers in LunarLander's state: x, y, their speeds, angle, its speed, two leg contacts."""
+CARTPOLE_SIZE = 4
+"""Numbers in CartPole's state: place, velocity, angle, angular velocity."""
 
 
 def drawer(spec: EnvSpec) -> Draw:
-    """Returns what draws an environment's observations: its newest frame, a lander, or bars."""
+    """Returns what draws an environment's observations: its newest frame, a picture, or bars."""
     if spec.observation == "pixels":
         newest = slice(-(spec.shape[-1] // spec.frames), None)
         return lambda frame: enlarge(frame[..., newest])
     if "lander" in spec.env_id.lower() and spec.shape == (LANDER_SIZE,):
         return draw_lander
+    if "cartpole" in spec.env_id.lower() and spec.shape == (CARTPOLE_SIZE,):
+        return lambda state: enlarge(draw_cartpole(state[None])[0])
     return draw_bars
 
 

@@ -83,7 +83,7 @@ def play_episode(agent: Agent, seed: int, gif: Path | None = None) -> Episode:
         seed: of the episode.
         gif: where to write it as an animation; nowhere if None.
     """
-    episode, film = _play(agent, seed)
+    episode, film = film_episode(agent, seed)
     if gif is not None:
         write_gif(gif, *agent_gif(agent.spec, film))
     return episode
@@ -105,6 +105,16 @@ def play_dream(
         gif: where to write what V decodes of it; nowhere if None.
         temperature, max_steps: of the dream.
     """
+    episode, film = film_dream(agent, seed, temperature=temperature, max_steps=max_steps)
+    if gif is not None:
+        write_gif(gif, *agent_gif(agent.spec, film))
+    return episode
+
+
+def film_dream(
+    agent: Agent, seed: int, *, temperature: float, max_steps: int
+) -> tuple[Episode, Film]:
+    """Plays one episode inside M, from the first frame of a real one; V decodes what is seen."""
     world, real = agent.world, agent.make_env(1)
     try:
         first = world.observe(real.reset([seed]))
@@ -119,10 +129,7 @@ def play_dream(
         max_steps=max_steps,
     )
     episode, film = _film(dream, agent.dreamer(dream), seed)
-    if gif is not None:
-        decoded = list(world.draw(np.stack(film.observations)))
-        write_gif(gif, *agent_gif(agent.spec, Film(decoded, film.actions)))
-    return episode
+    return episode, Film(list(world.draw(np.stack(film.observations))), film.actions)
 
 
 def agent_gif(spec: EnvSpec, film: Film) -> tuple[list[Picture], float]:
@@ -186,7 +193,7 @@ def dream_strip(
 
 def _media(place: Place, agent: Agent, name: str) -> list[Path]:
     directory, world = place.rundir.media_dir, agent.world
-    _, film = _play(agent, place.env_seed("media", 0), max_steps=FILM_STEPS)
+    _, film = film_episode(agent, place.env_seed("media", 0), max_steps=FILM_STEPS)
     draw = drawer(agent.spec)
     observations = np.stack(film.observations)
     actions = agent.spec.action.encode(np.stack(film.actions))
@@ -204,7 +211,8 @@ def _media(place: Place, agent: Agent, name: str) -> list[Path]:
     return [gif, rebuilt, dreamed]
 
 
-def _play(agent: Agent, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
+def film_episode(agent: Agent, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
+    """Plays one episode in an agent's environment; 0 steps set no limit."""
     env = agent.make_env(1)
     try:
         return _film(env, agent.player(1), seed, max_steps)

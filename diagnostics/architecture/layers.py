@@ -85,7 +85,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "baselines.throughput",
         "diagnostics.*",
     ),
-    "series": ("curriculum.series.*", "baselines.matrix.*", "baselines.study.*"),
+    "series": (
+        "curriculum.demo.*",
+        "curriculum.series.*",
+        "baselines.matrix.*",
+        "baselines.study.*",
+    ),
     "doors": ("curriculum.cli.*", "curriculum.door.*", "baselines.*"),
 }
 """From the ground up; the first floor with a matching pattern owns a module."""

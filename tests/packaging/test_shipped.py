@@ -48,7 +48,7 @@ def test_a_name_is_what_is_shipped_until_there_is_such_a_file(name: str, elsewhe
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("defualt", "did you mean default?"), ("x", "there are default, dreams")],
+    [("defualt", "did you mean default?"), ("x", "there are default, demo, dreams")],
 )
 def test_a_name_of_nothing_is_told_with_what_there_is(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):

@@ -12,6 +12,7 @@ from curriculum.cli.arguments.readers import spelled_out
 
 EPILOG = """\
 examples:
+  python -m curriculum demo                                   what this is, in seconds
   python -m curriculum run configs/quick.yaml                 all four tasks in minutes
   python -m curriculum run default --tasks pong               one task, full budgets
   python -m curriculum run --env LunarLander-v3               the same, by the name of its game
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show which version this is")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    looking.add_demo(commands)
     running.add_run(commands)
     running.add_resume(commands)
     looking.add_writing(commands)

@@ -18,9 +18,7 @@ from curriculum.lists import names
 
 
 def add_writing(commands) -> None:
-    init = command(
-        commands, "init", "inspect_commands", "write a configuration of your own to edit"
-    )
+    init = command(commands, "init", "inspect", "write a configuration of your own to edit")
     init.add_argument(
         "name", nargs="?", default="default", metavar="NAME", help="which to begin with (default)"
     )
@@ -30,7 +28,7 @@ def add_writing(commands) -> None:
     completion = command(
         commands,
         "completion",
-        "inspect_commands",
+        "inspect",
         "print what has a shell complete the words of wmc",
         description=(
             "Prints what has a shell complete the words of wmc. With bash, for example:\n"
@@ -40,27 +38,50 @@ def add_writing(commands) -> None:
     completion.add_argument("shell", choices=("bash", "zsh"), help="which shell")
 
     keys = command(
-        commands, "keys", "inspect_commands", "list every key with its default, range and meaning"
+        commands, "keys", "inspect", "list every key with its default, range and meaning"
     )
     keys.add_argument(
         "--schema", action="store_true", help="as a JSON Schema, for editors that complete YAML"
     )
 
 
+def add_demo(commands) -> None:
+    demo = command(
+        commands,
+        "demo",
+        "demo",
+        "see in seconds what this is: a dream is learned, and learned in",
+        description=(
+            "Balances a pole with a controller that learns in dreams, in nothing but numpy, and\n"
+            "shows it. With --train-linear, --compare or --benchmark, controllers alone."
+        ),
+    )
+    demo.add_argument("--seed", type=natural, default=0, metavar="N", help="default: 0")
+    demo.add_argument(
+        "--run-dir", metavar="D", help="keep the run here (it is deleted if not given)"
+    )
+    demo.add_argument("--no-film", action="store_true", help="show no pictures in the terminal")
+    demo.add_argument("--dream", action="store_true", help="controllers alone, in a seeded dream:")
+    alone = demo.add_mutually_exclusive_group()
+    alone.add_argument("--train-linear", action="store_true", help="a linear one learns in it")
+    alone.add_argument("--compare", action="store_true", help="linear against MLP-32 and MLP-128")
+    alone.add_argument("--benchmark", action="store_true", help="how fast they choose actions")
+
+
 def add_inspection(commands) -> None:
     validate = command(
-        commands, "validate", "inspect_commands", "check a configuration and show what it means"
+        commands, "validate", "inspect", "check a configuration and show what it means"
     )
     validate.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     add_set(validate, "set any key")
     validate.add_argument("--preset", choices=PRESETS, help="budgets laid over it")
     validate.add_argument("--full", action="store_true", help="print the resolved configuration")
 
-    tasks = command(commands, "tasks", "inspect_commands", "list the tasks and their targets")
+    tasks = command(commands, "tasks", "inspect", "list the tasks and their targets")
     tasks.add_argument("config", nargs="?", metavar="CONFIG", help="a configuration's tasks")
     tasks.add_argument("--json", action="store_true", help="print JSON")
 
-    report = command(commands, "report", "inspect_commands", "tables of one run or several")
+    report = command(commands, "report", "inspect", "tables of one run or several")
     report.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     report.add_argument("--json", action="store_true", help="print JSON")
     report.add_argument(
@@ -72,7 +93,7 @@ def add_evaluate(commands) -> None:
     evaluate = command(
         commands,
         "evaluate",
-        "play_commands",
+        "play",
         "score an agent again, on fresh seeds",
         description=(
             "Scores the agents of a run, or a pretrained one, on seeds that neither training nor\n"
@@ -105,7 +126,7 @@ def add_evaluate(commands) -> None:
 
 
 def add_play(commands) -> None:
-    play = command(commands, "play", "play_commands", "watch an agent, for real or in its dream")
+    play = command(commands, "play", "play", "watch an agent, for real or in its dream")
     _add_agent(play)
     play.add_argument(
         "--task", metavar="T", help="which task (default: the first that was learned)"
@@ -121,7 +142,7 @@ def add_laps(commands) -> None:
     laps = command(
         commands,
         "laps",
-        "play_commands",
+        "play",
         "see what becomes of a driver's laps, in numbers and a picture",
         description=(
             "Drives greedy laps on fresh seeds and tells of each how many tiles were visited and\n"
@@ -148,9 +169,7 @@ def add_laps(commands) -> None:
 
 
 def add_export(commands) -> None:
-    export = command(
-        commands, "export", "export_commands", "write a run's agent as a directory to hand on"
-    )
+    export = command(commands, "export", "export", "write a run's agent as a directory to hand on")
     export.add_argument("run", metavar="RUN", help="a run directory")
     export.add_argument("--task", metavar="T", help="which task, if the run has several")
     export.add_argument(

@@ -57,7 +57,7 @@ def add_run(commands) -> None:
     run = command(
         commands,
         "run",
-        "run_commands",
+        "run",
         "walk the tasks of a configuration",
         description=(
             "Walk the tasks of a configuration. The run directory keeps everything; running the\n"
@@ -191,7 +191,7 @@ def _add_jobs(parser: argparse._ActionsContainer) -> None:
 
 
 def add_resume(commands) -> None:
-    resume = command(commands, "resume", "run_commands", "go on with a stopped run")
+    resume = command(commands, "resume", "run", "go on with a stopped run")
     resume.add_argument("run", metavar="RUN", help="a run directory, or that of several seeds")
     resume.add_argument("--max-time", type=duration, metavar="T", help="commit and stop after this")
     _add_jobs(resume)

@@ -10,6 +10,7 @@ from typing import Literal
 from curriculum.envs.action_table import Table, tabled
 from curriculum.envs.batch import Batch
 from curriculum.envs.simulation.breakout import Breakout
+from curriculum.envs.simulation.cartpole import CartPole
 from curriculum.envs.simulation.game import Game, Games, Streams
 from curriculum.envs.simulation.lander import Lander
 from curriculum.envs.simulation.pong import Pong
@@ -66,6 +67,7 @@ SIMULATIONS: Mapping[str, Simulation] = MappingProxyType(
         "lunarlander": Simulation(_lander, frames_per_step=1, max_episode_steps=1000),
         "breakout": Simulation(_drawn(Breakout), frames_per_step=4, max_episode_steps=1000),
         "carracing": Simulation(_drawn(Racing), frames_per_step=4, max_episode_steps=250),
+        "cartpole": Simulation(_drawn(CartPole), frames_per_step=1, max_episode_steps=500),
     }
 )
 """The games by the names of their tasks."""

@@ -241,7 +241,7 @@ def _murder_workers(moments: random.Random) -> None:
 
 
 def _serve() -> None:
-    for name in ("curriculum.cli.run_commands", *sys.argv[1:]):
+    for name in ("curriculum.cli.commands.run", *sys.argv[1:]):
         importlib.import_module(name)
     _take_for_granted()
     for line in sys.stdin:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curriculum.cli.inspect_commands import write_page
+from curriculum.cli.commands.inspect import write_page
+from curriculum.cli.commands.run import configured
 from curriculum.cli.meaning import directory_of, stages_of
-from curriculum.cli.run_commands import configured
 from curriculum.config.plugins import flag, require_agreed
 from curriculum.config.schema import Config
 from curriculum.errors import ConfigError, ExitCode
