@@ -143,14 +143,17 @@ def evaluate_baseline(args: argparse.Namespace) -> ExitCode:
 
 def play_baseline(args: argparse.Namespace) -> ExitCode:
     """Runs `baselines play`."""
+    from curriculum.films.reels import check_name
     from curriculum.records.files import output_path
     from curriculum.show.words import count, number
 
-    gif = output_path(args.gif) if args.gif else None
-    episode = _opened(args).film(args.seed, args.sampled, gif)
+    film = output_path(args.film) if args.film else None
+    if film is not None:
+        check_name(film)
+    episode = _opened(args).film(args.seed, args.sampled, film)
     print(f"{args.baseline.name}: {number(episode.score)} in {count(episode.steps)} steps")
-    if gif is not None:
-        print(f"written: {args.gif}")
+    if film is not None:
+        print(f"written: {args.film}")
     return ExitCode.OK
 
 

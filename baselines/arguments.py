@@ -60,7 +60,14 @@ def _add_opened(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     evaluate.add_argument("--episodes", type=_positive, default=100, metavar="N", help="(100)")
     evaluate.add_argument("--json", metavar="FILE", help="write it as data; - is stdout")
     play = commands.add_parser("play", help="play one episode with a trained baseline")
-    play.add_argument("--gif", type=Path, metavar="FILE", help="write the episode to this file")
+    play.add_argument(
+        "--film",
+        "--gif",
+        type=Path,
+        dest="film",
+        metavar="FILE",
+        help="write the episode to this file, .gif or .mp4",
+    )
     for parser in (evaluate, play):
         parser.add_argument(
             "baseline", type=Path, metavar="DIR", help="of a training, e.g. runs/baselines/ppo-…"

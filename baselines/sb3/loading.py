@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +19,14 @@ from baselines.sb3.examining import EVALUATION_ENVS, ModelPolicy
 from baselines.sb3.recipes import Recipe
 from baselines.sb3.training import WEIGHTS, Training, build, recipe_of
 from baselines.sb3.vec_env import TrainingVecEnv
-from curriculum.agent.episodes import Episode, run_episodes
+from curriculum.agent.episodes import Episode, Recorder, run_episodes
+from curriculum.backends.parts import real_screen
 from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import EnvSpec, VectorEnv
+from curriculum.envs.interface import EnvSpec, Screen, VectorEnv
 from curriculum.errors import ConfigError
-from curriculum.insight.drawing import write_gif
-from curriculum.insight.films import Film, agent_gif
+from curriculum.films.camera import Camera, opened, step_seconds
+from curriculum.films.reels import reel_for
+from curriculum.insight.drawing import drawer
 from curriculum.records.evaluation import Evaluation
 from curriculum.seeds import env_seed, generator
 from curriculum.tasks import builtin_tasks, load_config
@@ -53,13 +56,15 @@ class TrainedBaseline:
     recipe: Recipe
     arena: Arena
 
-    def play(self, seeds: list[int], sampled: bool, film: Film | None = None) -> list[Episode]:
-        """Plays one full episode per seed; the first of them is filmed, alone, if asked."""
-        env = self.arena.to_play(1 if film else min(EVALUATION_ENVS, len(seeds)))
+    def play(
+        self, seeds: list[int], sampled: bool, recorder: Recorder | None = None
+    ) -> list[Episode]:
+        """Plays one full episode per seed, one after the other where they are recorded."""
+        env = self.arena.to_play(1 if recorder else min(EVALUATION_ENVS, len(seeds)))
         try:
             depth = self.recipe.frame_stack
             policy = ModelPolicy(self.model, env.spec, env.num_envs, depth, sampled)
-            return run_episodes(env, policy, seeds, recorder=film.record if film else None)
+            return run_episodes(env, policy, seeds, recorder=recorder)
         finally:
             env.close()
 
@@ -72,13 +77,21 @@ class TrainedBaseline:
         policy = "sampled" if sampled else "greedy"
         return Evaluation.of(scores, policy=policy, confidence=CONFIDENCE, rng=rng)
 
-    def film(self, seed: int, sampled: bool, gif: Path | None) -> Episode:
-        """Plays one episode, and writes it as an animation if a file is named."""
-        film = Film()
-        (episode,) = self.play([seed], sampled, film)
-        if gif is not None:
-            write_gif(gif, *agent_gif(self.spec, film))
-        return episode
+    def film(self, seed: int, sampled: bool, path: Path | None) -> Episode:
+        """Plays one episode, and writes it as a film if a file is named.
+
+        In our environments the game shows itself, in others what the learner sees is shown.
+        """
+        if path is None:
+            return self.play([seed], sampled)[0]
+        with ExitStack() as held:
+            screen = held.enter_context(opened(self._make_screen))
+            reel = held.enter_context(reel_for(path, step_seconds(self.spec, screen)))
+            camera = Camera(reel, drawer(self.spec), seed, screen)
+            return self.play([seed], sampled, camera.record)[0]
+
+    def _make_screen(self) -> Screen | None:
+        return real_screen(self.task) if self.arena.setting == "same" else None
 
 
 def open_baseline(directory: Path, make_env: MakeTaskEnv, device: str = "cpu") -> TrainedBaseline:

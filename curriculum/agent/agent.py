@@ -21,7 +21,7 @@ from curriculum.agent.perception import (
 )
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import EnvSpec, VectorEnv
+from curriculum.envs.interface import EnvSpec, Screen, VectorEnv
 from curriculum.records.agent_state import PARAMETERS, as_part, part_of, with_moments_of
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Controller, Float, State
@@ -78,6 +78,7 @@ class Agent:
         spec: of the environments it acts in.
         make_env: builds a batch of so many of these.
         key_points: K of V.
+        make_screen: builds what shows such an environment as it is.
     """
 
     def __init__(
@@ -88,13 +89,14 @@ class Agent:
         spec: EnvSpec,
         make_env: Callable[[int], VectorEnv],
         key_points: int = 0,
+        make_screen: Callable[[], Screen | None] = lambda: None,
     ) -> None:
         self.world = world
         self.controller = controller
         self.features = features
         self.spec = spec
         self.key_points = key_points
-        self._make_env = make_env
+        self._make_env, self._make_screen = make_env, make_screen
         self._slot = np.zeros(1, np.int64)
         self._player: Player | None = None
         self._said: np.ndarray | None = None
@@ -136,6 +138,7 @@ class Agent:
             spec,
             lambda num_envs: backend.make_env(task, num_envs, _unheard),
             key_points,
+            lambda: backend.make_screen(task),
         )
         agent.load(learned)
         return agent
@@ -183,6 +186,10 @@ class Agent:
         if num_envs < 1:
             raise ValueError(f"num_envs was {num_envs}, expected at least 1")
         return self._make_env(num_envs)
+
+    def make_screen(self) -> Screen | None:
+        """Builds what shows such an environment as it is; None where it has no pictures."""
+        return self._make_screen()
 
     def perceive(self, num_slots: int) -> WorldModelPerception:
         """Returns what turns the observations of so many environments into features."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from curriculum.config.plugins import refuse_inside_run
 from curriculum.config.schema import BY_GRADIENTS, TaskConfig
-from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
+from curriculum.envs.interface import ActionSpec, EnvSpec, Screen, VectorEnv
 from curriculum.errors import ConfigError, RunIOError
 from curriculum.mode import Mode
 from curriculum.records.files import shortage
@@ -127,6 +127,7 @@ class Backend:
         mode: which mode this is.
         environment: whether its environments are the real ones or their numpy re-creations.
         make_env: see `EnvFactory`.
+        make_screen: task to what shows its environment as it is; None where it has no pictures.
         make_vision: `(task, env_spec, seed)` to V.
         make_memory: `(task, latent_size, action_size, seed)` to M.
         make_controller: see `ControllerFactory`.
@@ -141,6 +142,7 @@ class Backend:
     mode: Mode
     environment: Literal["real", "simulation"]
     make_env: EnvFactory
+    make_screen: Callable[[TaskConfig], Screen | None]
     make_vision: Callable[[TaskConfig, EnvSpec, int], Vision]
     make_memory: Callable[[TaskConfig, int, int, int], Memory]
     make_controller: ControllerFactory

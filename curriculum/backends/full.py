@@ -28,6 +28,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         mode=Mode.FULL,
         environment="real",
         make_env=parts.real_env,
+        make_screen=parts.real_screen,
         make_vision=partial(_vision, device),
         make_memory=_unread_memory if unread else partial(_memory, device),
         make_controller=partial(_controller, device),

@@ -27,6 +27,7 @@ def build(states: Mapping[str, str], device: str) -> Backend:
         mode=Mode.GYM_ONLY,
         environment="real",
         make_env=parts.real_env,
+        make_screen=parts.real_screen,
         make_vision=parts.numpy_vision,
         make_memory=parts.numpy_memory,
         make_controller=parts.numpy_controller,

@@ -9,7 +9,7 @@ import numpy as np
 
 from curriculum.backends.backend import Notice, Replacement
 from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import ActionSpec, EnvSpec, VectorEnv
+from curriculum.envs.interface import ActionSpec, EnvSpec, Screen, VectorEnv
 from curriculum.mode import USABLE_STATES
 from models.controller_cpu import CPUController, PolicyShape
 from models.echo import EchoMemory
@@ -30,27 +30,33 @@ def real_env(
     """Builds a task's real environments, in this process unless workers are asked for."""
     from curriculum.envs.registry import make_env
 
+    options = {**_options(task), "workers": workers, "notice": notice, "on_event": on_event}
+    return make_env(task.env_id, task.observation, num_envs, **options)
+
+
+def real_screen(task: TaskConfig) -> Screen:
+    """Builds what shows a task's environment as it is; raises as `make_screen` does."""
+    from curriculum.envs.registry import make_screen
+
+    return make_screen(task.env_id, **_options(task))
+
+
+def _options(task: TaskConfig) -> dict[str, Any]:
     env = task.env
-    return make_env(
-        task.env_id,
-        task.observation,
-        num_envs,
-        frame_skip=env.frame_skip,
-        grayscale=env.grayscale,
-        repeat_action_probability=env.repeat_action_probability,
-        noop_max=env.noop_max,
-        continuous=env.continuous,
-        max_episode_steps=env.max_episode_steps,
-        actions=env.actions,
-        crop=env.crop,
-        pooling=env.pooling,
-        maxpool=env.maxpool,
-        frame_stack=env.frame_stack,
-        kwargs=env.kwargs,
-        workers=workers,
-        notice=notice,
-        on_event=on_event,
-    )
+    return {
+        "frame_skip": env.frame_skip,
+        "grayscale": env.grayscale,
+        "repeat_action_probability": env.repeat_action_probability,
+        "noop_max": env.noop_max,
+        "continuous": env.continuous,
+        "max_episode_steps": env.max_episode_steps,
+        "actions": env.actions,
+        "crop": env.crop,
+        "pooling": env.pooling,
+        "maxpool": env.maxpool,
+        "frame_stack": env.frame_stack,
+        "kwargs": env.kwargs,
+    }
 
 
 def numpy_vision(task: TaskConfig, spec: EnvSpec, seed: int) -> Vision:

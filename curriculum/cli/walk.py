@@ -244,7 +244,7 @@ def _tensorboard(
 def _media(config: Config) -> Callable[[StageContext], None] | None:
     if not config.curriculum.save_videos:
         return None
-    from curriculum.insight.films import save_media
+    from curriculum.films.media import save_media
 
     return lambda ctx: save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from curriculum.agent.loading import load_agent
 from curriculum.config.schema import Config
-from curriculum.insight.drawing import Picture, drawer
-from curriculum.insight.films import Film, film_dream, film_episode
+from curriculum.films.camera import film_dream, film_episode, kept, opened
+from curriculum.insight.drawing import Picture
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
@@ -39,15 +39,13 @@ def walk(
 
 def films(rundir: RunDir, seed: int) -> list[tuple[str, list[Picture]]]:
     """Returns pictures of the agent at play and in its dream."""
-    agent = load_agent(rundir.path)
-    draw = drawer(agent.spec)
-    _, played = film_episode(agent, seed, FILMED_STEPS)
-    _, dreamed = film_dream(agent, seed, temperature=1.0, max_steps=FILMED_STEPS)
-
-    def drawn(film: Film) -> list[Picture]:
-        return [draw(observation) for observation in film.observations[::EVERY]]
-
-    return [("the game", drawn(played)), ("its dream", drawn(dreamed))]
+    agent, most = load_agent(rundir.path), FILMED_STEPS
+    with opened(agent.make_screen) as screen:
+        _, played = kept(
+            lambda reel: film_episode(agent, seed, reel, screen=screen, max_steps=most)
+        )
+    _, dreamed = kept(lambda reel: film_dream(agent, seed, reel, temperature=1.0, max_steps=most))
+    return [("the game", played[::EVERY]), ("its dream", dreamed[::EVERY])]
 
 
 class _Narrator:

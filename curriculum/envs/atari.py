@@ -62,6 +62,7 @@ class AtariGames:
         framing: what of the picture is seen, and how it is made small. The native environment
             itself does the plain one.
         maxpool: whether the brighter of the last two frames is observed, or the last alone.
+        whole: observations are pictures as large as the game's own, 210 by 160 of nearly all.
         num_threads: native threads, at most one per environment; 0 is as many as
             `OMP_NUM_THREADS` says, else one per core.
 
@@ -83,6 +84,7 @@ class AtariGames:
         full_action_space: bool = False,
         framing: Framing = PLAIN,
         maxpool: bool = True,
+        whole: bool = False,
         num_threads: int = 0,
     ) -> None:
         if rom not in roms.get_all_rom_ids():
@@ -91,8 +93,9 @@ class AtariGames:
                 "install a newer ale-py or choose another game"
             )
         frames = min(MAX_FRAMES, max_episode_steps * frame_skip or MAX_FRAMES)
-        height, width = (SIZE, SIZE) if framing.plain else screen_size(rom)
-        self._shrink = None if framing.plain else framing.shrinking(env_id, height, width)
+        height, width = (SIZE, SIZE) if framing.plain and not whole else screen_size(rom)
+        framed = not framing.plain and not whole
+        self._shrink = framing.shrinking(env_id, height, width) if framed else None
         self._native = NativeEnv(
             rom,
             num_envs,
@@ -111,10 +114,9 @@ class AtariGames:
         names = [action.name for action in self._native.ale.get_action_set()]
         self._fire = names.index("FIRE") if "FIRE" in names else None
         channels = 1 if grayscale else 3
-        shape = (SIZE, SIZE, channels)
-        steps = -(-frames // frame_skip)
+        shape = (height, width, channels) if whole else (SIZE, SIZE, channels)
+        steps, replaces = -(-frames // frame_skip), self._fire is not None
         action = ActionSpec("discrete", len(names))
-        replaces = self._fire is not None
         self.spec = EnvSpec(env_id, "pixels", shape, action, frame_skip, steps, replaces)
         self.num_envs = num_envs
         self._native_shape = (height, width, channels)

@@ -130,6 +130,26 @@ class Step(NamedTuple):
     facts: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class Screen:
+    """An environment that shows itself, to be played along with one that an agent sees.
+
+    Equal seeds and equal actions give equal episodes in both, so what happens there is seen here.
+
+    Attributes:
+        env: a batch of one, whose observation `[H, W, 3]` is the game's own picture.
+        frames_per_second: of the environment's time.
+    """
+
+    env: VectorEnv
+    frames_per_second: float
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of the environment's time that a step takes."""
+        return self.env.spec.frames_per_step / self.frames_per_second
+
+
 @runtime_checkable
 class VectorEnv(Protocol):
     """`num_envs` environments stepped together; see the module's text for the reset semantics."""

@@ -70,7 +70,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "world": ("curriculum.world.*",),
     "agent": ("curriculum.agent.*",),
     "collecting": ("curriculum.collecting.*",),
-    "learning": ("curriculum.learning.*", "curriculum.insight.*"),
+    "learning": ("curriculum.learning.*", "curriculum.insight.*", "curriculum.films.*"),
     "stages": ("curriculum.stages.*",),
     "runs": (
         "curriculum.runs.*",

@@ -131,8 +131,19 @@ def add_play(commands) -> None:
     play.add_argument(
         "--task", metavar="T", help="which task (default: the first that was learned)"
     )
-    play.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
-    play.add_argument("--gif", metavar="F", help="write the episode to this file")
+    where = play.add_mutually_exclusive_group()
+    where.add_argument("--dream", action="store_true", help="play inside M and decode its latents")
+    where.add_argument(
+        "--beside-dream", action="store_true", help="play both from the same frame, side by side"
+    )
+    play.add_argument(
+        "--film",
+        "--gif",
+        dest="film",
+        metavar="F",
+        help="write the episode to this file instead of showing it: .gif (its first 30 s) or .mp4",
+    )
+    play.add_argument("--no-film", action="store_true", help="show no pictures in the terminal")
     play.add_argument("--seed", type=natural, default=1, metavar="N", help="of the episode")
     add_probe_timeout(play)
     add_set(play)

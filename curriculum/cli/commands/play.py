@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+from rich.console import Console
 
 from curriculum.agent.episodes import Episode
 from curriculum.agent.playing import judged, mean_score
@@ -17,8 +19,13 @@ from curriculum.agent.work import EpisodesUnit, play_episodes
 from curriculum.cli.agents import Agents, OpenedAgent, opened
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ConfigError, ExitCode
+from curriculum.figures.half_blocks import can_show
 from curriculum.figures.histogram import histogram
-from curriculum.progress import Progress
+from curriculum.figures.live import LiveFilm
+from curriculum.films.camera import film_beside_dream, film_dream, film_episode, step_seconds
+from curriculum.films.camera import opened as opened_screen
+from curriculum.films.reels import Reel, check_name, reel_for
+from curriculum.progress import Progress, say
 from curriculum.records.evaluation import POLICIES, Evaluation, policy_name
 from curriculum.records.files import output_path
 from curriculum.seeds import env_seed, generator
@@ -50,27 +57,43 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
 
 
 def play(args: argparse.Namespace) -> ExitCode:
-    """Plays one episode, prints its score, and writes it as a GIF where asked."""
-    gif = output_path(Path(args.gif)) if args.gif else None
+    """Plays one episode, shows it where a terminal can, or writes it as a film, and scores it."""
+    file = output_path(Path(args.film)) if args.film else None
+    if file is not None:
+        check_name(file)
     with opened(args) as agents:
-        from curriculum.insight.films import play_dream, play_episode
-
         task = chosen(agents.config, [args.task] if args.task else [])[0]
-        opened_agent = agents.open(task, args.dream)
+        opened_agent = agents.open(task, args.dream or args.beside_dream)
         seed, agent = env_seed(args.seed, task.name, "play"), opened_agent.agent
-        if args.dream:
-            limits = {"temperature": task.dream.temperature, "max_steps": task.dream.max_steps}
-            played = play_dream(agent, seed, gif, **limits)
-        else:
-            played = play_episode(agent, seed, gif)
+        dream = {"temperature": task.dream.temperature, "max_steps": task.dream.max_steps}
+        with opened_screen(agent.make_screen, say) as screen, ExitStack() as held:
+            seconds = step_seconds(agent.spec, screen)
+            reel = _reel(file, seconds, shown=not args.no_film)
+            taking = held.enter_context(reel)
+            if args.beside_dream:
+                played = film_beside_dream(agent, seed, taking, screen=screen, **dream)
+            elif args.dream:
+                played = film_dream(agent, seed, taking, **dream)
+            else:
+                played = film_episode(agent, seed, taking, screen=screen, notice=say)
     where = "its dream" if args.dream else agent.spec.env_id
     print(
         f"{task.name} ({opened_agent.backend.mode}) in {where}: "
         f"score {played.score:.1f}, {played.steps} steps"
     )
-    if args.gif:
-        print(f"written: {args.gif}")
+    if args.film:
+        print(f"written: {args.film}")
     return ExitCode.OK
+
+
+def _reel(file: Path | None, seconds: float, *, shown: bool) -> Reel:
+    """Returns where an episode goes: a file, a terminal that can show it, or nowhere."""
+    if file is not None:
+        return reel_for(file, seconds)
+    console = Console()
+    if shown and can_show(console):
+        return LiveFilm(console, seconds)
+    return Reel()
 
 
 def laps(args: argparse.Namespace) -> ExitCode:

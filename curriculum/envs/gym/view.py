@@ -58,7 +58,8 @@ def view_of(
         env_id: the name it goes by.
         env: one of the environments.
         observation: `pixels` (the observation if it is an image, else what `render` draws,
-            resized to 64 by 64) or `state` (the observation, flattened to float32).
+            resized to 64 by 64), `state` (the observation, flattened to float32) or `screen` (what
+            `render` draws, as large as it is).
         frame_skip: frames an action is held.
         grayscale: one channel instead of three (pixels).
         max_episode_steps: steps after which an episode is truncated; 0 leaves it to `env`, or is
@@ -73,7 +74,7 @@ def view_of(
     """
     action, native_action = _actions_of(env_id, env.action_space, notice)
     shape, see = _sight(env_id, env, observation, grayscale, top_rows, framing)
-    kind = "pixels" if observation == "pixels" else "state"
+    kind = "state" if observation == "state" else "pixels"
     own = None if max_episode_steps else _own_limit(env, frame_skip)
     limit = max_episode_steps or (0 if own else DEFAULT_EPISODE_STEPS)
     if notice and not (own or max_episode_steps):
@@ -156,6 +157,8 @@ def _sight(
         return _flat_shape(env_id, space), lambda _, native: np.asarray(
             spaces.flatten(space, native), np.float32
         )
+    if observation == "screen":
+        return _screen(env_id, env)
     shape = (SIZE, SIZE, 1 if grayscale else 3)
     if not is_image(space) and env.render_mode != "rgb_array":
         raise ConfigError(
@@ -171,6 +174,20 @@ def _sight(
     if is_image(space):
         return shape, lambda _, native: picture(native)
     return shape, lambda shown, _: picture(_rendered(env_id, shown))
+
+
+def _screen(
+    env_id: str, env: gymnasium.Env
+) -> tuple[tuple[int, ...], Callable[[gymnasium.Env, Any], np.ndarray]]:
+    """Returns the shape of what an environment draws, `[H, W, 3]`, and what has it drawn."""
+    env.reset(seed=0)
+    height, width = _rendered(env_id, env).shape[:2]
+
+    def see(shown: gymnasium.Env, _: Any) -> np.ndarray:
+        picture = _rendered(env_id, shown)
+        return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture.copy()
+
+    return (height, width, 3), see
 
 
 def _framed(

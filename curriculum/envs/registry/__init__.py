@@ -29,7 +29,7 @@ from curriculum.envs.action_table import tabled
 from curriculum.envs.aliases import AtariGame, atari_game, resolve
 from curriculum.envs.batch import Batch, Core
 from curriculum.envs.gym.faults import fault_of
-from curriculum.envs.interface import VectorEnv
+from curriculum.envs.interface import Screen, VectorEnv
 from curriculum.envs.lap import LAP_FACTS
 from curriculum.envs.registry.order import Order
 from curriculum.envs.stacking import stacked
@@ -46,6 +46,9 @@ Notice = Callable[[str], None]
 Make = Callable[..., "gymnasium.Env"]
 
 _REGISTERED: dict[str, Make] = {}
+
+ATARI_FRAMES_PER_SECOND, USUAL_FRAMES_PER_SECOND = 60.0, 30.0
+"""Of a television set in America, and where an environment does not say."""
 
 _GYMNASIUM = 'pip install "gymnasium[box2d]"'
 _ALE = "pip install ale-py"
@@ -128,6 +131,28 @@ def make_env(
     return Batch(Workers(*built, on_event=on_event))
 
 
+def make_screen(env_id: str, **options: Any) -> Screen:
+    """Builds one environment that shows itself as it is; see `Screen`.
+
+    Args:
+        env_id: as it goes by where it is played.
+        **options: as for `make_env`, so that both play alike; what an agent sees is no matter.
+
+    Raises:
+        ConfigError, ComponentMissing: as `make_env`; it cannot be drawn.
+    """
+    order = Order(env_id, "screen", **options)
+    order = replace(order, grayscale=False, crop=(), pooling="area", frame_stack=1)
+    game = None
+    if env_id not in _REGISTERED:
+        order = replace(order, env_id=_resolved(env_id, None))
+        game = atari_game(order.env_id)
+    if game is not None:
+        return Screen(_make_atari(order, game, 1), ATARI_FRAMES_PER_SECOND)
+    env, rate = _made_gym(order, 1, None)
+    return Screen(env, rate)
+
+
 def make_in_worker(order: Order, module: str, num_envs: int) -> VectorEnv:
     """Builds a worker's share of a batch.
 
@@ -192,7 +217,7 @@ def _installed(env_id: str) -> Collection[str]:
 
 def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
     env_id = order.env_id
-    if order.observation != "pixels":
+    if order.observation == "state":
         raise ConfigError(
             f"environment {env_id} was asked for its {order.observation}; an Atari game shows "
             "pixels only: set observation: pixels"
@@ -214,12 +239,18 @@ def _make_atari(order: Order, game: AtariGame, num_envs: int) -> VectorEnv:
         "max_episode_steps": order.max_episode_steps,
         "framing": order.framing,
         "maxpool": order.maxpool,
+        "whole": order.observation == "screen",
     }
     options |= {_ATARI_KWARGS[name]: value for name, value in order.kwargs.items()}
     return Batch(_shaped(AtariGames(env_id, game.rom, num_envs, **options), order))
 
 
 def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
+    return _made_gym(order, num_envs, notice)[0]
+
+
+def _made_gym(order: Order, num_envs: int, notice: Notice | None) -> tuple[VectorEnv, float]:
+    """Returns environments of Gymnasium, and how many frames a second they are made to show."""
     env_id = order.env_id
     with _needing(env_id, _GYMNASIUM):
         from curriculum.envs import car_racing
@@ -227,7 +258,8 @@ def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
 
     kwargs = _native_kwargs(order)
     first = _one(env_id, kwargs, notice)
-    if order.observation == "pixels" and not is_image(first.observation_space):
+    unseen = order.observation == "pixels" and not is_image(first.observation_space)
+    if unseen or order.observation == "screen":
         first.close()
         kwargs = kwargs | {"render_mode": "rgb_array"}
         first = _one(env_id, kwargs, notice)
@@ -250,7 +282,8 @@ def _make_gym(order: Order, num_envs: int, notice: Notice | None) -> VectorEnv:
         framing=order.framing,
         notice=notice,
     )
-    return _batch(order, envs, view, notice)
+    rate = float(first.metadata.get("render_fps") or USUAL_FRAMES_PER_SECOND)
+    return _batch(order, envs, view, notice), rate
 
 
 def _batch(order: Order, envs: list[gymnasium.Env], view: View, notice: Notice | None) -> VectorEnv:

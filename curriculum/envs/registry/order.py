@@ -17,7 +17,7 @@ class Order:
     Attributes:
         env_id: an Atari id, a custom one, or any of Gymnasium's; old and misspelled ids are
             mapped to installed ones.
-        observation: `pixels` or `state`.
+        observation: `pixels`, `state`, or `screen`, what the environment draws, as it is.
         frame_skip: frames an action is held; for `ALE/*-v5` 1 means the id's own 4.
         grayscale: one channel instead of three (pixels).
         repeat_action_probability: sticky actions of Atari; 0 means the id's own, which is 0.25

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from curriculum.envs.action_table import Table, tabled
 from curriculum.envs.batch import Batch
+from curriculum.envs.interface import Screen
 from curriculum.envs.simulation.breakout import Breakout
 from curriculum.envs.simulation.cartpole import CartPole
 from curriculum.envs.simulation.game import Game, Games, Streams
@@ -71,6 +72,24 @@ SIMULATIONS: Mapping[str, Simulation] = MappingProxyType(
     }
 )
 """The games by the names of their tasks."""
+
+
+FRAMES_PER_SECOND: Mapping[str, float] = MappingProxyType({"lunarlander": 50.0, "cartpole": 50.0})
+"""Where it is not the 60 of Atari games."""
+
+
+def screen_of(name: str, **options: Any) -> Screen | None:
+    """Builds one simulated game that shows itself in colours; None for one that has no pixels.
+
+    Args:
+        name: a key of `SIMULATIONS`.
+        **options: as for `make_simulation`.
+    """
+    shown = {**options, "observation": "pixels", "grayscale": False, "frame_stack": 1}
+    env = make_simulation(name, 1, **shown)
+    if env.spec.observation != "pixels":
+        return None
+    return Screen(env, FRAMES_PER_SECOND.get(name, 60.0))
 
 
 def make_simulation(

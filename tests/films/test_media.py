@@ -22,7 +22,10 @@ from curriculum.config.schema import (
     TaskConfig,
 )
 from curriculum.envs.interface import ActionSpec, EnvSpec
-from curriculum.insight import drawing, films
+from curriculum.films import media
+from curriculum.films.camera import film_dream, film_episode
+from curriculum.films.reels import Gif
+from curriculum.insight import drawing
 from curriculum.insight.drawing import draw_bars, draw_lander, drawer, enlarge, strip, write_gif
 from curriculum.place import Place
 from curriculum.records.ledger import Ledger
@@ -72,7 +75,7 @@ def test_the_drawer_fits_the_environment() -> None:
     np.testing.assert_array_equal(drawer(stacked)(seen), enlarge(seen[..., 1:]))
     lander = EnvSpec("simulation/lunarlander", "state", (8,), ACTION)
     assert drawer(lander) is draw_lander
-    assert drawer(replace(lander, env_id="CartPole-v1", shape=(4,))) is draw_bars
+    assert drawer(replace(lander, env_id="Acrobot-v1", shape=(6,))) is draw_bars
 
 
 def test_strips_hold_their_pictures() -> None:
@@ -103,10 +106,10 @@ def test_dreams_begin_in_reality_and_are_reproducible() -> None:
 
     def dream(seed: int) -> np.ndarray:
         stream = np.random.default_rng(seed)
-        return films.dream_strip(world, frames, actions, 4, stream, enlarge)
+        return media.dream_strip(world, frames, actions, 4, stream, enlarge)
 
     np.testing.assert_array_equal(dream(1), dream(1))
-    rebuilt = films.reconstruction_strip(world, frames[4:5], enlarge)
+    rebuilt = media.reconstruction_strip(world, frames[4:5], enlarge)
     height, width = 64 + drawing.GAP, drawing.LABEL_WIDTH + 64
     first_dreamed = dream(1)[height + drawing.GAP :, drawing.LABEL_WIDTH : width]
     first_rebuilt = rebuilt[height + drawing.GAP :, drawing.LABEL_WIDTH : width]
@@ -137,22 +140,29 @@ def test_a_run_leaves_its_pictures(tmp_path: Path, name: str, observation: str) 
 
     def after_task(ctx: StageContext) -> None:
         seen.append(ctx)
-        films.save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
+        media.save_media(ctx.place, lambda: ctx.agent(ctx.learned()))
 
     machine = Machine(states={"controller_cpu": "ok"})
     runner = Runner(config, rundir, ledger, machine, Barrier(60.0), after_task=after_task)
     try:
         runner.walk()
         agent = seen[0].agent(seen[0].learned())
-        dreamed = films.play_dream(agent, 3, gif=tmp_path / "dream.gif")
-        played = films.play_episode(agent, 3, gif=tmp_path / "play.gif")
+        with Gif(tmp_path / "dream.gif", 0.05) as reel:
+            dreamed = film_dream(agent, 3, reel, temperature=1.0, max_steps=30)
+        with Gif(tmp_path / "play.gif", 0.05) as reel:
+            played = film_episode(agent, 3, reel)
     finally:
         runner.close()
     assert dreamed.steps > 0 and 0 < played.steps <= 40
     (event,) = ledger.events("media")
     paths = [rundir.path / p for p in event["paths"]]
-    assert [p.suffix for p in paths] == [".gif", ".png", ".png"]
-    for path in (*paths, tmp_path / "dream.gif", tmp_path / "play.gif"):
+    assert [p.suffix for p in paths] == [".gif", ".mp4", ".png", ".png"]
+    assert paths[1].stat().st_size > 1000
+    for path in (
+        *(p for p in paths if p.suffix != ".mp4"),
+        tmp_path / "dream.gif",
+        tmp_path / "play.gif",
+    ):
         with Image.open(path) as image:
             image.verify()
 
@@ -165,5 +175,5 @@ def test_a_picture_that_fails_is_noted_and_nothing_else(tmp_path: Path) -> None:
     def broken() -> Agent:
         raise OSError(28, "No space left on device")
 
-    films.save_media(place, broken)
+    media.save_media(place, broken)
     assert "No space left" in place.ledger.events("notice")[0]["text"]

@@ -1,28 +1,25 @@
-"""The agent on film: GIFs of its play and of its dreams, strips of what V and M make of reality."""
+"""What a run keeps to be looked at: a film of its agent, strips of what V and M make of reality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from curriculum.agent.agent import Agent
-from curriculum.agent.episodes import Episode, Policy, run_episodes
-from curriculum.envs.interface import EnvSpec, Step, VectorEnv
-from curriculum.errors import CurriculumError
-from curriculum.insight.drawing import Draw, Picture, drawer, strip, write_gif, write_png
+from curriculum.envs.interface import Step
+from curriculum.errors import ComponentMissing, CurriculumError
+from curriculum.films.camera import film_episode, opened, step_seconds
+from curriculum.films.reels import SUFFIXES, Together, reel_for
+from curriculum.insight.drawing import Draw, Picture, drawer, strip, write_png
 from curriculum.place import Place
-from curriculum.world.dream import DreamStarts, DreamVectorEnv
 from curriculum.world.world_model import WorldModel
 
 FILM_STEPS = 2000
-"""Steps of an episode that are filmed; the rest is played but not kept."""
-
-GIF_FRAMES = 500
-FRAMES_PER_SECOND = 60.0
-"""Of the games; a GIF plays at about that speed, whatever frames an action is held for."""
+"""Steps of an episode that are filmed."""
 
 STRIP_COLUMNS = 8
 DREAM_STEPS = 32
@@ -48,8 +45,6 @@ class Film:
         self, live: np.ndarray, observations: np.ndarray, actions: np.ndarray, step: Step
     ) -> None:
         """Takes one step of the only environment."""
-        if len(self.actions) >= FILM_STEPS:
-            return
         if not self.observations:
             self.observations.append(observations[0].copy())
         self.actions.append(np.asarray(actions[0]))
@@ -73,74 +68,6 @@ def save_media(place: Place, open_agent: Callable[[], Agent]) -> None:
         place.ledger.append("notice", task=place.task, text=text)
         return
     place.record("media", paths=[str(path.relative_to(place.rundir.path)) for path in paths])
-
-
-def play_episode(agent: Agent, seed: int, gif: Path | None = None) -> Episode:
-    """Plays one episode in an agent's environment.
-
-    Args:
-        agent: acts greedily.
-        seed: of the episode.
-        gif: where to write it as an animation; nowhere if None.
-    """
-    episode, film = film_episode(agent, seed)
-    if gif is not None:
-        write_gif(gif, *agent_gif(agent.spec, film))
-    return episode
-
-
-def play_dream(
-    agent: Agent,
-    seed: int,
-    gif: Path | None = None,
-    *,
-    temperature: float = 1.0,
-    max_steps: int = 300,
-) -> Episode:
-    """Plays one episode inside M, from the first frame of a real one.
-
-    Args:
-        agent: acts greedily.
-        seed: of the real first frame and of the dream.
-        gif: where to write what V decodes of it; nowhere if None.
-        temperature, max_steps: of the dream.
-    """
-    episode, film = film_dream(agent, seed, temperature=temperature, max_steps=max_steps)
-    if gif is not None:
-        write_gif(gif, *agent_gif(agent.spec, film))
-    return episode
-
-
-def film_dream(
-    agent: Agent, seed: int, *, temperature: float, max_steps: int
-) -> tuple[Episode, Film]:
-    """Plays one episode inside M, from the first frame of a real one; V decodes what is seen."""
-    world, real = agent.world, agent.make_env(1)
-    try:
-        first = world.observe(real.reset([seed]))
-    finally:
-        real.close()
-    dream = DreamVectorEnv(
-        world,
-        DreamStarts(first, world.begin(1)),
-        agent.spec.action,
-        1,
-        temperature=temperature,
-        max_steps=max_steps,
-    )
-    episode, film = _film(dream, agent.dreamer(dream), seed)
-    return episode, Film(list(world.draw(np.stack(film.observations))), film.actions)
-
-
-def agent_gif(spec: EnvSpec, film: Film) -> tuple[list[Picture], float]:
-    """Returns an animation's pictures and the milliseconds of each, thinned to a bearable size."""
-    draw = drawer(spec)
-    stride = -(-len(film.observations) // GIF_FRAMES)
-    step_ms = 1000.0 * spec.frames_per_step / FRAMES_PER_SECOND
-    if step_ms * stride < 20.0:
-        stride = round(20.0 / step_ms)
-    pictures = [draw(observation) for observation in film.observations[::stride]]
-    return pictures, step_ms * stride
 
 
 def reconstruction_strip(world: WorldModel, observations: np.ndarray, draw: Draw) -> Picture:
@@ -193,14 +120,11 @@ def dream_strip(
 
 def _media(place: Place, agent: Agent, name: str) -> list[Path]:
     directory, world = place.rundir.media_dir, agent.world
-    _, film = film_episode(agent, place.env_seed("media", 0), max_steps=FILM_STEPS)
+    paths, film = _filmed(place, agent, directory / f"{name}-agent")
     draw = drawer(agent.spec)
     observations = np.stack(film.observations)
     actions = agent.spec.action.encode(np.stack(film.actions))
-    gif, rebuilt, dreamed = (
-        directory / f"{name}-{what}" for what in ("agent.gif", "reconstruction.png", "dream.png")
-    )
-    write_gif(gif, *agent_gif(agent.spec, film))
+    rebuilt, dreamed = (directory / f"{name}-{what}.png" for what in ("reconstruction", "dream"))
     spread = np.linspace(0, len(observations) - 1, STRIP_COLUMNS).round().astype(int)
     write_png(rebuilt, reconstruction_strip(world, observations[spread], draw))
     start = min(len(actions) // 2, 64)
@@ -208,19 +132,27 @@ def _media(place: Place, agent: Agent, name: str) -> list[Path]:
     rng = place.rng("media")
     picture = dream_strip(world, observations[: end + 1], actions[:end], start, rng, draw)
     write_png(dreamed, picture)
-    return [gif, rebuilt, dreamed]
+    return [*paths, rebuilt, dreamed]
 
 
-def film_episode(agent: Agent, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
-    """Plays one episode in an agent's environment; 0 steps set no limit."""
-    env = agent.make_env(1)
-    try:
-        return _film(env, agent.player(1), seed, max_steps)
-    finally:
-        env.close()
-
-
-def _film(env: VectorEnv, policy: Policy, seed: int, max_steps: int = 0) -> tuple[Episode, Film]:
-    film = Film()
-    episode = run_episodes(env, policy, [seed], max_steps=max_steps, recorder=film.record)[0]
-    return episode, film
+def _filmed(place: Place, agent: Agent, path: Path) -> tuple[list[Path], Film]:
+    """Writes an episode as an animation, and as a video too where that can be written."""
+    film, seed = Film(), place.env_seed("media", 0)
+    paths = [path.with_suffix(suffix) for suffix in SUFFIXES]
+    with opened(agent.make_screen) as screen, ExitStack() as reels:
+        seconds = step_seconds(agent.spec, screen)
+        open_reels = []
+        for file in list(paths):
+            try:
+                open_reels.append(reels.enter_context(reel_for(file, seconds)))
+            except ComponentMissing:
+                paths.remove(file)
+        film_episode(
+            agent,
+            seed,
+            Together(open_reels),
+            screen=screen,
+            max_steps=FILM_STEPS,
+            also=film.record,
+        )
+    return paths, film
