@@ -6,8 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -41,6 +40,7 @@ from curriculum.runs.preflight import look
 from curriculum.runs.runner import Runner
 from curriculum.show.dashboard import final_table, make_display
 from curriculum.show.lines import LosableStream
+from curriculum.sinks.opening import chosen, followed
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, resume_command, signals_to
 from diagnostics.cache import probe_all
@@ -145,8 +145,8 @@ def walk(
     ledger = Ledger(rundir.ledger_path)
     watcher = args.watcher
     barrier = _barrier(args, config, ledger)
-    tensorboard = _tensorboard(config, rundir, ledger, watcher)
-    with signals_to(barrier), display, tensorboard:
+    sinks = followed(_sinks(config, watcher), config, rundir, ledger, announced_to(watcher))
+    with signals_to(barrier), display, sinks:
         ledger.subscribe(display.on_event)
         ledger.subscribe(_say_inexact)
         ledger.subscribe(partial(_tell_where, watcher))
@@ -220,25 +220,9 @@ def _tell_where(watcher: Watcher, event: Mapping[str, Any]) -> None:
         watcher.tell("at", event=event["event"], **place)
 
 
-@contextmanager
-def _tensorboard(
-    config: Config, rundir: RunDir, ledger: Ledger, watcher: Watcher
-) -> Iterator[None]:
-    """Writes the ledger's numbers for TensorBoard too, where the configuration asks for it."""
-    if not config.curriculum.tensorboard or "tensorboard" in watcher.orders.broken:
-        yield
-        return
-    from curriculum.show.tensorboard import TensorBoardWriter
-
-    announce = announced_to(watcher)
-    announce("tensorboard")
-    writer = TensorBoardWriter(rundir.tensorboard_dir)
-    announce("")
-    ledger.subscribe(writer.on_event)
-    try:
-        yield
-    finally:
-        writer.close()
+def _sinks(config: Config, watcher: Watcher) -> list[str]:
+    """Returns what is told the run; what killed an earlier process of this command is not."""
+    return [name for name in chosen(config) if name not in watcher.orders.broken]
 
 
 def _media(config: Config) -> Callable[[StageContext], None] | None:

@@ -93,6 +93,11 @@ class CurriculumConfig:
         False, "write GIFs of the agent and PNG strips of reconstruction and dream"
     )
     tensorboard: bool = key(False, "write TensorBoard logs (needs the tensorboard extra)")
+    sinks: tuple[str, ...] = key(
+        (),
+        "trackers that are told the run as well, offline unless their own variables say otherwise",
+        choices=("tensorboard", "wandb", "mlflow", "trackio"),
+    )
     plugins: tuple[str, ...] = key(
         (), "Python modules to import first; they may register environments", module=True
     )

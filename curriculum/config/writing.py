@@ -29,6 +29,7 @@ HARMLESS = frozenset(
         "curriculum.env_workers",
         "curriculum.save_videos",
         "curriculum.tensorboard",
+        "curriculum.sinks",
     }
 )
 """Keys that cannot change what a task learns or scores: they may differ when a run is resumed."""

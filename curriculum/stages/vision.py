@@ -18,6 +18,9 @@ from models.numeric.measures import ACCURATE
 
 NAME = "vision"
 
+CERTAIN = 0.5 / 255.0
+"""How near to 0 or 1 a rebuilt value counts as, at most: half a step of a byte."""
+
 HELD_OUT_ROWS = 512
 """Rows that the published metrics are measured on, spread over all data."""
 
@@ -98,8 +101,15 @@ def describe(ctx: StageContext, vision: Vision, data: Dataset) -> Metrics:
         truth = seen.astype(np.float32) / 255.0
         error = np.abs(shown - truth)
         metrics["reconstruction_mse"] = float(np.square(error).mean())
+        metrics["reconstruction_bce"] = _cross_entropy(shown, truth)
         metrics["pixel_accuracy"] = float((error <= ACCURATE).mean())
     return metrics
+
+
+def _cross_entropy(shown: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the mean binary cross-entropy of values in [0, 1], in nats, as others report it."""
+    sure = np.clip(shown, CERTAIN, 1.0 - CERTAIN)
+    return float(-(truth * np.log(sure) + (1.0 - truth) * np.log1p(-sure)).mean())
 
 
 def _vision_to_train(ctx: StageContext) -> Vision:

@@ -75,6 +75,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "runs": (
         "curriculum.runs.*",
         "curriculum.show.*",
+        "curriculum.sinks.*",
         "curriculum.figures.*",
         "curriculum.reference.*",
         "baselines.ablate",

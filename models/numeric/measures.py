@@ -37,6 +37,9 @@ _VISION = {
     "posterior_std": Measure("how unsure V is of a latent", "less"),
     "beta": Measure("weight of the KL in the loss", ""),
     "reconstruction_mse": Measure("squared error of a rebuilt pixel, of [0, 1]", "less"),
+    "reconstruction_bce": Measure(
+        "binary cross-entropy of a rebuilt pixel, nats; above 0 where pixels are grey", "less"
+    ),
     "key_point_nll": Measure("nats by which the places of changed pixels surprise V", "less"),
     "key_point_outliers": Measure("share of changed pixels that no key point explains", "less"),
     "key_point_restarts": Measure("whether key points began anew in the last updates"),

@@ -134,6 +134,7 @@ OTHER_VALUES = {
     "curriculum.env_workers": "9",
     "curriculum.save_videos": "true",
     "curriculum.tensorboard": "true",
+    "curriculum.sinks": "[mlflow]",
 }
 
 

@@ -29,8 +29,8 @@ from curriculum.show.lines import PlainLines
 from curriculum.show.panels import render
 from curriculum.show.report import report_text
 from curriculum.show.summary import summarise
-from curriculum.show.tensorboard import _scalars
 from curriculum.show.view import RunView
+from curriculum.sinks.following import scalars_of
 from tests.records.samples import PLACE, SAMPLES, facts_of, write_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ def dashboard(*events: dict[str, Any]) -> str:
 
 
 def curves(*events: dict[str, Any]) -> str:
-    return str([scalar for event in events for scalar in _scalars(event)])
+    return str([scalar for event in events for scalar in scalars_of(event)])
 
 
 def baseline_lines(*events: dict[str, Any]) -> str:

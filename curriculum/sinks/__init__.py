@@ -1,0 +1,1 @@
+"""Where a run's numbers and pictures go besides its own ledger: TensorBoard and other trackers."""
