@@ -21,7 +21,7 @@ from curriculum.agent.perception import (
 )
 from curriculum.backends.backend import Backend
 from curriculum.config.schema import TaskConfig
-from curriculum.envs.interface import EnvSpec, Screen, VectorEnv
+from curriculum.envs.interface import ActionSpec, EnvSpec, Screen, VectorEnv
 from curriculum.records.agent_state import PARAMETERS, as_part, part_of, with_moments_of
 from curriculum.world.world_model import WorldModel
 from models.interfaces import Controller, Float, State
@@ -36,6 +36,9 @@ class Player:
         perception: what makes features of what is seen.
         controller: C.
         rng: where sampled actions are drawn from; None acts greedily.
+        epsilon: share of them that are drawn from all actions, the others being the likeliest; 0
+            draws from C.
+        action: the action space.
 
     Attributes:
         read: `[L, F]`, what C read when it was last asked.
@@ -46,10 +49,13 @@ class Player:
         perception: Perception,
         controller: Controller,
         rng: np.random.Generator | None = None,
+        epsilon: float = 0.0,
+        action: ActionSpec | None = None,
     ) -> None:
         self._perception = perception
         self._controller = controller
         self._rng = rng
+        self._epsilon, self._action = epsilon, action
         self.read: Float = np.zeros((0, 0), np.float32)
 
     def begin(self, slots: np.ndarray, episodes: np.ndarray) -> None:
@@ -59,7 +65,12 @@ class Player:
         self.read = self._perception.features(observations, slots)
         if self._rng is None:
             return self._controller.act(self.read)
-        return self._controller.sample(self.read, self._rng)
+        if not self._epsilon or self._action is None:
+            return self._controller.sample(self.read, self._rng)
+        actions = self._controller.act(self.read)
+        for row in np.flatnonzero(self._rng.random(len(actions)) < self._epsilon):
+            actions[row] = self._action.sample(self._rng)
+        return actions
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         self._perception.acted(actions, slots)
@@ -78,6 +89,7 @@ class Agent:
         spec: of the environments it acts in.
         make_env: builds a batch of so many of these.
         key_points: K of V.
+        epsilon: share of sampled actions that are drawn from all, see `Player`.
         make_screen: builds what shows such an environment as it is.
     """
 
@@ -89,6 +101,7 @@ class Agent:
         spec: EnvSpec,
         make_env: Callable[[int], VectorEnv],
         key_points: int = 0,
+        epsilon: float = 0.0,
         make_screen: Callable[[], Screen | None] = lambda: None,
     ) -> None:
         self.world = world
@@ -96,6 +109,7 @@ class Agent:
         self.features = features
         self.spec = spec
         self.key_points = key_points
+        self.epsilon = epsilon
         self._make_env, self._make_screen = make_env, make_screen
         self._slot = np.zeros(1, np.int64)
         self._player: Player | None = None
@@ -138,6 +152,7 @@ class Agent:
             spec,
             lambda num_envs: backend.make_env(task, num_envs, _unheard),
             key_points,
+            task.evaluate.epsilon,
             lambda: backend.make_screen(task),
         )
         agent.load(learned)
@@ -202,11 +217,14 @@ class Agent:
 
     def player(self, num_slots: int, rng: np.random.Generator | None = None) -> Player:
         """Returns a policy for a batch of environments; greedy without `rng`."""
-        return Player(self.perceive(num_slots), self.controller, rng)
+        return self._playing(self.perceive(num_slots), rng)
 
     def dreamer(self, dream: Dreaming, rng: np.random.Generator | None = None) -> Player:
         """Returns a policy for a batch of dreams; greedy without `rng`."""
-        return Player(self.perceive_dream(dream), self.controller, rng)
+        return self._playing(self.perceive_dream(dream), rng)
+
+    def _playing(self, perception: Perception, rng: np.random.Generator | None) -> Player:
+        return Player(perception, self.controller, rng, self.epsilon, self.spec.action)
 
     def begin(self, seed: int | None = None) -> None:
         """Begins an episode in one environment.

@@ -293,6 +293,14 @@ class EvaluateConfig:
     sampled: bool = key(
         False, "judge by actions drawn from the policy instead of the most likely ones"
     )
+    epsilon: float = key(
+        0.0,
+        "share of actions that sampled play draws from all of them, the others being the most "
+        "likely ones, as agents that learn values are judged (Mnih et al. 2015); 0 draws from the "
+        "policy",
+        low=0,
+        high=1,
+    )
     both: bool = key(
         False, "report the other way of acting too, on the same seeds; the verdict is by `sampled`"
     )
