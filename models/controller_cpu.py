@@ -208,6 +208,11 @@ class SamplingController(ABC):
 
     _shape: PolicyShape
 
+    @property
+    def shape(self) -> PolicyShape:
+        """Sizes, bounds and the layout of parameters."""
+        return self._shape
+
     @abstractmethod
     def perturbed(self, features: Float, noise: Float) -> np.ndarray:
         """Returns the actions the policy takes with this noise."""

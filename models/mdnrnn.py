@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.exported.modules import MemoryStep
 from models.interfaces import Float, Metrics, Prediction, SequenceBatch, State
 from models.networks.initialise import build
 from models.networks.recurrent import Heads, MixtureLSTM
@@ -232,6 +233,10 @@ class MDNRNN:
             )
             parts = (sampled, heads.rewards, torch.sigmoid(heads.end_logits))
             return Prediction(*(part.cpu().numpy() for part in parts))
+
+    def exported(self) -> MemoryStep:
+        """Returns a copy of one step, as a module of tensors alone."""
+        return MemoryStep(self._network, _scales(self._counted.mean_squares))
 
     def state(self) -> State:
         """Returns weights, moments and counters as arrays."""

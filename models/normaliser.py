@@ -113,6 +113,12 @@ class StateVision:
         rows = self._checked(latents)
         return (rows * self._std() + self._arrays["mean"]).astype(np.float32)
 
+    def scale(self) -> tuple[Float, Float]:
+        """Returns what is taken off a state and what it is then divided by, `[D]` float32 each;
+        the latents are that within `LIMIT`."""
+        mean, std = self._arrays["mean"], self._std()
+        return mean.astype(np.float32), np.broadcast_to(std, mean.shape).astype(np.float32)
+
     def state(self) -> State:
         """Returns count, mean and summed squared deviations."""
         return copied(self._arrays)

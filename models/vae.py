@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.exported.modules import Decoder, Encoder
 from models.interfaces import Float, Frames, Metrics, State
 from models.networks.background import Background, Counted
 from models.networks.coarse import coarse_error
@@ -236,6 +237,11 @@ class ConvVAE:
                 rounded = pixels.mul(255.0).round().to(torch.uint8)
                 frames[chunk] = rounded.permute(0, 2, 3, 1).cpu()
         return frames
+
+    def exported(self) -> tuple[Encoder, Decoder]:
+        """Returns copies of what encodes and what decodes, as modules of tensors alone."""
+        parts = (self._network, self._counted.mean_frame)
+        return Encoder(*parts), Decoder(*parts)
 
     def state(self) -> State:
         """Returns weights, mean frame, moments and counters as arrays."""

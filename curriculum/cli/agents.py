@@ -189,9 +189,10 @@ def _running(
     config: Config, bundle_of: Callable[[TaskConfig], Bundle], args: argparse.Namespace
 ) -> Iterator[Agents]:
     quiet = getattr(args, "quiet", False)
+    dreaming = args.dream or getattr(args, "beside_dream", False)
     probes = probe_all(
         config.curriculum.timeout_seconds,
-        names=probe_names(config, partial(needs_to_play, dreaming=args.dream)),
+        names=probe_names(config, partial(needs_to_play, dreaming=dreaming)),
         notice=None if quiet else tell,
     )
     machine = machine_from(config, probes)

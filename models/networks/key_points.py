@@ -205,7 +205,7 @@ class KeyPoints(nn.Module):
         maps = functional.relu(self.first(folded(self._looked_at(images) * _CONTRAST)))
         maps = functional.relu(self.second(maps))
         with _exact(images):
-            return self.heat(maps.float()).reshape(len(images), self._count, -1)
+            return self.heat(maps.float()).reshape(images.shape[0], self._count, -1)
 
     def _looked_at(self, images: Tensor) -> Tensor:
         """Returns the changes that led to the newest frame, and that, `[B, C, H, W]`."""

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     looking.add_play(commands)
     looking.add_laps(commands)
     looking.add_export(commands)
+    looking.add_onnx(commands)
     return parser
 
 

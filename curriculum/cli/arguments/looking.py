@@ -179,6 +179,25 @@ def add_laps(commands) -> None:
     add_display(laps)
 
 
+def add_onnx(commands) -> None:
+    onnx = command(
+        commands,
+        "onnx",
+        "export",
+        "write V, M and C of an agent as ONNX graphs",
+        description=(
+            "Writes what an agent is made of for other programs, tries it with ONNX's runtime and\n"
+            "refuses what says something else than the agent. onnx.json tells inputs and outputs."
+        ),
+    )
+    _add_agent(onnx)
+    onnx.add_argument("--task", metavar="T", help="which task of the run, where it has several")
+    onnx.add_argument("--to", required=True, metavar="DIR", help="where to write the graphs")
+    onnx.set_defaults(dream=True)
+    add_probe_timeout(onnx)
+    add_set(onnx)
+
+
 def add_export(commands) -> None:
     export = command(commands, "export", "export", "write a run's agent as a directory to hand on")
     export.add_argument("run", metavar="RUN", help="a run directory")

@@ -1,4 +1,4 @@
-"""`export`: a run's agent as a directory that can be handed on."""
+"""`export` and `onnx`: an agent as a directory that can be handed on, or as graphs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from curriculum.cli.agents import opened
 from curriculum.cli.card import card
 from curriculum.cli.probing import learned_config
 from curriculum.errors import ConfigError, ExitCode
@@ -34,4 +35,25 @@ def export_agent(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"export": export_agent}
+def write_graphs(args: argparse.Namespace) -> ExitCode:
+    """Writes an agent's parts as ONNX graphs, and says what they take and give."""
+    directory = Path(args.to)
+    with opened(args) as agents:
+        from curriculum.onnx.writing import ABOUT, write_onnx
+
+        task = chosen(agents.config, [args.task] if args.task else [])[0]
+        graphs = write_onnx(agents.open(task, dreaming=True).agent, directory)
+    for graph in graphs:
+        given, told = (", ".join(names) for names in (graph.inputs, graph.outputs))
+        print(
+            f"{directory / graph.file}: {given} -> {told}, from the agent "
+            f"{graph.difference:.1e} at most"
+        )
+    print(f"{directory / ABOUT}: shapes, features and actions")
+    return ExitCode.OK
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
+    "export": export_agent,
+    "onnx": write_graphs,
+}
