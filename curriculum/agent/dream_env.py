@@ -86,8 +86,12 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         """Opens the dream of what a run has learned.
 
         Args:
-            path, task, plugins: as for `curriculum.agent.load_agent`.
-            temperature, max_steps, render_mode: of the dream.
+            path: of the run or agent, as for `curriculum.agent.load_agent`.
+            task: as there.
+            plugins: as there.
+            temperature: of the dream.
+            max_steps: of the dream.
+            render_mode: of the dream.
             seed: picks the places that dreams may begin at: anywhere in the run's collected
                 episodes, or first frames of the real environment where there are none.
 

@@ -102,7 +102,9 @@ class WorldModel:
         """Returns M's next state, and z_{t+1}, reward and end as M imagines them.
 
         Args:
-            state, latents, actions: as for `remember`.
+            state: M's, as for `remember`.
+            latents: z_t, as for `remember`.
+            actions: encoded, as for `remember`.
             temperature: tau > 0; see `models.interfaces.Memory.predict`.
             rng: the only source of noise.
         """
