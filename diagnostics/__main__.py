@@ -17,6 +17,7 @@ examples:
   python -m diagnostics check --fresh --json -     probe again; JSON on stdout, tables on stderr
   python -m diagnostics imports                    do the light commands stay light?
   python -m diagnostics vet my_extension.py        review an extension, a config or a run directory
+  python -m diagnostics contract vision mine --plugins my_vision   does it keep to its contract?
   python -m diagnostics bench controller           how fast is this machine?
   python -m diagnostics map --out plan.svg         which package imports which, as a drawing
 
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_imports(commands)
     _add_vet(commands)
     _add_bench(commands)
+    _add_contract(commands)
     _add_map(commands)
     return parser
 
@@ -63,6 +65,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     # An exception instead of death, so that running probes are killed on the way out.
     raise SystemExit(128 + number)
+
+
+def _add_contract(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "contract",
+        help="try whether a V, an M or a solver of your own keeps to its contract",
+        description="Lets a part learn something small, and tries what else is promised of it: "
+        "numbers that stay finite, a state that another one takes over bit for bit. Exits 0 if all "
+        "is as it should be, else 1.",
+    )
+    parser.add_argument("kind", choices=("vision", "memory", "solver"))
+    parser.add_argument("name", metavar="NAME", help="that it is registered by")
+    parser.add_argument(
+        "--plugins", metavar="A,B", default="", help="modules that register it as they are imported"
+    )
+    parser.add_argument(
+        "--updates", type=int, default=300, metavar="N", help="that it may take (300)"
+    )
+    parser.set_defaults(module="diagnostics.contract")
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -186,7 +186,8 @@ def load_backend(mode: str, states: Mapping[str, str], device: str = "cpu") -> B
         device: where torch computes, `cpu` or `cuda`.
     """
     module = importlib.import_module(f"curriculum.backends.{mode.lower()}")
-    return module.build(states, device)
+    own = importlib.import_module("curriculum.backends.own")
+    return own.with_own_parts(module.build(states, device))
 
 
 def import_plugins(modules: Sequence[str], announce: Announce = lambda name: None) -> None:

@@ -184,6 +184,7 @@ class VAEConfig:
     """V, and how long it learns."""
 
     model: VAESettings = field(default_factory=VAESettings, metadata=INLINE)
+    kind: str = key("", "a V of your own by the name it is registered by; empty is the mode's")
     epochs: int = key(10, "passes over the collected frames", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
     batch_size: int = key(128, "frames per update", low=2, high=65536)
@@ -205,6 +206,7 @@ class MDNRNNConfig:
     """M, and how long it learns."""
 
     model: MDNRNNSettings = field(default_factory=MDNRNNSettings, metadata=INLINE)
+    kind: str = key("", "an M of your own by the name it is registered by; empty is the mode's")
     sequence_length: int = key(32, "steps per training sequence T", low=2, high=2000)
     epochs: int = key(20, "passes over the encoded episodes", low=1)
     max_steps: int = key(0, "update steps at most; 0 is no limit", low=0)
@@ -235,6 +237,11 @@ class ControllerConfig:
         "just played, qrdqn (discrete actions) and sac (continuous ones) from a replay of all "
         "that was played; these three need torch",
         choices=("auto", "cma", "es", *BY_GRADIENTS),
+    )
+    solver_kind: str = key(
+        "",
+        "a solver of your own by the name it is registered by, which searches where solver does "
+        "not learn by gradients; empty is as solver says",
     )
     polish_generations: int = key(
         0, "generations of CMA-ES over C's last layer after gradients; 0 is none", low=0

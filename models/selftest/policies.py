@@ -16,7 +16,7 @@ from models.interfaces import (
     Solver,
     Transitions,
 )
-from models.selftest.findings import Finding, fell, report, rose, same_state
+from models.selftest.findings import Finding, fell, report, rose, same_answers, same_state
 
 FEATURES, ACTIONS = 3, 2
 
@@ -132,6 +132,7 @@ def _practised(build: Callable[[], PolicyLearner], updates: int) -> Iterator[Fin
     fresh = build()
     fresh.load_state(learner.state())
     yield same_state(learner.state(), fresh.state())
+    yield same_answers(worth, fresh.values(rows))
 
 
 def _played(parameters: np.ndarray, rng: np.random.Generator, games: int = 512) -> Rollout:

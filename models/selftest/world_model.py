@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from models.interfaces import Frames, Memory, SequenceBatch, Vision
-from models.selftest.findings import Finding, fell, report, same_state
+from models.selftest.findings import Finding, fell, report, same_answers, same_state
 
 SIDE = 16
 
@@ -55,6 +55,7 @@ def _seen(build: Callable[[], Vision], updates: int) -> Iterator[Finding]:
     fresh = build()
     fresh.load_state(vision.state())
     yield same_state(vision.state(), fresh.state())
+    yield same_answers(vision.encode(frames), fresh.encode(frames))
 
 
 def _unexplained(vision: Vision, frames: Frames) -> float:
@@ -95,6 +96,11 @@ def _remembered(build: Callable[[], Memory], updates: int) -> Iterator[Finding]:
     fresh = build()
     fresh.load_state(memory.state())
     yield same_state(memory.state(), fresh.state())
+    given, taken = (
+        model.predict(state, unseen.latents[:5, 0], 1.0, np.random.default_rng(2)).latents
+        for model in (memory, fresh)
+    )
+    yield same_answers(given, taken)
 
 
 def _turns(rng: np.random.Generator, count: int, steps: int = 12) -> SequenceBatch:
