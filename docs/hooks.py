@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -26,6 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             content = _for_the_site(text, pictures)
             files.append(File.generated(config, f"{name}.md", content=content))
     files.append(File.generated(config, "keys.md", content=reference()))
+    notebook = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8"))
+    files.append(File.generated(config, "tutorial.md", content=_as_page(notebook)))
     for picture in sorted(pictures):
         files.append(File.generated(config, picture, abs_src_path=str(ROOT / picture)))
     return files
@@ -39,6 +43,15 @@ def sections(readme: str) -> dict[str, str]:
         title = part.partition("\n")[0].removeprefix("## ")
         found[re.sub(r"[^a-z]+", "-", title.lower()).strip("-")] = part.replace("## ", "# ", 1)
     return found
+
+
+def _as_page(notebook: dict[str, Any]) -> str:
+    """Returns a notebook's cells as Markdown, its code as code."""
+    parts = []
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+    return "\n\n".join(parts) + "\n"
 
 
 def _for_the_site(text: str, pictures: set[str]) -> str:

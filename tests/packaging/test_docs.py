@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -41,6 +42,28 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         # Links may lead elsewhere; nothing is fetched from there.
         fetched = [url for url in loaded if url.endswith((".js", ".css", ".woff2", ".png"))]
         assert not fetched, (page.name, fetched)
+
+
+def test_the_tutorial_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
+    pytest.importorskip("gymnasium")
+    cells = json.loads((DOCS / "tutorial.ipynb").read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) >= 8
+    # Nothing that only a notebook understands, and no outputs that grow stale.
+    assert not [line for cell in code for line in cell.splitlines() if line.startswith(("%", "!"))]
+    assert not [cell for cell in cells if cell.get("outputs")]
+    script = "\n".join(f"print('--- cell {n}')\n{cell}" for n, cell in enumerate(code))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"--- cell {len(code) - 1}" in done.stdout and "cartpole" in done.stdout
 
 
 def test_troubleshooting_names_keys_that_exist() -> None:
