@@ -15,8 +15,8 @@ from curriculum.films.reels import Pictures, Reel, side_by_side
 from curriculum.insight.drawing import Draw, Picture, drawer
 from curriculum.world.dream import DreamStarts, DreamVectorEnv
 
-FRAMES_PER_SECOND = 60.0
-"""Of the time of environments that do not say, Atari games above all."""
+FRAMES_PER_SECOND = 30.0
+"""Of the time of environments that neither say nor show themselves."""
 
 BESIDE_HEIGHT = 256
 """Pixels that pictures are high which are set side by side."""

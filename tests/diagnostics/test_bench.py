@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from curriculum.envs.interface import Step
+from curriculum.envs.simulation import SIMULATIONS
 from curriculum.errors import ConfigError
 from diagnostics import bench
 from diagnostics.bench import envs, growth, measuring
@@ -132,9 +133,7 @@ def test_what_is_missing_is_named_and_the_simulations_are_measured_all_the_same(
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.01)
     monkeypatch.setattr(envs, "find_spec", lambda name: None)
     report = run(tmp_path, "env")
-    assert {f["name"] for f in report["figures"]} == {
-        f"simulated {name}" for name in ("pong", "lunarlander", "breakout", "carracing")
-    }
+    assert {f["name"] for f in report["figures"]} == {f"simulated {name}" for name in SIMULATIONS}
     assert len(report["not_measured"]) == 5
     assert "LunarLander needs gymnasium, Box2D" in " ".join(report["not_measured"])
 

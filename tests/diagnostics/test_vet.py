@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curriculum.envs.simulation import SIMULATIONS
 from curriculum.errors import ConfigError
 from curriculum.records.commit import CommitStore
 from curriculum.records.ledger import Ledger
@@ -130,7 +131,7 @@ def test_a_plugin_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
 def test_the_installation_itself_keeps_its_contracts(tmp_path: Path) -> None:
     code, findings = review(tmp_path)
     assert code == 0, [f for f in findings if f["level"] == "error"]
-    assert sum("simulation/" in f["place"] for f in findings) == 4
+    assert sum("simulation/" in f["place"] for f in findings) == len(SIMULATIONS)
 
 
 def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
