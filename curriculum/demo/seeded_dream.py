@@ -166,11 +166,11 @@ class SeededDream:
         self,
         parameters: Float32[np.ndarray, "C P"],
         hidden_sizes: tuple[int, ...],
-        *path: str | int,
+        name: str,
+        number: int,
+        rollouts: int,
     ) -> Shaped[np.ndarray, "C K"]:
-        """Returns what candidates earn in the same dreams; the path ends with how many of them."""
-        *names, rollouts = path
-        assert isinstance(rollouts, int)
+        """Returns what candidates earn in so many dreams, the same ones for each."""
         candidates = len(parameters)
         dreams = DreamVectorEnv(
             self._world, self._starts, self._action, candidates * rollouts, max_steps=STEPS
@@ -178,7 +178,7 @@ class SeededDream:
         population = PopulationController(
             LATENTS + UNITS, "discrete", ACTIONS, hidden_sizes, parameters=parameters
         )
-        seeds = [env_seed(self._seed, _STREAM, *names, n) for n in range(rollouts)]
+        seeds = [env_seed(self._seed, _STREAM, name, number, n) for n in range(rollouts)]
         dreams.reset(seeds * candidates)
         scores = np.zeros(candidates * rollouts)
         for _ in range(STEPS):

@@ -73,6 +73,7 @@ class MlflowSink:
     """
 
     def __init__(self, told: Told) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         mlflow = _imported("mlflow")
         self._metric = _imported("mlflow.entities").Metric
         here = f"sqlite:///{(told.directory / 'mlflow.db').absolute()}"
@@ -124,6 +125,7 @@ class TrackioSink:
     """
 
     def __init__(self, told: Told) -> None:
+        os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
         trackio = self._trackio = _imported("trackio")
         name = f"{told.name}-{told.id[:8]}" if told.id else told.name
         trackio.init(project=PROJECT, name=name, resume="allow", config=told.config)

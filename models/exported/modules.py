@@ -27,28 +27,26 @@ def _alone(network: _Network) -> _Network:
     return copy.deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
 
 
-class Encoder(nn.Module):
-    """Frames `[N, H, W, C]` uint8 to posterior means z `[N, Z]` float32."""
+class _OfV(nn.Module):
+    """What both halves of V hold."""
 
     def __init__(self, network: AutoEncoder, mean_frame: Tensor) -> None:
         super().__init__()
         self.network: AutoEncoder = _alone(network)
         self.mean_frame: Tensor
         self.register_buffer("mean_frame", mean_frame.detach().cpu().clone())
+
+
+class Encoder(_OfV):
+    """Frames `[N, H, W, C]` uint8 to posterior means z `[N, Z]` float32."""
 
     def forward(self, frames: Tensor) -> Tensor:
         images = frames.permute(0, 3, 1, 2).to(torch.float32) * (1.0 / 255.0)
         return self.network.encode(images - self.mean_frame)[0]
 
 
-class Decoder(nn.Module):
+class Decoder(_OfV):
     """Latents z `[N, Z]` to frames `[N, H, W, C]` float32 in [0, 1]."""
-
-    def __init__(self, network: AutoEncoder, mean_frame: Tensor) -> None:
-        super().__init__()
-        self.network: AutoEncoder = _alone(network)
-        self.mean_frame: Tensor
-        self.register_buffer("mean_frame", mean_frame.detach().cpu().clone())
 
     def forward(self, latents: Tensor) -> Tensor:
         return to_pixels(self.network.decode(latents), self.mean_frame).permute(0, 2, 3, 1)

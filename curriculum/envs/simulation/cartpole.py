@@ -6,6 +6,7 @@ method as Gymnasium's CartPole-v1 does it: equal states and actions give equal s
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class CartPole:
     ) -> None:
         self._streams = streams
         self._pixels = observation == "pixels"
-        self._colours = paint(_COLOURS, grayscale)
+        self._grayscale = grayscale
         self.numbers = np.zeros((TURNING + 1, num_envs))
         self.spec = EnvSpec(
             env_id="simulation/cartpole",
@@ -99,19 +100,26 @@ class CartPole:
         return self._draw(rows) if self._pixels else self.numbers[:, rows].T.astype(np.float32)
 
     def _draw(self, rows: Rows) -> np.ndarray:
-        return _drawn(self.numbers[X, rows], self.numbers[ANGLE, rows], self._colours)
+        return _drawn(self.numbers[X, rows], self.numbers[ANGLE, rows], self._grayscale)
 
 
 def draw_cartpole(states: Float32[np.ndarray, "N 4"]) -> UInt8[np.ndarray, "N 64 64 3"]:
     """Returns pictures of states, which may be dreamed ones that no cart was ever in."""
     x, _, angle, _ = np.nan_to_num(states.astype(np.float64)).T
-    return _drawn(x, angle, paint(_COLOURS, grayscale=False))
+    return _drawn(x, angle, grayscale=False)
 
 
-def _drawn(x: NDArray[np.float64], angle: NDArray[np.float64], colours: Frames) -> Frames:
-    sky, line, wood, black = colours
+@cache
+def _painted(grayscale: bool) -> tuple[Frames, Frames, Frames]:
+    """Returns what is behind the cart, and the colours of pole and cart."""
+    sky, line, wood, black = paint(_COLOURS, grayscale)
     field = np.tile(sky, (SIZE, SIZE, 1))
     field[int(GROUND) + 1] = line
+    return field, wood, black
+
+
+def _drawn(x: NDArray[np.float64], angle: NDArray[np.float64], grayscale: bool) -> Frames:
+    field, wood, black = _painted(grayscale)
     frames = canvas(field, len(x))
     middle = SIZE / 2 + SCALE * np.clip(x, -2 * FARTHEST, 2 * FARTHEST)
     top = np.full(len(x), GROUND - CART_HEIGHT)
