@@ -39,6 +39,11 @@ class Mode(StrEnum):
 LADDER = (Mode.FULL, Mode.GYM_ONLY, Mode.SIMULATION)
 
 
+def least(*, simulates: bool) -> Mode:
+    """Returns the last mode of the ladder whose environments are simulated, or real ones."""
+    return [mode for mode in LADDER if mode.simulates == simulates][-1]
+
+
 @dataclass(frozen=True)
 class TaskNeeds:
     """Which components a task asks of each mode.

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.datasets.collected import REAL
 from curriculum.errors import ConfigError, NoCheckpoint
 from curriculum.progress import Listener, Progress, silent
 from curriculum.records.commit import Commit, CommitStore
@@ -85,7 +86,7 @@ class Place:
     def directory(self) -> Path:
         """Where this stage keeps its artefacts; data belong to the environment, not to the mode."""
         shared = self.stage == "collect" and not self.simulated
-        mode = "REAL" if shared else self.mode
+        mode = REAL if shared else self.mode
         return self.rundir.stage_dir(self.task, mode, self.round, self.stage)
 
     @property

@@ -6,13 +6,14 @@ convolutions at full size. The mean frame of the data is taken off the input and
 put back before the decoder's sigmoid, so that the network learns only what changes. Pixels that
 moved since the frame before weigh more in the reconstruction than the background: a few bright
 ones are all there is of a ball. If asked, the reconstruction is compared at coarser scales as
-well (`models.networks.coarse`). And if asked, the first latents are the places of things that
-move (`models.networks.key_points`).
+well (`models.networks.coarse`). If asked, hidden layers are normalised over the batch. And if
+asked, the first latents are the places of things that move (`models.networks.key_points`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from models.exported.modules import Decoder, Encoder
 from models.interfaces import Float, Frames, Metrics, State
 from models.networks.background import Background, Counted
 from models.networks.coarse import coarse_error
-from models.networks.convolutions import AutoEncoder
+from models.networks.convolutions import AutoEncoder, Statistics
 from models.networks.initialise import build
 from models.networks.key_points import KeyPoints, Motion, changed_pixels
 from models.networks.pixels import image_metrics, latent_metrics, moving, to_pixels
@@ -124,6 +125,7 @@ class ConvVAE:
         self._frames, self._seed = frames, seed
         network = build(lambda: AutoEncoder(self.frame_shape, settings, frames), seed)
         network.start()
+        network.eval()
         # The layout that convolutions are fastest in.
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._counted = Counted(self.frame_shape, windows=settings.coarse_weight > 0)
@@ -173,13 +175,17 @@ class ConvVAE:
         beta = self._beta_at(int(counted.updates))
         noise = self._descent.to_device(normals)
         seen: dict[int, _Seen] = {}
+        statistics: dict[int, tuple[int, Statistics]] = {}
 
         def share(rows: slice) -> Tensor:
             part = _Part(images[rows], before[rows], moved[rows], noise[rows], len(images))
             loss, seen[rows.start] = self._share_of_loss(part, background, beta)
+            statistics[rows.start] = (len(part.images), self._network.statistics())
             return loss
 
-        loss, norm = self._descent.step(len(images), share)
+        with _learning(self._network):
+            loss, norm = self._descent.step(len(images), share)
+        self._network.follow(statistics.values(), int(counted.updates))
         counted.keep(background)
         whole = _Seen(*map(_joined, zip(*seen.values(), strict=True)))
         with torch.no_grad():
@@ -348,6 +354,15 @@ def _checked_shape(frame_shape: Sequence[int], settings: VAESettings) -> tuple[i
         )
     height, width, image_channels = (int(size) for size in frame_shape)
     return height, width, image_channels
+
+
+@contextmanager
+def _learning(network: AutoEncoder) -> Iterator[None]:
+    network.train()
+    try:
+        yield
+    finally:
+        network.eval()
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

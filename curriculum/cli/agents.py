@@ -99,12 +99,8 @@ class Agents:
         if "mdnrnn" not in needs_to_play(task, dreaming).world_model:
             # M stays away if nothing reads it.
             machine = replace(machine, states={**machine.states, "mdnrnn": NOT_READ})
-        ledger = Ledger(Path(os.devnull))
-        try:
-            backend = import_backend(task, bundle.mode, machine, ledger, self.watcher)
-        except ImportFailed as e:
-            text = f"the agent of {task.name} cannot play in {bundle.mode}: {e}"
-            raise ComponentMissing(text) from e
+        what = f"the agent of {task.name} cannot play in {bundle.mode}"
+        backend = self._backend(task, bundle.mode, machine, what)
         spec = self._look_at(task, backend)
         work_spec = WorkSpec(
             task=fitted(task, backend),
@@ -115,6 +111,22 @@ class Agents:
         )
         agent = self._built(bundle, backend, spec, task)
         return OpenedAgent(agent, work_spec.task, backend, work_spec)
+
+    def environment(self, task: TaskConfig, mode: str) -> EnvSpec:
+        """Returns what a task's environments look like in a mode.
+
+        Raises:
+            ComponentMissing: this machine lacks what they need.
+        """
+        what = f"the environment of {task.name} cannot be made in {mode}"
+        return self._look_at(task, self._backend(task, mode, self.machine, what))
+
+    def _backend(self, task: TaskConfig, mode: str, machine: Machine, what: str) -> Backend:
+        ledger = Ledger(Path(os.devnull))
+        try:
+            return import_backend(task, mode, machine, ledger, self.watcher)
+        except ImportFailed as e:
+            raise ComponentMissing(f"{what}: {e}") from e
 
     def _require(self, task: TaskConfig, mode: str, dreaming: bool) -> None:
         machine, needs = self.machine, needs_to_play(task, dreaming)

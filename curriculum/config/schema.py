@@ -177,6 +177,11 @@ class CollectConfig:
     random_fraction: float = key(
         0.25, "share of random actions among the controller's when it collects", low=0, high=1
     )
+    dataset: str = key(
+        "",
+        "a Minari dataset, by its id or directory, whose episodes the first round takes in place "
+        "of playing its own; not read in mode SIMULATION",
+    )
 
 
 @dataclass(frozen=True)

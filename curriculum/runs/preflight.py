@@ -71,6 +71,7 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
         mode, seen = modes[task.name], looks.get(task.name)
         reasons = (
             *_unlearnable(task, mode),
+            *_not_found(task, mode),
             *_unfollowed(task, mode),
             *_unsolvable(task, mode, seen),
         )
@@ -146,6 +147,25 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             make_simulation(task.env.simulation, 1, "pixels" if pixels else "state").close()
         except ValueError as e:
             yield f"its simulation cannot be built: {e} (env.simulation)"
+
+
+def _not_found(task: TaskConfig, mode: str) -> Iterator[str]:
+    """Yields why a task's first episodes cannot come from a dataset."""
+    source = task.collect.dataset
+    if not source:
+        return
+    if mode == _SIMULATION:
+        yield (
+            f"collect.dataset was {source} in mode {mode}, which plays episodes of its own: leave "
+            "it away, or run what the real environment needs"
+        )
+        return
+    from curriculum.minari.reading import MinariEpisodes
+
+    try:
+        MinariEpisodes(source)
+    except (ConfigError, ComponentMissing) as e:
+        yield f"{e} (collect.dataset)"
 
 
 def _unfollowed(task: TaskConfig, mode: str) -> Iterator[str]:

@@ -27,6 +27,9 @@ class VAESettings:
         min_items=1,
         max_items=5,
     )
+    batch_norm: bool = key(
+        False, "true brings each channel of V's hidden layers to mean 0 and variance 1 first"
+    )
     learning_rate: float = key(1e-3, "Adam's step", low=0, high=1, open_low=True)
     beta: float = key(0.02, "weight of the KL term after warm-up", low=0, high=100)
     beta_warmup_steps: int = key(500, "steps over which beta grows from zero", low=0)
@@ -93,14 +96,16 @@ class VAESettings:
         return FOLD * 2 ** (len(self.channels) - 1)
 
     def num_parameters(self, frame_shape: Sequence[int]) -> int:
-        """Returns how many weights V has for frames `(H, W, C)`."""
+        """Returns how many weights, and statistics, V has for frames `(H, W, C)`."""
         folded, first = FOLD**2 * frame_shape[2], self.channels[0]
         outer = folded * first + first + first * folded + folded
         inner = sum(2 * 16 * a * b + a + b for a, b in pairwise(self.channels))
         maps = prod(frame_shape[:2]) // self.shrink**2 * self.channels[-1]
         free = self.z_dim - 2 * self.key_points
         latent = (maps + 1) * 2 * free + (self.z_dim + 1) * maps
-        return outer + inner + latent + (self._key_points(folded) if self.key_points else 0)
+        norms = 4 * (2 * sum(self.channels) - self.channels[-1]) if self.batch_norm else 0
+        found = self._key_points(folded) if self.key_points else 0
+        return outer + inner + latent + norms + found
 
     def _key_points(self, folded: int) -> int:
         """Returns the weights of what finds key points and draws them."""

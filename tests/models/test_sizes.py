@@ -38,7 +38,9 @@ def test_v_has_the_weights_it_says(frame: tuple[int, int, int], channels: tuple[
     from models.vae import ConvVAE
 
     for count in (0, 3):
-        settings = VAESettings(z_dim=7, channels=channels, coarse_weight=1.0, key_points=count)
+        settings = VAESettings(
+            z_dim=7, channels=channels, coarse_weight=1.0, key_points=count, batch_norm=count > 0
+        )
         built = weights_of(ConvVAE(frame, settings).state(), "weight.")
         assert settings.num_parameters(frame) == built
 

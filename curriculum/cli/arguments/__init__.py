@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     looking.add_laps(commands)
     looking.add_export(commands)
     looking.add_onnx(commands)
+    looking.add_data(commands)
     return parser
 
 

@@ -198,6 +198,34 @@ def add_onnx(commands) -> None:
     add_set(onnx)
 
 
+def add_data(commands) -> None:
+    data = command(
+        commands,
+        "data",
+        "export",
+        "write the episodes of a run in a public format",
+        description=(
+            "Writes what a run has collected as a dataset of Minari (extra minari), which\n"
+            "minari.load_dataset(ID) opens. The way back is the key collect.dataset: V and M\n"
+            "learn from a dataset in place of episodes that are played at random."
+        ),
+    )
+    data.add_argument("what", choices=("export",), help="what to do")
+    data.add_argument("run", metavar="RUN", help="a run directory")
+    data.add_argument("--task", metavar="T", help="which task, if the run has several")
+    data.add_argument("--to", choices=("minari",), default="minari", help="format (minari)")
+    data.add_argument(
+        "--id", default="", metavar="ID", help="of the dataset (TASK/RUN-v0); its version is last"
+    )
+    data.add_argument(
+        "--rounds", type=natural, nargs="+", metavar="N", help="which rounds, from 0 (all)"
+    )
+    data.set_defaults(pretrained=None, dream=False)
+    add_plugins(data)
+    add_probe_timeout(data)
+    add_set(data)
+
+
 def add_export(commands) -> None:
     export = command(commands, "export", "export", "write a run's agent as a directory to hand on")
     export.add_argument("run", metavar="RUN", help="a run directory")

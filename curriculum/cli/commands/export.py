@@ -1,8 +1,9 @@
-"""`export` and `onnx`: an agent as a directory that can be handed on, or as graphs."""
+"""`export`, `onnx` and `data`: an agent to be handed on, or as graphs; episodes as a dataset."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,22 +11,27 @@ from pathlib import Path
 from curriculum.cli.agents import opened
 from curriculum.cli.card import card
 from curriculum.cli.probing import learned_config
+from curriculum.config.schema import Config, TaskConfig
+from curriculum.datasets.collected import collected_in
+from curriculum.datasets.episodes import Dataset
 from curriculum.errors import ConfigError, ExitCode
+from curriculum.mode import least
 from curriculum.pretrained.bundle import NAMES
 from curriculum.pretrained.export import export
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import chosen
+
+NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_]+")
+"""What the id of a dataset cannot hold."""
 
 
 def export_agent(args: argparse.Namespace) -> ExitCode:
     """Writes an agent with its card, and says where."""
     rundir = RunDir.open(Path(args.run))
     config = learned_config(rundir.config_path, args)
-    tasks = [task.name for task in chosen(config, [args.task] if args.task else [])]
-    if len(tasks) != 1:
-        raise ConfigError(f"this run has several tasks, {', '.join(tasks)}: choose with --task")
+    task = _one_task(config, args.task)
     directory = Path(args.to).absolute()
-    bundle = export(rundir, tasks[0], directory, partial(card, why=args.why), config)
+    bundle = export(rundir, task.name, directory, partial(card, why=args.why), config)
     size = sum((directory / name).stat().st_size for name in NAMES)
     print(
         f"{args.to}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "
@@ -53,7 +59,38 @@ def write_graphs(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def export_data(args: argparse.Namespace) -> ExitCode:
+    """Writes what a run has collected as a Minari dataset, and says where."""
+    rundir = RunDir.open(Path(args.run))
+    with opened(args) as agents:
+        from curriculum.minari.writing import write_minari
+
+        task = _one_task(agents.config, args.task)
+        simulated, rounds = collected_in(rundir, task.name, args.rounds)
+        spec = agents.environment(task, least(simulates=simulated).value)
+        data = Dataset(rounds)
+        run = NOT_IN_IDS.sub("-", rundir.path.name).strip("-") or "run"
+        named = args.id or f"{task.name}/{run}-v0"
+        about = f"{data.num_episodes} episodes of {spec.env_id}, as the task {task.name} shows them"
+        directory = write_minari(data, spec, named, about)
+    print(
+        f"{named}: {data.num_episodes} episodes, {data.num_steps:,} steps of {spec.env_id}, in "
+        f"{directory}; learn from it with python -m curriculum run default --tasks {task.name} "
+        f"--set collect.dataset={named}"
+    )
+    return ExitCode.OK
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
     "export": export_agent,
     "onnx": write_graphs,
+    "data": export_data,
 }
+
+
+def _one_task(config: Config, named: str | None) -> TaskConfig:
+    tasks = chosen(config, [named] if named else [])
+    if len(tasks) != 1:
+        names = ", ".join(task.name for task in tasks)
+        raise ConfigError(f"this run has several tasks, {names}: choose with --task")
+    return tasks[0]
