@@ -296,6 +296,17 @@ class CPUController(SamplingController):
         """
         return self._rows(self._greedy, features, self._shape.actions)
 
+    def outputs(self, features: Float) -> Float32[np.ndarray, "N K"]:
+        """Returns what actions are made of: logits, or means and log deviations before the bounds.
+
+        Args:
+            features: `[N, F]`.
+
+        Returns:
+            `[N, actions]`, or `[N, 2 A]` where actions are continuous.
+        """
+        return self._rows(self._full, features, np.asarray)
+
     def perturbed(self, features: Float, noise: Float) -> Shaped[np.ndarray, "N ..."]:
         """Returns the actions the policy takes with this noise; fresh noise makes them samples.
 
@@ -309,7 +320,7 @@ class CPUController(SamplingController):
         Raises:
             ValueError: features or noise have another shape.
         """
-        outputs = self._rows(self._full, features, np.asarray)
+        outputs = self.outputs(features)
         noise, size = self._shape.checked_noise(noise, len(outputs)), self._shape.action_size
         if self._shape.discrete:
             return self._shape.actions(outputs + noise)

@@ -18,7 +18,7 @@ from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
 from curriculum.figures.pictures import write_illustrated
-from curriculum.progress import Watcher, printable, say
+from curriculum.progress import Listener, Progress, Watcher, printable, say
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
@@ -43,6 +43,7 @@ from curriculum.show.lines import LosableStream
 from curriculum.sinks.opening import chosen, followed
 from curriculum.stages.stage import StageContext
 from curriculum.stops import Barrier, resume_command, signals_to
+from curriculum.watch.present import Present
 from diagnostics.cache import probe_all
 
 _WHERE = frozenset({"stage_started", "stage_skipped", "stage_done", "verdict"})
@@ -145,6 +146,7 @@ def walk(
     ledger = Ledger(rundir.ledger_path)
     watcher = args.watcher
     barrier = _barrier(args, config, ledger)
+    present = Present(rundir.path)
     sinks = followed(_sinks(config, watcher), config, rundir, ledger, announced_to(watcher))
     with signals_to(barrier), display, sinks:
         ledger.subscribe(display.on_event)
@@ -158,7 +160,7 @@ def walk(
             ledger,
             machine,
             barrier,
-            listener=display.on_progress,
+            listener=_told_to(display.on_progress, present.on_progress),
             stages=stages,
             # What is out because it killed this command's processes has been stepped down from.
             may_step_down=args.step_down or bool(watcher.orders.broken),
@@ -173,6 +175,7 @@ def walk(
             _say_resume("stopped at once; the last commit is valid", rundir)
             raise
         finally:
+            present.close()
             runner.close()
         code = _exit_code(config, ledger, verdicts, stages)
         ledger.append("run_finished", exit_code=int(code))
@@ -181,6 +184,14 @@ def walk(
     _print_result(args, rundir, verdicts, code)
     _say_faults(verdicts)
     return code
+
+
+def _told_to(*listeners: Listener) -> Listener:
+    def tell(progress: Progress) -> None:
+        for listener in listeners:
+            listener(progress)
+
+    return tell
 
 
 def _exit_code(

@@ -1,7 +1,7 @@
 """A run directory: where everything of a run lies, and the lock that keeps it to one process.
 
 run.json  config.yaml  events.jsonl  lock
-pipeline_summary.csv  evaluation_results.json  report.md
+pipeline_summary.csv  evaluation_results.json  report.md  now.json (while it goes on)
 tasks/<task>/<mode>/round-00/<stage>/{commits/, data/, result.json}
 media/  tensorboard/
 
@@ -48,6 +48,7 @@ _FILES = frozenset(
         "pipeline_summary.csv",
         "evaluation_results.json",
         "report.md",
+        "now.json",
     }
 )
 MEDIA = "media"

@@ -34,6 +34,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.resources",
         "curriculum.statistics.*",
         "curriculum.stops",
+        "curriculum.watch",
+        "curriculum.watch.present",
         "curriculum.records.*",
         "curriculum.datasets.*",
         "curriculum.envs.action_table",
@@ -77,6 +79,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "curriculum.learning.*",
         "curriculum.minari.*",
         "curriculum.onnx.*",
+        "curriculum.theatre.*",
     ),
     "stages": ("curriculum.stages.*",),
     "runs": (
@@ -99,7 +102,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "baselines.matrix.*",
         "baselines.study.*",
     ),
-    "doors": ("curriculum.cli.*", "curriculum.door.*", "baselines.*"),
+    "doors": ("curriculum.cli.*", "curriculum.door.*", "curriculum.watch.*", "baselines.*"),
 }
 """From the ground up; the first floor with a matching pattern owns a module."""
 

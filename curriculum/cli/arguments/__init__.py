@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     looking.add_evaluate(commands)
     looking.add_play(commands)
     looking.add_laps(commands)
+    looking.add_watch(commands)
     looking.add_export(commands)
     looking.add_onnx(commands)
     looking.add_data(commands)

@@ -179,6 +179,36 @@ def add_laps(commands) -> None:
     add_display(laps)
 
 
+def add_watch(commands) -> None:
+    watch = command(
+        commands,
+        "watch",
+        "watch",
+        "see runs go on, and play with their agents and in their dreams, in a browser",
+        description=(
+            "Serves a page on this machine: what runs do, and their agents in reality and in\n"
+            "their dreams, with yourself at the keys if you like. It speaks to no other machine."
+        ),
+    )
+    watch.add_argument("runs", nargs="*", metavar="RUN", help="run directories")
+    watch.add_argument(
+        "--pretrained", nargs="+", metavar="NAME", help="agents that are shipped, or were exported"
+    )
+    watch.add_argument(
+        "--port", type=natural, default=0, metavar="N", help="to listen on (0: a free one)"
+    )
+    watch.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="A",
+        help="address to listen on; elsewhere than on this machine alone a token is asked for",
+    )
+    watch.add_argument("--open", action="store_true", help="open a browser")
+    add_plugins(watch)
+    add_probe_timeout(watch)
+    add_set(watch)
+
+
 def add_onnx(commands) -> None:
     onnx = command(
         commands,
