@@ -17,7 +17,10 @@ def seeds(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{text!r} is no seeds: write 0-4, 0,2,5 or 0-2,7")
         first, last = int(match[1]), int(match[2] or match[1])
         if not 0 <= last - first < MOST_SEEDS:
-            raise argparse.ArgumentTypeError(f"{part.strip()!r} is no range of 1 to {MOST_SEEDS}")
+            raise argparse.ArgumentTypeError(
+                f"{part.strip()!r} is no range: its smaller number comes first, and it holds "
+                f"{MOST_SEEDS:,} seeds at most"
+            )
         found |= dict.fromkeys(range(first, last + 1))
     return tuple(found)
 

@@ -297,22 +297,14 @@ class CPUController(SamplingController):
         return self._rows(self._greedy, features, self._shape.actions)
 
     def outputs(self, features: Float) -> Float32[np.ndarray, "N K"]:
-        """Returns what actions are made of: logits, or means and log deviations before the bounds.
-
-        Args:
-            features: `[N, F]`.
-
-        Returns:
-            `[N, actions]`, or `[N, 2 A]` where actions are continuous.
-        """
+        """Returns logits `[N, actions]`, or means and log deviations before bounds `[N, 2 A]`."""
         return self._rows(self._full, features, np.asarray)
 
     def perturbed(self, features: Float, noise: Float) -> Shaped[np.ndarray, "N ..."]:
         """Returns the actions the policy takes with this noise; fresh noise makes them samples.
 
         Args:
-            features: `[N, F]`.
-            noise: `[N, actions]` or `[N, A]`, as `draw_noise` gives it; it is only read.
+            features, noise: `[N, F]`, and `[N, actions]` or `[N, A]` as `draw_noise` gives it.
 
         Returns:
             `[N]` int64, or `[N, A]` float32 inside the bounds.

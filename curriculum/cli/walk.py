@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from curriculum.config.plugins import code_of, flag
 from curriculum.config.schema import Config
 from curriculum.errors import ExitCode, Stopped
 from curriculum.figures.pictures import write_illustrated
-from curriculum.progress import Listener, Progress, Watcher, printable, say
+from curriculum.progress import STAGES, Listener, Progress, Watcher, printable, say
 from curriculum.records.ledger import Ledger
 from curriculum.records.rundir import RunDir
 from curriculum.records.verdict import Verdict
@@ -125,6 +126,8 @@ def dry_run(
     lines = [
         f"would run in {directory}, seed {config.seed}, {plan['workers']} workers, nothing written"
     ]
+    if stages != STAGES:
+        lines.append(f"  of the stages {', '.join(stages)} alone")
     for entry in plan["tasks"]:
         lines.append(
             f"  {entry['task']}: {entry['env_id']}, target {entry['target']:g}, {entry['mode']}"
@@ -141,17 +144,18 @@ def walk(
     rundir: RunDir,
     stages: tuple[str, ...],
 ) -> ExitCode:
-    """Walks the tasks in a run directory that is locked, and returns the exit code."""
+    """Walks the tasks in a run directory that is locked, and returns the exit code.
+
+    What is said while the display draws would be drawn over, and waits.
+    """
     display = make_display(config, quiet=args.quiet, json=args.json)
     ledger = Ledger(rundir.ledger_path)
-    watcher = args.watcher
-    barrier = _barrier(args, config, ledger)
-    present = Present(rundir.path)
+    watcher, barrier = args.watcher, _barrier(args, config, ledger)
     sinks = followed(_sinks(config, watcher), config, rundir, ledger, announced_to(watcher))
-    with signals_to(barrier), display, sinks:
-        ledger.subscribe(display.on_event)
-        ledger.subscribe(_say_inexact)
-        ledger.subscribe(partial(_tell_where, watcher))
+    with ExitStack() as to_say, signals_to(barrier), display, sinks:
+        present = to_say.enter_context(closing(Present(rundir.path)))
+        for listener in (display.on_event, _say_inexact, partial(_tell_where, watcher)):
+            ledger.subscribe(listener)
         record_start(config, machine, rundir, ledger)
         take_up(watcher, config, machine, ledger, may_step_down=args.step_down)
         runner = Runner(
@@ -170,12 +174,12 @@ def walk(
         try:
             verdicts = runner.walk()
         except Stopped as e:
+            to_say.callback(_say_resume, f"{e}; everything is committed", rundir)
             return _stopped(e, rundir, ledger)
         except KeyboardInterrupt:
-            _say_resume("stopped at once; the last commit is valid", rundir)
+            to_say.callback(_say_resume, "stopped at once; the last commit is valid", rundir)
             raise
         finally:
-            present.close()
             runner.close()
         code = _exit_code(config, ledger, verdicts, stages)
         ledger.append("run_finished", exit_code=int(code))
@@ -279,7 +283,6 @@ def _stopped(stop: Stopped, rundir: RunDir, ledger: Ledger) -> ExitCode:
     command = _resume_command(rundir)
     ledger.append("run_stopped", reason=str(stop), exit_code=int(stop.exit_code), resume=command)
     write_illustrated(rundir.path, ledger.events())
-    _say_resume(f"{stop}; everything is committed", rundir)
     return stop.exit_code
 
 

@@ -74,5 +74,8 @@ def _final(rundir: RunDir, task: str, mode: str, last: int, stage: str) -> State
     commit = CommitStore(directory, identity=rundir.identity(directory)).latest(damaged.append)
     if commit is None or not commit.complete:
         why = damaged[0] if damaged else "it is not there"
-        raise NoCheckpoint(f"the result of stage {stage} in {directory} cannot be used: {why}")
+        raise NoCheckpoint(
+            f"the result of stage {stage} in {directory} cannot be used: {why}; remove that "
+            f"directory and resume the run to have it done again"
+        )
     return commit.arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -73,5 +74,5 @@ def learned_in(rundir: RunDir, task: str) -> tuple[str, int]:
             return mode.value, counts if counts in finished else max(finished)
     raise NoCheckpoint(
         f"{rundir.given} holds no finished controller for {task}: run it first, or resume it with: "
-        f"python -m curriculum resume {rundir.given}"
+        f"python -m curriculum resume {shlex.quote(str(rundir.given))}"
     )

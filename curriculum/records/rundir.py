@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import secrets
+import shlex
 import shutil
 import stat
 import time
@@ -149,7 +150,9 @@ class RunDir:
             )
         facts = read_json(path / "run.json")
         if facts is None and not (path / "run.json").exists():
-            raise ConfigError(f"{path} is not a run directory: expected a run.json in it")
+            inner = next((p.parent for p in sorted(path.glob("*/run.json"))), None)
+            meant = f"; {inner} is one" if inner is not None else ""
+            raise ConfigError(f"{path} is not a run directory: expected a run.json in it{meant}")
         if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
             found = facts.get("schema") if isinstance(facts, dict) else facts
             raise ConfigError(
@@ -219,12 +222,12 @@ class RunDir:
         """
         different = changes(self.config(), config)
         if different:
-            listed = "\n  ".join(different[:20])
+            listed, quoted = "\n  ".join(different[:20]), shlex.quote(str(self.given))
             more = f"\n  and {len(different) - 20} more" if len(different) > 20 else ""
             raise ConfigError(
                 f"{self.given} was begun with another configuration:\n  {listed}{more}\n"
-                f"resume it as it was with `python -m curriculum resume {self.given}`, or start a "
-                f"new run from it with `--fork {self.given} --run-dir DIR`"
+                f"resume it as it was with `python -m curriculum resume {quoted}`, or start a "
+                f"new run from it with `--fork {quoted} --run-dir DIR`"
             )
 
     def lock(self) -> None:

@@ -1,8 +1,8 @@
 """What cannot work is refused before a run begins, for all of its tasks together.
 
 One environment of each task is built in a guarded process, unless it is a task of ours, whose
-components were probed by doing just that. What learns from a replay needs one kind of actions, so
-the environment of its task is looked at in any case.
+components were probed by doing just that. What learns from a replay needs one kind of actions, and
+a dataset has to be of the same environment: those are looked at in any case.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curriculum.config.schema import OFF_POLICY, Config, TaskConfig
+from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ComponentMissing, ConfigError
 from curriculum.mode import LADDER
 from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
@@ -36,11 +37,22 @@ class Look:
         shape: of one observation.
         actions: how many there are, or their dimensions.
         kind: of actions, `discrete` or `continuous`.
+        env_id: what is really running; empty where nobody asked.
+        low, high: bounds of continuous actions.
     """
 
     shape: tuple[int, ...]
     actions: int
-    kind: str = "discrete"
+    kind: Literal["discrete", "continuous"] = "discrete"
+    env_id: str = ""
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def spec(self, task: TaskConfig) -> EnvSpec:
+        """Returns it as that of a task's environment, as far as it is known."""
+        action = ActionSpec(self.kind, self.actions, self.low, self.high)
+        seen = "pixels" if task.observation == "pixels" else "state"
+        return EnvSpec(self.env_id, seen, self.shape, action)
 
 
 Told = Mapping[str, Mapping[str, Any]]
@@ -71,7 +83,7 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
         mode, seen = modes[task.name], looks.get(task.name)
         reasons = (
             *_unlearnable(task, mode),
-            *_not_found(task, mode),
+            *_no_data(task, mode, seen),
             *_unfollowed(task, mode),
             *_unsolvable(task, mode, seen),
         )
@@ -86,7 +98,9 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
 
 
 def _look(seen: Mapping[str, Any]) -> Look:
-    return Look(tuple(seen["shape"]), seen["actions"], seen["kind"])
+    bounds = (tuple(seen.get(name, ())) for name in ("low", "high"))
+    shape, env_id = tuple(seen["shape"]), seen.get("env_id", "")
+    return Look(shape, seen["actions"], seen["kind"], env_id, *bounds)
 
 
 def _named(name: str, facts: Mapping[str, Any]) -> str:
@@ -104,7 +118,8 @@ def _known(task: TaskConfig) -> bool:
     """Whether a task plays what one of the built-in tasks plays, which its probe has built."""
     played = {(ours.env_id, ours.observation) for ours in builtin_tasks()}
     ours = (task.env_id, task.observation) in played and not task.env.kwargs
-    return ours and task.controller.solver not in OFF_POLICY
+    asked = task.controller.solver in OFF_POLICY or task.collect.dataset
+    return ours and not asked
 
 
 def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
@@ -133,7 +148,6 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
         )
     if mode != _FULL and pixels:
         from curriculum.backends.parts import numpy_vision
-        from curriculum.envs.interface import ActionSpec, EnvSpec
 
         shape = (64, 64, task.env.channels)
         try:
@@ -149,7 +163,7 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
             yield f"its simulation cannot be built: {e} (env.simulation)"
 
 
-def _not_found(task: TaskConfig, mode: str) -> Iterator[str]:
+def _no_data(task: TaskConfig, mode: str, seen: Look | None) -> Iterator[str]:
     """Yields why a task's first episodes cannot come from a dataset."""
     source = task.collect.dataset
     if not source:
@@ -163,7 +177,9 @@ def _not_found(task: TaskConfig, mode: str) -> Iterator[str]:
     from curriculum.minari.reading import MinariEpisodes
 
     try:
-        MinariEpisodes(source)
+        found = MinariEpisodes(source)
+        if seen is not None:
+            found.require_of(seen.spec(task))
     except (ConfigError, ComponentMissing) as e:
         yield f"{e} (collect.dataset)"
 

@@ -141,7 +141,9 @@ def _build(task: TaskConfig, tell: Teller) -> None:
         tell(task=task.name, refused=f"{type(e).__name__}: {e}")
         return
     spec = env.spec
-    seen = {"shape": spec.shape, "actions": spec.action.size, "kind": spec.action.kind}
+    action = spec.action
+    seen = {"shape": spec.shape, "actions": action.size, "kind": action.kind}
+    seen |= {"env_id": spec.env_id, "low": action.low, "high": action.high}
     tell(task=task.name, seen=seen)
     env.close()
 

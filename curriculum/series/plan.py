@@ -9,6 +9,7 @@ result: it only says which runs there are to be, and with how many threads each.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,8 +149,8 @@ class Series:
             listed = "\n  ".join(different[:20])
             raise ConfigError(
                 f"{self.given} was begun with another configuration:\n  {listed}\n"
-                f"go on with it as it was by `python -m curriculum resume {self.given}`, or choose "
-                f"another --run-dir"
+                f"go on with it as it was by `python -m curriculum resume "
+                f"{shlex.quote(str(self.given))}`, or choose another --run-dir"
             )
         more = tuple(seed for seed in seeds if seed not in self.seeds)
         series = replace(self, seeds=(*self.seeds, *more))

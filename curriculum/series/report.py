@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,7 @@ def report_of(series: Series, found: Mapping[int, RunSummary]) -> str:
         rows = [[str(seed), ending(found[seed]), f"seed-{seed}/report.md"] for seed in begun]
         parts += ["## Runs\n", table(["seed", "ending", "report"], rows)]
     if any(_is_left(summary) for summary in found.values()):
-        command = f"python -m curriculum resume {series.given}"
+        command = f"python -m curriculum resume {shlex.quote(str(series.given))}"
         parts += ["What is not over goes on by:\n", code([command])]
     return "\n".join(parts)
 

@@ -302,12 +302,14 @@ def _check(event: dict[str, Any]) -> str:
 
 
 def _verdict(event: dict[str, Any]) -> str:
-    mode = event.get("mode")
+    mode, task, why = event.get("mode"), plain(event.get("task")), _why_not(event)
+    if mode is None and why:
+        return f"{task} was not run: {why.removeprefix(f'{task}: ')}"
     return (
         f"{event.get('task')} {mode or 'no mode'} verdict: "
         f"{outcome(event.get('verdict'), mode)}, {number(event.get('score'))} "
         f"{interval(event.get('interval'))} of {number(event.get('target'))}"
-        + "".join(f", {words}" for words in [tried(event), _why_not(event)] if words)
+        + "".join(f", {words}" for words in [tried(event), why] if words)
     )
 
 

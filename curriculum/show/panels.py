@@ -133,7 +133,8 @@ def _verdict(view: RunView, rung: Rung) -> Text:
 
 def _stage(view: RunView, width: int) -> list[RenderableType]:
     if view.ending:
-        return [Rule(style="blue"), line(view.ending, "bold")]
+        # The command that goes on is said below, where it can be copied whole.
+        return [Rule(style="blue"), line(view.ending.partition("; go on with: ")[0], "bold")]
     if view.current is None:
         return [Rule(style="blue"), line("between stages", "dim")]
     task, mode, round_, stage = view.current

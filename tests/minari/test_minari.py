@@ -296,6 +296,10 @@ def test_the_commands_go_there_and_back(tmp_path: Path) -> None:
     done = run(*first, "--set", "collect.dataset=gone-v0", "--run-dir", "runs/gone")
     assert done.code == 2 and "nothing was written" in done.err and "gone-v0" in done.err
     assert not (tmp_path / "runs" / "gone").exists()
+    other = ("run", "default", "--tasks", "pong", *short, "--run-dir", "runs/other")
+    done = run(*other, "--set", learn)
+    assert done.code == 2 and "nothing was written" in done.err, done.err
+    assert "played in LunarLander-v3" in done.err and not (tmp_path / "runs" / "other").exists()
     simulated = ("--set", learn, "--mode", "SIMULATION", "--run-dir", "runs/simulated")
     done = run(*first, *simulated)
     assert done.code == 2 and "plays episodes of its own" in done.err

@@ -32,7 +32,7 @@ exit codes: 0 all targets met, 1 internal error, 2 usage or configuration, 3 a t
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of `python -m curriculum`."""
     parser = _Parser(
-        prog="python -m curriculum",
+        prog="wmc" if Path(sys.argv[0]).name == "wmc" else "python -m curriculum",
         description="Learns world models on a curriculum of games; steps down, does not fall over.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,7 +8,7 @@ from curriculum.cli.arguments.readers import seconds
 from curriculum.lists import names
 
 PRESETS = ("quick", "full", "paper")
-CONFIG_HELP = "YAML file, or default, quick, simulation or dreams, which come along"
+CONFIG_HELP = "YAML file, or default, quick, simulation, dreams or demo, which come along"
 
 
 def command(commands, name: str, module: str, help: str, **more) -> argparse.ArgumentParser:

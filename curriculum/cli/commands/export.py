@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from curriculum.errors import ConfigError, ExitCode
 from curriculum.mode import least
 from curriculum.pretrained.bundle import NAMES
 from curriculum.pretrained.export import export
+from curriculum.records.files import output_path
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import chosen
 
@@ -36,14 +38,16 @@ def export_agent(args: argparse.Namespace) -> ExitCode:
     print(
         f"{args.to}: {bundle.task.name} of round {bundle.round} in {bundle.mode}, "
         f"{size:,} bytes in {len(NAMES)} files; play it with "
-        f"python -m curriculum play --pretrained {args.to}"
+        f"python -m curriculum play --pretrained {shlex.quote(str(args.to))}"
     )
     return ExitCode.OK
 
 
 def write_graphs(args: argparse.Namespace) -> ExitCode:
     """Writes an agent's parts as ONNX graphs, and says what they take and give."""
-    directory = Path(args.to)
+    directory = output_path(Path(args.to))
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--to {args.to} is a file: give a directory for the graphs")
     with opened(args) as agents:
         from curriculum.onnx.writing import ABOUT, write_onnx
 

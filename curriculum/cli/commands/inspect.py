@@ -25,10 +25,14 @@ def validate(args: argparse.Namespace) -> ExitCode:
     if args.full:
         print(dump(config), end="")
         return ExitCode.OK
-    print(printable(f"{args.config} is valid: {len(config.tasks)} tasks, seed {config.seed}"))
+    tasks = f"{len(config.tasks)} task{'' if len(config.tasks) == 1 else 's'}"
+    print(printable(f"{args.config} is valid: {tasks}, seed {config.seed}"))
     for task in config.tasks:
         print(f"  {_line(task)}")
         found, notice = resolve(task.env_id)
+        plugins = ", ".join(config.curriculum.plugins)
+        if notice and found == task.env_id and plugins:
+            notice = f"{task.env_id} is to be registered by {plugins}, which is not imported here"
         if notice:
             print(printable(f"    {notice}"))
         if found in UNLIMITED and not task.env.max_episode_steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> ExitCode:
         config = configured(args)
         directory = directory_of(args, config)
         _refuse_a_run_that_is_there(args, directory)
+    stages = stages_of(args)
+    _refuse_what_cannot_begin(directory, stages, bool(args.fork))
     from curriculum.cli.walk import dry_run, walk
 
-    stages = stages_of(args)
     machine = _machine(args, config, directory)
     if args.dry_run:
         return dry_run(args, config, machine, directory, stages)
@@ -113,6 +114,22 @@ def _config_of(began: Mapping[str, Any]) -> Config:
         file.write(began["config"])
         file.flush()
         return load_config(Path(file.name))
+
+
+def _refuse_what_cannot_begin(directory: Path, stages: Sequence[str], forked: bool) -> None:
+    """Says before anything is written what would be found out after it.
+
+    Raises:
+        ConfigError: a file is where the run is to be, or a new run is to begin in its middle.
+    """
+    for path in (directory, *directory.parents):
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path} is a file: give a directory for the run")
+    if stages[0] != STAGES[0] and not forked and not RunDir.exists(directory):
+        raise ConfigError(
+            f"a new run cannot begin with the stage {stages[0]}, which needs the results of those "
+            f"before it: name {STAGES[0]} too, or leave --stage away, or take them over by --fork"
+        )
 
 
 def _refuse_a_run_that_is_there(args: argparse.Namespace, directory: Path) -> None:
