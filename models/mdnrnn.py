@@ -234,6 +234,11 @@ class MDNRNN:
             parts = (sampled, heads.rewards, torch.sigmoid(heads.end_logits))
             return Prediction(*(part.cpu().numpy() for part in parts))
 
+    @property
+    def dropout(self) -> float:
+        """Share of h that the heads lose at each step."""
+        return self._settings.dropout
+
     def exported(self) -> MemoryStep:
         """Returns a copy of one step, as a module of tensors alone."""
         return MemoryStep(self._network, _scales(self._counted.mean_squares))

@@ -118,6 +118,7 @@ MAY_BE_HEAVY = (
     "curriculum.dreams",
     "curriculum.minari.*",
     "curriculum.onnx.*",
+    "curriculum.watch.single",
     "baselines.sb3.*",
     "baselines.throughput",
     "diagnostics.bench.off_policy",

@@ -257,8 +257,21 @@ def add_data(commands) -> None:
 
 
 def add_export(commands) -> None:
-    export = command(commands, "export", "export", "write a run's agent as a directory to hand on")
-    export.add_argument("run", metavar="RUN", help="a run directory")
+    export = command(
+        commands,
+        "export",
+        "export",
+        "write a run's agent as a directory to hand on, or its dream as one page",
+    )
+    export.add_argument(
+        "run", metavar="RUN", help="a run directory; with --web also a pretrained agent, e.g. pong"
+    )
+    export.add_argument(
+        "--web",
+        action="store_true",
+        help="write the dream as a page that needs no server and no network: --to dream.html",
+    )
+    export.add_argument("--seed", type=natural, default=0, help="of what dreams begin with (0)")
     export.add_argument("--task", metavar="T", help="which task, if the run has several")
     export.add_argument(
         "--to", required=True, metavar="D", help="directory, e.g. models/pretrained/pong"
@@ -266,6 +279,7 @@ def add_export(commands) -> None:
     export.add_argument(
         "--why", default="", metavar="TEXT", help="why this run and seed, for the card"
     )
+    add_plugins(export)
     add_probe_timeout(export)
     add_set(export)
 

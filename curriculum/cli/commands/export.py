@@ -9,17 +9,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from curriculum.agent.loading import load_agent, open_bundle
 from curriculum.cli.agents import opened
 from curriculum.cli.card import card
 from curriculum.cli.probing import learned_config
 from curriculum.config.schema import Config, TaskConfig
 from curriculum.datasets.collected import collected_in
 from curriculum.datasets.episodes import Dataset
-from curriculum.errors import ConfigError, ExitCode
+from curriculum.errors import ComponentMissing, ConfigError, ExitCode
 from curriculum.mode import least
 from curriculum.pretrained.bundle import NAMES
 from curriculum.pretrained.export import export
-from curriculum.records.files import output_path
+from curriculum.records.files import output_path, write_bytes
 from curriculum.records.rundir import RunDir
 from curriculum.tasks import chosen
 
@@ -28,7 +29,9 @@ NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_]+")
 
 
 def export_agent(args: argparse.Namespace) -> ExitCode:
-    """Writes an agent with its card, and says where."""
+    """Writes an agent with its card, or its dream as a page, and says where."""
+    if args.web:
+        return _write_page(args)
     rundir = RunDir.open(Path(args.run))
     config = learned_config(rundir.config_path, args)
     task = _one_task(config, args.task)
@@ -40,6 +43,26 @@ def export_agent(args: argparse.Namespace) -> ExitCode:
         f"{size:,} bytes in {len(NAMES)} files; play it with "
         f"python -m curriculum play --pretrained {shlex.quote(str(args.to))}"
     )
+    return ExitCode.OK
+
+
+def _write_page(args: argparse.Namespace) -> ExitCode:
+    file = output_path(Path(args.to))
+    if file.suffix != ".html":
+        raise ConfigError(
+            f"--to {args.to} was given for a page, expected a name that ends in .html"
+        )
+    task = args.task or ""
+    bundle = open_bundle(args.run, task, plugins=args.plugins)
+    agent = load_agent(args.run, task, plugins=args.plugins)
+    try:
+        from curriculum.watch.single import write_page
+    except ImportError as e:
+        raise ComponentMissing(f"a dream is written as a page with torch: {e}") from e
+    title = f"The dream of {bundle.task.name}"
+    page = write_page(agent, title, bundle.task.dream.temperature, args.seed)
+    write_bytes(file, page)
+    print(f"written: {args.to}, {len(page):,} bytes; open it in any browser, it needs nothing else")
     return ExitCode.OK
 
 
