@@ -90,7 +90,7 @@ def run(learned: Path, tmp_path: Path) -> Path:
     return shutil.copytree(learned, tmp_path / "runs" / "tiny")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(learned: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A server over it that many tests speak to."""
     with served(str(learned), cwd=tmp_path_factory.mktemp("page")) as found:

@@ -128,7 +128,7 @@ def _refuse_what_cannot_begin(directory: Path, stages: Sequence[str], forked: bo
     if stages[0] != STAGES[0] and not forked and not RunDir.exists(directory):
         raise ConfigError(
             f"a new run cannot begin with the stage {stages[0]}, which needs the results of those "
-            f"before it: name {STAGES[0]} too, or leave --stage away, or take them over by --fork"
+            "before it: run the stages in order, or leave --stage away, or take them over by --fork"
         )
 
 
