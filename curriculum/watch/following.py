@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from curriculum.watch.present import present_in
 
 MOST_POINTS = 300
 """Points of a curve that a page is told at most."""
+SELDOM = 200
+"""How many times longer than drawing the curves took they stay as they are."""
 MOST_NOTICES = 20
 MOST_TEXT = 500
 PICTURES = (".png", ".svg", ".gif")
@@ -49,8 +52,9 @@ class RunFollower:
         for event in new:
             self._events.append(event)
             self._view.on_event(event)
-        if new:
-            self._curves = self._drawn()
+        self._stale = self._stale or bool(new)
+        if self._stale and time.monotonic() >= self._draw_at:
+            self._draw()
         present = present_in(self.directory)
         if present is not None and self._in_time(present):
             self._view.on_progress(present)
@@ -70,6 +74,7 @@ class RunFollower:
         self._view = RunView(self._config)
         self._events: list[Mapping[str, Any]] = []
         self._curves: dict[str, Any] = {}
+        self._stale, self._draw_at = False, 0.0
         self._told: Progress | None = None
         self._read_to = 0
 
@@ -95,13 +100,17 @@ class RunFollower:
             if path.suffix in PICTURES and path.is_file() and not path.is_symlink()
         }
 
-    def _drawn(self) -> dict[str, Any]:
+    def _draw(self) -> None:
+        """Draws the curves anew, so seldom that a training beside it does not feel it."""
+        began = time.monotonic()
         try:
             events = effective(self._events)
+            modes = modes_of(events)
+            self._curves = {t: _thin(curve_of(events, t, mode)) for t, mode in modes.items()}
         except (CurriculumError, ValueError, TypeError, KeyError):
-            return self._curves
-        modes = modes_of(events)
-        return {task: _thin(curve_of(events, task, mode)) for task, mode in modes.items()}
+            pass  # what is damaged is not drawn
+        self._stale, now = False, time.monotonic()
+        self._draw_at = now + SELDOM * (now - began)
 
     def _snapshot(self, present: Progress | None) -> dict[str, Any]:
         view = self._view

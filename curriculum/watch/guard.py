@@ -25,7 +25,7 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-_POLICY_VIOLATION = 1008
+_POLICY_VIOLATION, _COOKIE = 1008, "wmc_token"
 
 
 class Guard:
@@ -55,9 +55,12 @@ class Guard:
             await _refuse(scope, send, why)
             return
 
+        # What the page loads next has no token in its address.
+        kept = () if self.alone else (self._cookie(),)
+
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+                message = {**message, "headers": [*message.get("headers", ()), *HEADERS, *kept]}
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -73,6 +76,10 @@ class Guard:
         if not self.alone and not self.has_token(scope):
             return "the token that the terminal printed is missing: open the address printed there"
         return ""
+
+    def _cookie(self) -> tuple[bytes, bytes]:
+        words = f"{_COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+        return b"set-cookie", words.encode()
 
     def _is_ours(self, address: str) -> bool:
         try:
@@ -90,7 +97,7 @@ class Guard:
         )
         given = (
             headers.get(b"x-token", ""),
-            cookies.get("wmc_token", ""),
+            cookies.get(_COOKIE, ""),
             *query.get("token", ()),
         )
         return any(secrets.compare_digest(word.encode(), self._token.encode()) for word in given)

@@ -51,6 +51,24 @@ def test_elsewhere_nothing_is_shown_without_the_token() -> None:
     assert answer(guard, **here, x_token=TOKEN, origin="http://machine.example:80") == 200
 
 
+def test_what_a_page_loads_next_is_let_through_by_the_cookie_that_it_was_given() -> None:
+    sent: list[Any] = []
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    guard = Guard(_app, "0.0.0.0", 80, TOKEN)
+    scope = {"type": "http", "path": "/", "query_string": f"token={TOKEN}".encode(), "headers": []}
+    asyncio.run(guard(scope, _nothing, keep))
+    (cookie,) = (value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie")
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert answer(guard, path="/static/page.js", cookie=cookie.split(";")[0]) == 200
+    refused = Guard(_app, "0.0.0.0", 80, TOKEN)
+    asyncio.run(refused({**scope, "query_string": b""}, _nothing, keep))
+    assert not any(name == b"set-cookie" for name, _ in sent[-2]["headers"])
+    assert sent[-2]["status"] == 403
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_this_machine_its_own_names_are_enough(host: str) -> None:
     guard = Guard(_app, host, 4000, TOKEN)

@@ -4,7 +4,6 @@ import { showRun } from "/static/run.js";
 import { openPlay } from "/static/play.js";
 
 const token = new URLSearchParams(location.hash.slice(1) || location.search).get("token") || "";
-if (location.search.includes("token=")) document.cookie = `wmc_token=${token}; SameSite=Strict; path=/`;
 
 const line = document.getElementById("line");
 export function say(text, bad = false) {
