@@ -208,6 +208,12 @@ def test_a_stage_without_those_before_it_is_a_usage_error(curriculum, tiny: Path
     done = curriculum("run", "tiny.yaml", "--tasks", "lunarlander", "--stage", "memory")
     assert done.code == 2
     assert "run the stages in order" in done.err
+    assert not (tiny.parent / "runs").exists(), "nothing was written"
+    # Those that were run before count: the same stage then goes on from them.
+    first = ("run", "tiny.yaml", "--tasks", "lunarlander", "--stage")
+    assert curriculum(*first, "collect").code == 0
+    done = curriculum(*first, "memory")
+    assert done.code == 2 and "needs the result of stage encode" in done.err, done.err
     assert not events(tiny.parent / "runs" / "tiny", "stepped_down")
 
 
