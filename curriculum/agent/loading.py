@@ -40,7 +40,11 @@ def load_agent(
         NoCheckpoint: nothing was learned yet, or it cannot be used.
         ComponentMissing: a package that the agent's mode needs cannot be imported.
     """
-    bundle = open_bundle(path, task, plugins=plugins)
+    return opened(open_bundle(path, task, plugins=plugins), device)
+
+
+def opened(bundle: Bundle, device: str = "cpu") -> Agent:
+    """Makes what was read ready to play; see `load_agent`."""
     import_plugins(bundle.config.curriculum.plugins)
     try:
         backend = load_backend(bundle.mode, {}, device)

@@ -31,7 +31,7 @@ def collected_in(
     """
     simulated = least(simulates=True).value
     for mode in (REAL, simulated):
-        found = _finished(rundir, task, mode)
+        found = rundir.finished_rounds(task, mode, _STAGE)
         if found:
             break
     else:
@@ -47,11 +47,3 @@ def collected_in(
     chosen = found if rounds is None else sorted(set(rounds))
     directories = [rundir.stage_dir(task, mode, n, _STAGE) / "data" for n in chosen]
     return mode == simulated, directories
-
-
-def _finished(rundir: RunDir, task: str, mode: str) -> list[int]:
-    rounds = rundir.stage_dir(task, mode, 0, "").parent
-    names = (
-        p.parts[-3].removeprefix("round-") for p in rounds.glob(f"round-*/{_STAGE}/result.json")
-    )
-    return sorted(int(name) for name in names if name.isdecimal())

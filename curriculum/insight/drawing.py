@@ -29,11 +29,16 @@ CARTPOLE_SIZE = 4
 """Numbers in CartPole's state: place, velocity, angle, angular velocity."""
 
 
-def drawer(spec: EnvSpec) -> Draw:
-    """Returns what draws an environment's observations: its newest frame, a picture, or bars."""
+def drawer(spec: EnvSpec, scale: int = SCALE) -> Draw:
+    """Returns what draws an environment's observations: its newest frame, a picture, or bars.
+
+    Args:
+        spec: of the environment.
+        scale: how many times as large as it is a frame is drawn.
+    """
     if spec.observation == "pixels":
         newest = slice(-(spec.shape[-1] // spec.frames), None)
-        return lambda frame: enlarge(frame[..., newest])
+        return lambda frame: enlarge(frame[..., newest], scale)
     if "lander" in spec.env_id.lower() and spec.shape == (LANDER_SIZE,):
         return draw_lander
     if "cartpole" in spec.env_id.lower() and spec.shape == (CARTPOLE_SIZE,):
@@ -41,10 +46,10 @@ def drawer(spec: EnvSpec) -> Draw:
     return draw_bars
 
 
-def enlarge(frame: UInt8[np.ndarray, "H W C"]) -> Picture:
-    """Enlarges a frame `[H, W, 1 or 3]` uint8 four times, without smoothing; grey becomes RGB."""
+def enlarge(frame: UInt8[np.ndarray, "H W C"], scale: int = SCALE) -> Picture:
+    """Enlarges a frame `[H, W, 1 or 3]` uint8, without smoothing; grey becomes RGB."""
     rgb = np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame
-    return rgb.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    return rgb.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def draw_lander(state: Shaped[np.ndarray, " 8"]) -> Picture:

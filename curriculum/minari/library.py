@@ -1,13 +1,10 @@
-"""Minari itself: whether it is here, where its datasets lie, and what a batch is in its spaces."""
+"""Minari itself: whether it is here, and where its datasets lie."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ComponentMissing, ConfigError
 
 _INSTALL = 'pip install "minari[hdf5]"'
@@ -50,18 +47,3 @@ def folder(dataset_id: str) -> Path:
             "before it if you like, and a version behind it, e.g. pong/random-v0"
         )
     return Path(get_dataset_path()) / dataset_id
-
-
-def spaces(spec: EnvSpec) -> tuple[Any, Any]:
-    """Returns the observations and the actions of an environment as Gymnasium's spaces."""
-    from gymnasium.spaces import Box, Discrete
-
-    seen = (
-        Box(0, 255, spec.shape, np.uint8)
-        if spec.observation == "pixels"
-        else Box(-np.inf, np.inf, spec.shape, np.float32)
-    )
-    action = spec.action
-    if action.kind == "discrete":
-        return seen, Discrete(action.size)
-    return seen, Box(*action.bounds, dtype=np.float32)

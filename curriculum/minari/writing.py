@@ -13,7 +13,7 @@ import numpy as np
 from curriculum.datasets.episodes import TERMINATED, Dataset
 from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ConfigError
-from curriculum.minari.library import ENVIRONMENT, folder, require, spaces
+from curriculum.minari.library import ENVIRONMENT, folder, require
 from curriculum.records.files import refused
 
 
@@ -74,7 +74,9 @@ def _make_namespace(dataset_id: str) -> None:
 def _fill(directory: Path, data: Dataset, spec: EnvSpec, about: dict[str, Any]) -> None:
     from minari.dataset.minari_storage import MinariStorage
 
-    seen, action = spaces(spec)
+    from curriculum.envs.export.vector import action_space, observation_space
+
+    seen, action = observation_space(spec), action_space(spec.action)
     storage = MinariStorage.new(directory, seen, action, data_format="hdf5", jpeg_encoding=False)
     storage.update_metadata(about)
     storage.update_episodes(_episodes(data, spec))

@@ -15,15 +15,6 @@ from curriculum.records.rundir import RunDir
 (_VERDICT,) = known("verdict")
 
 
-def _finished(rundir: RunDir, task: str, mode: str) -> set[int]:
-    """Returns the rounds that have a finished controller."""
-    rounds = rundir.stage_dir(task, mode, 0, "").parent
-    names = (
-        p.parts[-3].removeprefix("round-") for p in rounds.glob("round-*/controller/result.json")
-    )
-    return {int(name) for name in names if name.isdecimal()}
-
-
 def _counting(rundir: RunDir, task: str, mode: str) -> int | None:
     """Returns the round whose agent earned the verdict, if there were several attempts."""
     told = [
@@ -68,7 +59,7 @@ def learned_in(rundir: RunDir, task: str) -> tuple[str, int]:
         NoCheckpoint: there is none.
     """
     for mode in LADDER:
-        finished = _finished(rundir, task, mode.value)
+        finished = rundir.finished_rounds(task, mode.value, "controller")
         if finished:
             counts = _counting(rundir, task, mode.value)
             return mode.value, counts if counts in finished else max(finished)

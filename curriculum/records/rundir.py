@@ -230,6 +230,12 @@ class RunDir:
                 f"new run from it with `--fork {quoted} --run-dir DIR`"
             )
 
+    def finished_rounds(self, task: str, mode: str, stage: str) -> list[int]:
+        """Returns the rounds in which a stage came to its end, in their order."""
+        rounds = self.stage_dir(task, mode, 0, "").parent
+        names = (p.parts[-3].removeprefix("round-") for p in rounds.glob(f"*/{stage}/result.json"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
     def lock(self) -> None:
         """Takes the run for this process; the system gives it back when the process ends.
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from curriculum.agent.agent import Agent
 from curriculum.agent.perception import DreamPerception
-from curriculum.insight.drawing import Picture
-from curriculum.theatre.mind import plain_drawer
+from curriculum.insight.drawing import Picture, drawer
 from curriculum.theatre.reality import MOST_BACK, Present
 from curriculum.world.dream import MAX_TEMPERATURE, MIN_TEMPERATURE, DreamStarts, DreamVectorEnv
 from models.interfaces import Float, State
@@ -29,7 +28,7 @@ class Dream:
 
     def __init__(self, agent: Agent, start: Present, seed: int, temperature: float) -> None:
         self._agent, self._start, self._seed = agent, start, seed
-        self._draw = plain_drawer(agent.spec)
+        self._draw = drawer(agent.spec, scale=1)
         self.over, self.score, self.reward, self.steps = False, 0.0, 0.0, 0
         self._past: dict[int, tuple[State, State, float]] = {}
         self.taken: np.ndarray | None = None

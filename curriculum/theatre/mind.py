@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curriculum.agent.agent import Agent
-from curriculum.envs.interface import ActionSpec, EnvSpec
-from curriculum.insight.drawing import Draw, Picture, drawer
+from curriculum.envs.interface import ActionSpec
+from curriculum.insight.drawing import Picture, drawer
 from models.controller_cpu import CPUController, SamplingController
 from models.interfaces import Float
 
@@ -40,7 +40,7 @@ class Mind:
     """
 
     def __init__(self, agent: Agent) -> None:
-        self._agent, self._draw = agent, plain_drawer(agent.spec)
+        self._agent, self._draw = agent, drawer(agent.spec, scale=1)
         assert isinstance(agent.controller, SamplingController), "all of ours are"
         shape = agent.controller.shape
         self._controller = CPUController(
@@ -101,19 +101,6 @@ class Mind:
             shares = np.exp(outputs - outputs.max())
             return Wish(shares / shares.sum(), np.asarray(action), likely=True)
         return Wish(_scaled(action, spec), np.asarray(action), likely=False)
-
-
-def plain_drawer(spec: EnvSpec) -> Draw:
-    """Returns what draws observations as large as they are; states as `drawer` does."""
-    if spec.observation != "pixels":
-        return drawer(spec)
-    newest = slice(-(spec.shape[-1] // spec.frames), None)
-
-    def draw(frame: np.ndarray) -> Picture:
-        shown = frame[..., newest]
-        return np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown.copy()
-
-    return draw
 
 
 def _scaled(action: np.ndarray, spec: ActionSpec) -> Float:

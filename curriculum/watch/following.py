@@ -10,7 +10,7 @@ from typing import Any
 
 from curriculum.errors import CurriculumError
 from curriculum.figures.curve import Curve, curve_of, modes_of
-from curriculum.progress import Progress
+from curriculum.progress import STAGES, Progress
 from curriculum.records.ledger import Tail, effective
 from curriculum.records.rundir import MEDIA, RunDir
 from curriculum.show.view import Rung, RunView
@@ -24,7 +24,6 @@ SELDOM = 200
 MOST_NOTICES = 20
 MOST_TEXT = 500
 PICTURES = (".png", ".svg", ".gif")
-TIMES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 
 
 class RunFollower:
@@ -52,6 +51,7 @@ class RunFollower:
         for event in new:
             self._events.append(event)
             self._view.on_event(event)
+            self._spend(event)
         self._stale = self._stale or bool(new)
         if self._stale and time.monotonic() >= self._draw_at:
             self._draw()
@@ -74,6 +74,8 @@ class RunFollower:
         self._view = RunView(self._config)
         self._events: list[Mapping[str, Any]] = []
         self._curves: dict[str, Any] = {}
+        self._times: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        """Seconds of finished stages, over all tasks."""
         self._stale, self._draw_at = False, 0.0
         self._told: Progress | None = None
         self._read_to = 0
@@ -123,14 +125,14 @@ class RunFollower:
                 "machine": view.machine,
                 "running": running,
                 "ending": "finished" if view.ending.startswith("finished") else view.ending,
-                "stages": list(TIMES),
+                "stages": list(STAGES),
                 "tasks": [self._rung(rung) for rung in view.rungs.values()],
                 "stage": self._stage(present) if running else None,
                 "rate": estimate.rate if running else None,
                 "remaining_s": estimate.remaining_s if running else None,
                 "fallbacks": [f"{text} ({', '.join(t)})" for text, t in view.fallbacks.items()],
                 "notices": [text for _, text in list(view.notices)[-MOST_NOTICES:]],
-                "times": self._times(),
+                "times": self._times,
                 "pictures": self.pictures(),
             }
         )
@@ -155,14 +157,10 @@ class RunFollower:
         facts = {"task": present.task, "stage": present.stage, "unit": present.unit}
         return {**facts, "done": present.done, "total": present.total, "facts": present.facts}
 
-    def _times(self) -> dict[str, float]:
-        """Returns seconds of each finished stage, over all tasks."""
-        times: dict[str, float] = dict.fromkeys(TIMES, 0.0)
-        for event in self._events:
-            stage, seconds = plain(event.get("stage")), finite(event.get("seconds"))
-            if event["event"] == "stage_done" and stage in times and seconds is not None:
-                times[stage] += seconds
-        return times
+    def _spend(self, event: Mapping[str, Any]) -> None:
+        stage, seconds = plain(event.get("stage")), finite(event.get("seconds"))
+        if event["event"] == "stage_done" and stage in self._times and seconds is not None:
+            self._times[stage] += seconds
 
 
 def _thin(curve: Curve) -> dict[str, list[list[float]]]:

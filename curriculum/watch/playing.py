@@ -15,6 +15,7 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from curriculum.errors import CurriculumError
+from curriculum.show.words import finite
 from curriculum.theatre.keys import KEYS
 from curriculum.theatre.session import DRIVERS, PLACES, Moment, Session
 from curriculum.watch.following import clean
@@ -140,7 +141,7 @@ class _Played:
         elif kind == "looking":
             session.looking = bool(wish.get("on"))
         else:
-            self._obey_number(session, kind, _number(wish.get("value")), wish)
+            self._obey_number(session, kind, finite(wish.get("value")), wish)
 
     def _obey_number(
         self, session: Session, kind: Any, value: float | None, wish: Mapping[str, Any]
@@ -156,7 +157,7 @@ class _Played:
         elif kind == "speed":
             self._speed = min(max(value, SPEEDS[0]), SPEEDS[1])
         elif kind == "change":
-            index = _number(wish.get("index"))
+            index = finite(wish.get("index"))
             if index is not None:
                 session.change(int(min(max(index, 0), 2**20)), min(max(value, -10.0), 10.0))
 
@@ -224,12 +225,6 @@ def _greeting(session: Session) -> dict[str, Any]:
         "step_seconds": session.step_seconds,
         "temperatures": [MIN_TEMPERATURE, MAX_TEMPERATURE],
     }
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 2**53 else None
 
 
 async def _tell(socket: WebSocket, facts: Mapping[str, Any]) -> None:

@@ -205,8 +205,6 @@ def add_watch(commands) -> None:
     )
     watch.add_argument("--open", action="store_true", help="open a browser")
     add_plugins(watch)
-    add_probe_timeout(watch)
-    add_set(watch)
 
 
 def add_onnx(commands) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from curriculum.agent.loading import load_agent, open_bundle
+from curriculum.agent.loading import open_bundle
+from curriculum.agent.loading import opened as agent_of
 from curriculum.cli.agents import opened
 from curriculum.cli.card import card
 from curriculum.cli.probing import learned_config
@@ -52,9 +53,8 @@ def _write_page(args: argparse.Namespace) -> ExitCode:
         raise ConfigError(
             f"--to {args.to} was given for a page, expected a name that ends in .html"
         )
-    task = args.task or ""
-    bundle = open_bundle(args.run, task, plugins=args.plugins)
-    agent = load_agent(args.run, task, plugins=args.plugins)
+    bundle = open_bundle(args.run, args.task or "", plugins=args.plugins)
+    agent = agent_of(bundle)
     try:
         from curriculum.watch.single import write_page
     except ImportError as e:

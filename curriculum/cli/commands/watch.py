@@ -8,8 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from curriculum.agent.loading import load_agent, open_bundle
-from curriculum.cli.probing import learned_config
+from curriculum.agent.loading import open_bundle, opened
 from curriculum.errors import ComponentMissing, ConfigError, ExitCode
 from curriculum.pretrained.finding import find
 from curriculum.progress import say
@@ -70,8 +69,7 @@ def _distinct(paths: list[Path]) -> dict[Path, str]:
 def _of_run(path: Path, name: str, args: argparse.Namespace):
     from curriculum.watch.server import Stageable
 
-    config = learned_config(RunDir.open(path).config_path, args)
-    for task in config.tasks:
+    for task in RunDir.open(path).config().tasks:
         make = partial(_session, str(path), task.name, tuple(args.plugins))
         yield Stageable(f"{name}: {task.name}", make)
 
@@ -86,9 +84,8 @@ def _pretrained(name: str):
 def _session(path: str, task: str, plugins: tuple[str, ...], seed: int) -> Session:
     """Opens an agent that is judged by sampled play so that it plays as it is judged."""
     bundle = open_bundle(path, task, plugins=plugins)
-    agent = load_agent(path, task, plugins=plugins)
     sampled, warmth = bundle.task.evaluate.sampled, bundle.task.dream.temperature
-    return Session(agent, seed, warmth, sampled=sampled, notice=say)
+    return Session(opened(bundle), seed, warmth, sampled=sampled, notice=say)
 
 
 def _address(host: str, port: int, token: str) -> str:

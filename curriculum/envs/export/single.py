@@ -44,8 +44,7 @@ class ExportedEnv(gymnasium.Env[np.ndarray, Any]):
         if render_mode not in (None, "rgb_array") or (render_mode and draw is None):
             raise ValueError(
                 f"render_mode was {render_mode!r}, expected None"
-                + (", because what is seen here are no pictures" if draw is None else "")
-                + ("" if draw is None else " or 'rgb_array'")
+                + (" or 'rgb_array'" if draw else ", because what is seen here are no pictures")
             )
         self.metadata = {"render_modes": ["rgb_array"] if draw else [], "render_fps": FPS}
         self.render_mode = render_mode
