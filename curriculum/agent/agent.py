@@ -63,17 +63,28 @@ class Player:
 
     def act(self, observations: np.ndarray, slots: np.ndarray) -> np.ndarray:
         self.read = self._perception.features(observations, slots)
-        if self._rng is None:
-            return self._controller.act(self.read)
-        if not self._epsilon or self._action is None:
-            return self._controller.sample(self.read, self._rng)
-        actions = self._controller.act(self.read)
-        for row in np.flatnonzero(self._rng.random(len(actions)) < self._epsilon):
-            actions[row] = self._action.sample(self._rng)
-        return actions
+        return chosen(self._controller, self.read, self._rng, self._epsilon, self._action)
 
     def acted(self, actions: np.ndarray, slots: np.ndarray) -> None:
         self._perception.acted(actions, slots)
+
+
+def chosen(
+    controller: Controller,
+    read: Float,
+    rng: np.random.Generator | None,
+    epsilon: float = 0.0,
+    action: ActionSpec | None = None,
+) -> np.ndarray:
+    """Returns what C does, reading `[L, F]`; see `Player`."""
+    if rng is None:
+        return controller.act(read)
+    if not epsilon or action is None:
+        return controller.sample(read, rng)
+    actions = controller.act(read)
+    for row in np.flatnonzero(rng.random(len(actions)) < epsilon):
+        actions[row] = action.sample(rng)
+    return actions
 
 
 class Agent:

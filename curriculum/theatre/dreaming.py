@@ -7,7 +7,8 @@ import numpy as np
 from curriculum.agent.agent import Agent
 from curriculum.agent.perception import DreamPerception
 from curriculum.insight.drawing import Picture, drawer
-from curriculum.theatre.reality import MOST_BACK, Present
+from curriculum.theatre.past import Past
+from curriculum.theatre.reality import Present
 from curriculum.world.dream import MAX_TEMPERATURE, MIN_TEMPERATURE, DreamStarts, DreamVectorEnv
 from models.interfaces import Float, State
 
@@ -30,7 +31,7 @@ class Dream:
         self._agent, self._start, self._seed = agent, start, seed
         self._draw = drawer(agent.spec, scale=1)
         self.over, self.score, self.reward, self.steps = False, 0.0, 0.0, 0
-        self._past: dict[int, tuple[State, State, float]] = {}
+        self.past = Past[tuple[State, State, float]]()
         self.taken: np.ndarray | None = None
         self.temperature = min(max(temperature, MIN_TEMPERATURE), MAX_TEMPERATURE)
         self._make()
@@ -62,8 +63,7 @@ class Dream:
         """Dreams on with an action; does nothing once M says that it is over."""
         if self.over:
             return
-        self._past[self.steps] = (self._dream.state(), self._perception.state(), self.score)
-        self._past.pop(self.steps - MOST_BACK, None)
+        self.past.keep(self.steps, (self._dream.state(), self._perception.state(), self.score))
         action = np.asarray(action)
         self._dream.send(action[None])
         self._perception.acted(action[None], _SLOT)
@@ -73,18 +73,12 @@ class Dream:
         self.score += self.reward
         self.over = bool(step.terminated[0] or step.truncated[0])
 
-    def can_go_back(self) -> int:
-        """Returns how many steps can be gone back."""
-        return len(self._past)
-
     def back(self, steps: int) -> None:
         """Goes back so many steps, or as many as are known."""
-        steps = min(steps, self.can_go_back())
-        if steps < 1:
+        found = self.past.back(self.steps, steps)
+        if found is None:
             return
-        self.steps -= steps
-        dreamed, remembered, self.score = self._past[self.steps]
-        self._past = {number: past for number, past in self._past.items() if number < self.steps}
+        self.steps, (dreamed, remembered, self.score) = found
         self.over, self.reward = False, 0.0
         self._dream.load_state(dreamed)
         self._recall(remembered)

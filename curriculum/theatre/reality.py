@@ -12,10 +12,9 @@ from curriculum.agent.perception import WorldModelPerception
 from curriculum.envs.interface import Screen
 from curriculum.films.camera import opened
 from curriculum.insight.drawing import Picture, drawer
+from curriculum.theatre.past import Past
 from models.interfaces import Float, State
 
-MOST_BACK = 600
-"""Steps that can be gone back at most; older ones are forgotten."""
 _SLOT = np.zeros(1, np.int64)
 
 
@@ -45,12 +44,19 @@ class Reality:
     Args:
         agent: whose environment it is, and whose V and M look on.
         notice: is told what cannot be shown as it is.
+        shown: whether the game's own screen plays along; what the agent sees is drawn otherwise.
     """
 
-    def __init__(self, agent: Agent, notice: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        notice: Callable[[str], None] = lambda text: None,
+        *,
+        shown: bool = True,
+    ) -> None:
         self._agent = agent
         self._env = agent.make_env(1)
-        self._opened = opened(agent.make_screen, notice)
+        self._opened = opened(agent.make_screen if shown else lambda: None, notice)
         self.screen: Screen | None = self._opened.__enter__()
         self._draw = drawer(agent.spec)
         # M follows even where C does not read it: dreams begin with its state.
@@ -58,8 +64,6 @@ class Reality:
         self._perception = WorldModelPerception(
             agent.world, agent.spec.action, names, 1, agent.key_points
         )
-        self._actions: list[np.ndarray] = []
-        self._past: dict[int, tuple[Present, float, np.ndarray, Picture]] = {}
         self.seed = 0
         self.over = False
         self.score = 0.0
@@ -79,7 +83,8 @@ class Reality:
     def begin(self, seed: int) -> None:
         """Begins the episode of a seed."""
         self.seed, self.over, self.score, self.reward = seed, False, 0.0, 0.0
-        self._actions, self._past = [], {}
+        self._actions: list[np.ndarray] = []
+        self.past = Past[tuple[Present, float, np.ndarray, Picture]]()
         self.seen = self._env.reset([seed])[0].copy()
         self.picture = self._first_picture()
         self._perception.begin(_SLOT)
@@ -89,8 +94,7 @@ class Reality:
         """Takes an action; does nothing once the episode is over."""
         if self.over:
             return
-        self._past[self.steps] = (self.present, self.score, self.seen, self.picture)
-        self._past.pop(self.steps - MOST_BACK, None)
+        self.past.keep(self.steps, (self.present, self.score, self.seen, self.picture))
         taken = self._env.send(np.asarray(action)[None])[0].copy()
         self._perception.acted(taken[None], _SLOT)
         step = self._env.recv()
@@ -104,19 +108,13 @@ class Reality:
             self.picture = self.screen.env.step(taken[None]).observations[0].copy()
         self._look()
 
-    def can_go_back(self) -> int:
-        """Returns how many steps can be gone back."""
-        return len(self._past)
-
     def back(self, steps: int) -> None:
         """Goes back so many steps, or as many as are known."""
-        steps = min(steps, self.can_go_back())
-        if steps < 1:
+        found = self.past.back(self.steps, steps)
+        if found is None:
             return
-        there = self.steps - steps
-        present, score, seen, picture = self._past[there]
+        there, (present, score, seen, picture) = found
         self._actions = self._actions[:there]
-        self._past = {number: past for number, past in self._past.items() if number < there}
         for env in (self._env, *([self.screen.env] if self.screen else [])):
             env.reset([self.seed])
             for action in self._actions:

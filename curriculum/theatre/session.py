@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curriculum.agent.agent import Agent
+from curriculum.agent.agent import Agent, chosen
 from curriculum.films.camera import step_seconds
 from curriculum.insight.drawing import Picture
 from curriculum.theatre.dreaming import Dream
@@ -105,13 +105,12 @@ class Session:
         self._mind = Mind(agent)
         self._rng = np.random.default_rng(seed)
         self.real = Reality(agent, notice)
-        self._screen_seconds = step_seconds(agent.spec, self.real.screen)
         self.begin(seed)
 
     @property
     def step_seconds(self) -> float:
         """How long a step is, in the game's own time."""
-        return self._screen_seconds
+        return step_seconds(self.agent.spec, self.real.screen)
 
     @property
     def over(self) -> bool:
@@ -200,15 +199,9 @@ class Session:
         """Returns what whoever acts does now."""
         if self.driver == "you":
             return self.key_map.chosen(self.keys)
-        read = self._read()
-        controller, epsilon = self.agent.controller, self.agent.epsilon
-        if not self._sampled:
-            return np.asarray(controller.act(read)[0])
-        if not epsilon:
-            return np.asarray(controller.sample(read, self._rng)[0])
-        if self._rng.random() < epsilon:
-            return self.agent.spec.action.sample(self._rng)
-        return np.asarray(controller.act(read)[0])
+        agent, rng = self.agent, self._rng if self._sampled else None
+        read, action = self._read(), self.agent.spec.action
+        return np.asarray(chosen(agent.controller, read, rng, agent.epsilon, action)[0])
 
     def moment(self) -> Moment:
         """Returns what there is to see and to know now."""
@@ -284,6 +277,6 @@ class Session:
             "surprise": self._surprise if self.place != "dream" else None,
             "parted": parting.at if parting is not None else None,
             "gap": parting.gaps[-1] if parting is not None and parting.gaps else None,
-            "back": scene.can_go_back(),
+            "back": len(scene.past),
             "z": np.round(latents[0], 3).tolist(),
         }

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from curriculum.errors import CurriculumError
 from curriculum.show.words import finite
 from curriculum.theatre.keys import KEYS
+from curriculum.theatre.past import MOST_BACK
 from curriculum.theatre.session import DRIVERS, PLACES, Moment, Session
 from curriculum.watch.following import clean
 from curriculum.world.dream import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -30,7 +31,6 @@ SEND_S, IDLE_S = 20.0, 1800.0
 SPEEDS = (0.1, 8.0)
 TALLEST = 256
 """Pixels that a picture is high at most."""
-MOST_BACK = 600
 _HEADER = struct.Struct("<I")
 
 MakeSession = Callable[[], Session]

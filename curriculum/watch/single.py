@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from curriculum.agent.action_trace import SPANS
-from curriculum.agent.agent import Agent
+from curriculum.agent.agent import Agent, chosen
 from curriculum.errors import ConfigError
+from curriculum.films.camera import opened as screen_of
+from curriculum.films.camera import step_seconds
 from curriculum.theatre.keys import KEYS, KeyMap
-from curriculum.theatre.session import Session
+from curriculum.theatre.reality import Reality
 from models.controller_cpu import SamplingController
 from models.exported.modules import Decoder, MemoryStep
 from models.mdnrnn import MDNRNN
@@ -187,23 +189,23 @@ def _acting(agent: Agent) -> dict[str, Any]:
 
 def _starts(agent: Agent, seed: int) -> dict[str, Any]:
     """Plays, and takes moments that dreams may begin with."""
-    session = Session(agent, seed)
-    session.looking = False
-    found = []
+    real, found = Reality(agent, shown=False), []
     try:
+        real.begin(seed)
         for number in range(STARTS):
-            present = session.real.present
+            present = real.present
             hidden, cell = np.split(present.memory[0], 2)
             moment = {"z": present.latents[0], "before": present.before[0], "h": hidden, "c": cell}
             moment["trace"] = present.state.get("trace", np.zeros((1, 0)))[0]
             found.append({name: np.round(v, 6).tolist() for name, v in moment.items()})
             for _ in range(APART):
-                session.step()
-            if session.over:
-                session.begin(seed + number + 1)
-        return {"starts": found, "step_seconds": session.step_seconds}
+                real.step(chosen(agent.controller, real.present.read, None)[0])
+            if real.over:
+                real.begin(seed + number + 1)
     finally:
-        session.close()
+        real.close()
+    with screen_of(agent.make_screen) as screen:
+        return {"starts": found, "step_seconds": step_seconds(agent.spec, screen)}
 
 
 def _filled(told: dict[str, Any], weights: bytes) -> bytes:
