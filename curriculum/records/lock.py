@@ -8,9 +8,11 @@ import json
 import os
 import socket
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from curriculum.errors import RunLocked
+from curriculum.records.facts import WrongFact, entry
 from curriculum.records.files import open_plain, refused
 
 
@@ -71,17 +73,52 @@ class DirectoryLock:
         self._handle = None
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        pid, host: its process.
+        started: when it took it, in unix seconds.
+    """
+
+    pid: int
+    host: str
+    started: int
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Returns who signed the lock of a directory last; None where nobody has."""
+    try:
+        handle = open_plain(path / "lock", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return _signed(handle)
+    finally:
+        os.close(handle)
+
+
 def _sign(handle: int) -> None:
     """Writes who holds the lock, for whoever is refused."""
-    facts = {"pid": os.getpid(), "host": socket.gethostname(), "started": int(time.time())}
+    holder = Holder(os.getpid(), socket.gethostname(), int(time.time()))
     os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(facts).encode(), 0)
+    os.pwrite(handle, json.dumps(asdict(holder)).encode(), 0)
+
+
+def _signed(handle: int) -> Holder | None:
+    try:
+        return entry(Holder, json.loads(os.pread(handle, 4096, 0)))
+    except (ValueError, WrongFact, OSError, RecursionError):
+        return None
 
 
 def _holder(handle: int) -> str:
+    holder = _signed(handle)
     try:
-        facts = json.loads(os.pread(handle, 4096, 0))
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts["started"]))
-        return f"process {facts['pid']} on {facts['host']} since {since}"
-    except (ValueError, KeyError, TypeError, OSError):
-        return "another process"
+        if holder is not None:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.started))
+            return f"process {holder.pid} on {holder.host} since {since}"
+    except (ValueError, OverflowError, OSError):
+        pass  # there is no such time
+    return "another process"

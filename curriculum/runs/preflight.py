@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from curriculum.config.schema import OFF_POLICY, Config, TaskConfig
-from curriculum.envs.interface import ActionSpec, EnvSpec
 from curriculum.errors import ComponentMissing, ConfigError
 from curriculum.mode import LADDER
 from curriculum.runs.preflight_child import ORDER, TOLD, WALL_LIMITS
@@ -37,22 +36,11 @@ class Look:
         shape: of one observation.
         actions: how many there are, or their dimensions.
         kind: of actions, `discrete` or `continuous`.
-        env_id: what is really running; empty where nobody asked.
-        low, high: bounds of continuous actions.
     """
 
     shape: tuple[int, ...]
     actions: int
-    kind: Literal["discrete", "continuous"] = "discrete"
-    env_id: str = ""
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-    def spec(self, task: TaskConfig) -> EnvSpec:
-        """Returns it as that of a task's environment, as far as it is known."""
-        action = ActionSpec(self.kind, self.actions, self.low, self.high)
-        seen = "pixels" if task.observation == "pixels" else "state"
-        return EnvSpec(self.env_id, seen, self.shape, action)
+    kind: str = "discrete"
 
 
 Told = Mapping[str, Mapping[str, Any]]
@@ -83,7 +71,6 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
         mode, seen = modes[task.name], looks.get(task.name)
         reasons = (
             *_unlearnable(task, mode),
-            *_no_data(task, mode, seen),
             *_unfollowed(task, mode),
             *_unsolvable(task, mode, seen),
         )
@@ -98,9 +85,7 @@ def look(config: Config, modes: Mapping[str, str]) -> dict[str, Look]:
 
 
 def _look(seen: Mapping[str, Any]) -> Look:
-    bounds = (tuple(seen.get(name, ())) for name in ("low", "high"))
-    shape, env_id = tuple(seen["shape"]), seen.get("env_id", "")
-    return Look(shape, seen["actions"], seen["kind"], env_id, *bounds)
+    return Look(tuple(seen["shape"]), seen["actions"], seen["kind"])
 
 
 def _named(name: str, facts: Mapping[str, Any]) -> str:
@@ -148,6 +133,7 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
         )
     if mode != _FULL and pixels:
         from curriculum.backends.parts import numpy_vision
+        from curriculum.envs.interface import ActionSpec, EnvSpec
 
         shape = (64, 64, task.env.channels)
         try:
@@ -155,33 +141,23 @@ def _unlearnable(task: TaskConfig, mode: str) -> Iterator[str]:
         except ValueError as e:
             yield f"V cannot be built in mode {mode}: {e} (vae.z_dim)"
     if mode == _SIMULATION:
-        from curriculum.envs.simulation import make_simulation
-
-        try:
-            make_simulation(task.env.simulation, 1, "pixels" if pixels else "state").close()
-        except ValueError as e:
-            yield f"its simulation cannot be built: {e} (env.simulation)"
+        yield from _not_simulated(task)
 
 
-def _no_data(task: TaskConfig, mode: str, seen: Look | None) -> Iterator[str]:
-    """Yields why a task's first episodes cannot come from a dataset."""
-    source = task.collect.dataset
-    if not source:
-        return
-    if mode == _SIMULATION:
+def _not_simulated(task: TaskConfig) -> Iterator[str]:
+    """Yields why a task cannot be learned where its environment is a numpy re-creation."""
+    from curriculum.envs.simulation import make_simulation
+
+    if task.collect.dataset:
         yield (
-            f"collect.dataset was {source} in mode {mode}, which plays episodes of its own: leave "
-            "it away, or run what the real environment needs"
+            f"collect.dataset was {task.collect.dataset} in mode {_SIMULATION}, which plays "
+            "episodes of its own: leave it away, or run what the real environment needs"
         )
-        return
-    from curriculum.minari.reading import MinariEpisodes
-
     try:
-        found = MinariEpisodes(source)
-        if seen is not None:
-            found.require_of(seen.spec(task))
-    except (ConfigError, ComponentMissing) as e:
-        yield f"{e} (collect.dataset)"
+        seen = "pixels" if task.observation == "pixels" else "state"
+        make_simulation(task.env.simulation, 1, seen).close()
+    except ValueError as e:
+        yield f"its simulation cannot be built: {e} (env.simulation)"
 
 
 def _unfollowed(task: TaskConfig, mode: str) -> Iterator[str]:
@@ -247,6 +223,7 @@ def _built(tasks: Sequence[TaskConfig], plugins: Sequence[str], limit_s: float) 
                 "env_id": task.env_id,
                 "observation": task.observation,
                 "env": asdict(task.env),
+                "collect": asdict(task.collect),
             }
             for task in tasks
         ],

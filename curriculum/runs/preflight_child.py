@@ -21,8 +21,9 @@ import psutil
 
 from curriculum.backends.backend import import_plugins
 from curriculum.backends.parts import real_env
-from curriculum.config.schema import EnvConfig, TaskConfig
+from curriculum.config.schema import CollectConfig, EnvConfig, TaskConfig
 from curriculum.envs.gym.faults import fault_of
+from curriculum.envs.interface import EnvSpec
 from curriculum.errors import ComponentMissing, CurriculumError
 from diagnostics.probing.usage import starved_s
 
@@ -123,7 +124,8 @@ def main(directory: Path) -> None:
         tell(task="", refused=str(fault_of("a plugin", e, "as it was imported")))
         return
     for given in order["tasks"]:
-        task = TaskConfig(**{**given, "env": EnvConfig(**given["env"])})
+        parts = {"env": EnvConfig(**given["env"]), "collect": CollectConfig(**given["collect"])}
+        task = TaskConfig(**{**given, **parts})
         watch.enter(task.name)
         _build(task, tell)
 
@@ -131,6 +133,7 @@ def main(directory: Path) -> None:
 def _build(task: TaskConfig, tell: Teller) -> None:
     try:
         env = real_env(task, 1, lambda text: None)
+        _compare_dataset(task, env.spec)
     except ComponentMissing as e:
         tell(task=task.name, missing=str(e))
         return
@@ -141,11 +144,17 @@ def _build(task: TaskConfig, tell: Teller) -> None:
         tell(task=task.name, refused=f"{type(e).__name__}: {e}")
         return
     spec = env.spec
-    action = spec.action
-    seen = {"shape": spec.shape, "actions": action.size, "kind": action.kind}
-    seen |= {"env_id": spec.env_id, "low": action.low, "high": action.high}
+    seen = {"shape": spec.shape, "actions": spec.action.size, "kind": spec.action.kind}
     tell(task=task.name, seen=seen)
     env.close()
+
+
+def _compare_dataset(task: TaskConfig, spec: EnvSpec) -> None:
+    """Refuses a dataset that is not there, or is not of the environment."""
+    if task.collect.dataset:
+        from curriculum.minari.reading import MinariEpisodes
+
+        MinariEpisodes(task.collect.dataset).require_of(spec)
 
 
 if __name__ == "__main__":

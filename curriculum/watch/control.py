@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 from curriculum.errors import ConfigError
-
-_MOST_BYTES = 4096
+from curriculum.records.lock import holder_of
+from diagnostics.probing.processes import import_path
 
 
 def stop(directory: Path) -> str:
@@ -30,8 +30,12 @@ def stop(directory: Path) -> str:
     return f"process {process.pid} was asked to stop after a commit"
 
 
-def resume(directory: Path) -> str:
+def resume(directory: Path, plugins: Sequence[str] = ()) -> str:
     """Starts a process that goes on with a run, on its own, and returns what was done.
+
+    Args:
+        directory: of the run.
+        plugins: modules that it may import.
 
     Raises:
         ConfigError: one works in it already.
@@ -39,32 +43,29 @@ def resume(directory: Path) -> str:
     process = worker(directory)
     if process is not None:
         raise ConfigError(f"process {process.pid} works in this run already")
+    agreed = ["--plugins", ",".join(plugins)] if plugins else []
     started = subprocess.Popen(
-        [sys.executable, "-m", "curriculum", "resume", str(directory), "--quiet"],
+        [sys.executable, "-m", "curriculum", "resume", str(directory), "--quiet", *agreed],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": import_path()},
     )
     return f"process {started.pid} goes on with it"
 
 
 def worker(directory: Path) -> psutil.Process | None:
     """Returns the process that holds a run's lock, if it is one of ours on this machine."""
-    path = directory / "lock"
+    holder = holder_of(directory)
+    if holder is None or holder.host != socket.gethostname():
+        return None
     try:
-        if path.is_symlink():
-            return None
-        with path.open("rb") as file:
-            told = json.loads(file.read(_MOST_BYTES))
-        if told["host"] != socket.gethostname():
-            return None
-        process = psutil.Process(int(told["pid"]))
+        process = psutil.Process(holder.pid)
         # The number may be another's by now, who began later.
-        ours = process.create_time() <= float(told["started"]) + 2 and _speaks_of_us(process)
+        ours = process.create_time() <= holder.started + 2 and _speaks_of_us(process)
         return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    except (psutil.Error, ValueError, OverflowError):
         return None
 
 

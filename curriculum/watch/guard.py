@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -66,11 +68,10 @@ class Guard:
         await self._app(scope, receive, with_headers)
 
     def _refused(self, scope: Scope) -> str:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get(b"host", "")
+        headers = HTTPConnection(scope).headers
+        host, origin = headers.get("host", ""), headers.get("origin")
         if self.alone and not self._is_ours(f"//{host}"):
             return "this page is reached as 127.0.0.1 or localhost"
-        origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return "a page of another site may not speak to this one"
         if not self.alone and not self.has_token(scope):
@@ -90,15 +91,11 @@ class Guard:
 
     def has_token(self, scope: Scope) -> bool:
         """Tells whether a request brings the token, as a header, a cookie or in its address."""
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        cookies = dict(
-            part.strip().partition("=")[::2] for part in headers.get(b"cookie", "").split(";")
-        )
+        asked = HTTPConnection(scope)
         given = (
-            headers.get(b"x-token", ""),
-            cookies.get(_COOKIE, ""),
-            *query.get("token", ()),
+            asked.headers.get("x-token", ""),
+            asked.cookies.get(_COOKIE, ""),
+            asked.query_params.get("token", ""),
         )
         return any(secrets.compare_digest(word.encode(), self._token.encode()) for word in given)
 

@@ -8,6 +8,7 @@ import secrets
 import socket as sockets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -55,11 +56,13 @@ class Site:
     Attributes:
         runs: that go on or are over.
         agents: that can be played with.
+        plugins: modules that runs which are resumed may import.
         token: that has to be shown to stop or resume a run.
     """
 
     runs: Sequence[RunFollower] = ()
     agents: Sequence[Stageable] = ()
+    plugins: Sequence[str] = ()
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     def app(self, host: str, port: int) -> Guard:
@@ -104,7 +107,8 @@ class _App:
         if not secrets.compare_digest(given.encode(), self._site.token.encode()):
             return JSONResponse({"error": "the token that the terminal printed is needed"}, 403)
         run = self._runs.get(request.path_params["name"])
-        action = {"stop": control.stop, "resume": control.resume}.get(request.path_params["what"])
+        resume = partial(control.resume, plugins=self._site.plugins)
+        action = {"stop": control.stop, "resume": resume}.get(request.path_params["what"])
         if run is None or action is None:
             return JSONResponse({"error": "there is no such run, or nothing of the kind"}, 404)
         try:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette")
+
 from curriculum.watch.guard import Guard
 
 TOKEN = "a-token"

@@ -38,7 +38,7 @@ def watch(args: argparse.Namespace) -> ExitCode:
         *(agent for path, name in names.items() for agent in _of_run(path, name, args)),
         *(_pretrained(name) for name in args.pretrained or ()),
     ]
-    site = server.Site(runs, agents)
+    site = server.Site(runs, agents, tuple(args.plugins))
     listening = server.listen(args.host, args.port)
     address = _address(args.host, listening.getsockname()[1], site.token)
     say(f"open {address} (it holds the token that stops and resumes runs); Ctrl-C ends the page")

@@ -64,17 +64,31 @@ def test_what_is_seen_does_not_depend_on_what_is_seen_beside_it() -> None:
         np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
-def test_running_statistics_are_those_of_the_first_batches_and_then_follow() -> None:
+def test_running_statistics_are_means_of_the_first_batches_and_then_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     vae = small()
-    seen = []
+    first = vae._network.norms[0]
+    told: list[np.ndarray] = []
+    taken = BatchNorm.taken
+
+    def noted(norm: BatchNorm) -> Any:
+        variance, mean = taken(norm)
+        if norm is first:
+            told.append(mean.numpy().copy())
+        return variance, mean
+
+    monkeypatch.setattr(BatchNorm, "taken", noted)
+    expected = np.zeros_like(vae.state()["weight.norms.0.running_mean"])
     for step in range(30):
-        before = vae.state()["weight.norms.0.running_mean"]
         train(vae, range(step, step + 1))
-        after = vae.state()["weight.norms.0.running_mean"]
-        share = max(0.05, 1 / (step + 1))
-        seen.append(before + (after - before) / share)
-    np.testing.assert_allclose(seen[0], vae.state()["weight.norms.0.running_mean"], atol=1.0)
-    assert all(np.isfinite(batch).all() for batch in seen) and np.ptp(seen, axis=0).max() > 0
+        if step < 20:  # from 1/20 on a batch counts that much
+            expected = np.mean(told, axis=0)
+        else:
+            expected = 0.95 * expected + 0.05 * told[-1]
+        found = vae.state()["weight.norms.0.running_mean"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert len(told) == 30 and np.ptp(told, axis=0).min() > 0
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
