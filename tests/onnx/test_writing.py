@@ -14,7 +14,6 @@ from curriculum.agent.agent import Agent
 from curriculum.backends import simulation
 from curriculum.config.schema import TaskConfig
 from curriculum.errors import ComponentMissing, ConfigError
-from curriculum.tasks import load_config
 from models.controller_cpu import CPUController
 
 ort = pytest.importorskip("onnxruntime")
@@ -25,27 +24,12 @@ torch = pytest.importorskip("torch")
 from curriculum.backends import full  # noqa: E402
 from curriculum.onnx import writing  # noqa: E402
 from curriculum.onnx.writing import write_onnx  # noqa: E402
-
-TASKS = {task.name: task for task in load_config(Path("default")).tasks}
+from tests.agents import TASKS, agent_in  # noqa: E402
 
 
 def agent_of(task: TaskConfig, seed: int = 0) -> Agent:
     """An agent as it is made, its V having seen something, C with random weights."""
-    backend = replace(full.build({"cma": "ok"}, "cpu"), make_env=simulation.simulated_env)
-    spec = backend.make_env(task, 1, lambda text: None).spec
-    agent = Agent.build(backend, task, spec, rng=np.random.default_rng(seed))
-    rng = np.random.default_rng(seed)
-    env = agent.make_env(8)
-    before = env.reset(list(range(8)))
-    for _ in range(3):
-        seen = env.step(np.stack([spec.action.sample(rng) for _ in range(8)])).observations
-        agent.world.vision.update(seen, before, rng)
-        before = seen
-    env.close()
-    agent.world.vision.finish()
-    size = agent.controller.num_parameters
-    agent.controller.set_parameters(0.2 * rng.standard_normal(size).astype(np.float32))
-    return agent
+    return agent_in(full.build({"cma": "ok"}, "cpu"), task, steps=3, seed=seed)
 
 
 @pytest.mark.parametrize("name", ["pong", "lunarlander", "breakout", "carracing"])

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from curriculum.agent.agent import Agent
 from curriculum.agent.episodes import run_episodes
-from curriculum.backends import simulation
 from curriculum.backends.backend import load_backend
-from curriculum.tasks import load_config
 from curriculum.theatre.keys import KEYS, KeyMap
 from curriculum.theatre.session import GUESSES, PARTED, Parting, Session
-
-TASKS = {task.name: task for task in load_config(Path("default")).tasks}
+from tests.agents import TASKS, agent_in
 
 
 def agent_of(name: str, features: tuple[str, ...] = ("z", "dz", "h"), seed: int = 0) -> Agent:
@@ -24,20 +20,7 @@ def agent_of(name: str, features: tuple[str, ...] = ("z", "dz", "h"), seed: int 
     task = TASKS[name]
     controller = replace(task.controller, features=features, hidden_sizes=(8,))
     task = replace(task, controller=controller)
-    backend = replace(load_backend("SIMULATION", {}), make_env=simulation.simulated_env)
-    spec = backend.make_env(task, 1, lambda text: None).spec
-    rng = np.random.default_rng(seed)
-    agent = Agent.build(backend, task, spec, rng=rng)
-    env = agent.make_env(8)
-    before = env.reset(list(range(8)))
-    for _ in range(12):
-        actions = np.stack([spec.action.sample(rng) for _ in range(8)])
-        seen = env.step(actions).observations
-        agent.world.vision.update(seen, before, rng)
-        before = seen
-    agent.world.vision.finish()
-    env.close()
-    return agent
+    return agent_in(load_backend("SIMULATION", {}), task, steps=12, seed=seed)
 
 
 @pytest.fixture(params=["pong", "lunarlander", "carracing"])

@@ -15,13 +15,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from curriculum.agent.agent import Agent  # noqa: E402
-from curriculum.backends import full, simulation  # noqa: E402
+from curriculum.backends import full  # noqa: E402
 from curriculum.errors import ConfigError  # noqa: E402
-from curriculum.tasks import load_config  # noqa: E402
 from curriculum.watch import single  # noqa: E402
 from curriculum.watch.single import write_page  # noqa: E402
 from models.mdnrnn import MDNRNN  # noqa: E402
 from models.networks.mixture import Mixture  # noqa: E402
+from tests.agents import TASKS, agent_in  # noqa: E402
 from tests.cli.conftest import commands_in  # noqa: E402
 from tests.patience import HANG_S  # noqa: E402
 from tests.theatre.test_session import agent_of as numpy_agent_of  # noqa: E402
@@ -29,7 +29,6 @@ from tests.theatre.test_session import agent_of as numpy_agent_of  # noqa: E402
 pytestmark = pytest.mark.torch
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason="needs chromium")
-TASKS = {task.name: task for task in load_config(Path("default")).tasks}
 STEPS = 15
 WARM = 1.3
 
@@ -39,20 +38,8 @@ def agent_of(name: str, *, batch_norm: bool = False, seed: int = 0) -> Agent:
     task = TASKS[name]
     vision = replace(task.vae, model=replace(task.vae.model, batch_norm=batch_norm))
     task = replace(task, vae=vision)
-    backend = replace(full.build({"cma": "ok"}, "cpu"), make_env=simulation.simulated_env)
-    spec = backend.make_env(task, 1, lambda text: None).spec
+    agent = agent_in(full.build({"cma": "ok"}, "cpu"), task, steps=4, seed=seed)
     rng = np.random.default_rng(seed)
-    agent = Agent.build(backend, task, spec, rng=rng)
-    env = agent.make_env(8)
-    before = env.reset(list(range(8)))
-    for _ in range(4):
-        seen = env.step(np.stack([spec.action.sample(rng) for _ in range(8)])).observations
-        agent.world.vision.update(seen, before, rng)
-        before = seen
-    env.close()
-    agent.world.vision.finish()
-    size = agent.controller.num_parameters
-    agent.controller.set_parameters(0.2 * rng.standard_normal(size).astype(np.float32))
     memory = agent.world.memory.state()
     heads = memory["weight.heads.weight"]
     # Heads as they are made say the same of everything.
